@@ -1,0 +1,103 @@
+"""The validated configuration: frozen, complete, with every filter built. `load` makes it; the rest only reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proxy.core.lens import Chain
+
+
+@dataclass(frozen=True)
+class Server:
+    """The proxy's own socket and limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 5984
+    secret: bytes = b""
+    """Keys tokens, grafts and local-document names; the same on every node."""
+    max_body: int = 64 * 1024 * 1024
+    """Bytes of a JSON request body, inflated; larger is 413. Attachment uploads stream and are not limited by it."""
+    session_ttl: float = 10.0
+    """Seconds for which the source's word on who somebody is stays valid."""
+    anonymous: bool = False
+    """Whether a client without credentials may be served at all."""
+    trust_forwarded: bool = False
+    """Whether X-Forwarded-Host / -Proto of a gateway in front are believed (for Location)."""
+    timeout: float = 60.0
+    """Seconds without a byte from the source before a request is given up as 504."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An upstream CouchDB-compatible server.
+
+    `auth`: "client" passes on the client's own credentials; "service" uses `username` / `password` for everything
+    but the question who the client is; "proxy" sends CouchDB's proxy authentication headers, signed with
+    `proxy_secret`, for the client's name and roles (or for `username` with `roles`, where those are set).
+    """
+
+    name: str
+    url: str
+    """Without a trailing slash; may have a path prefix."""
+    auth: Literal["client", "service", "proxy"] = "client"
+    username: str | None = None
+    password: str | None = None
+    roles: tuple[str, ...] = ()
+    proxy_secret: str | None = None
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that clients know as `name`: `source_db` on `source`."""
+
+    name: str
+    source: Source
+    source_db: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One client type: the databases it sees and its chain of filters."""
+
+    name: str
+    databases: frozenset[str]
+    chain: Chain
+    suffix: str | None = None
+    """`<database>-<suffix>` is this profile's virtual database; None: not reachable by name."""
+    roles: frozenset[str] = frozenset()
+    """A client needs one of these to use the profile; empty: any authenticated client (or anonymous, if allowed)."""
+    users: frozenset[str] = frozenset()
+    """As `roles`, by user name; a client that has either qualifies."""
+    by_role: bool = False
+    """Chosen for the plain database name if the client qualifies by role or user name."""
+    header: tuple[str, str] | None = None
+    """Chosen for the plain database name if this request header (lower-case name) has this value."""
+    design_docs: bool = False
+    """Whether `_design` documents are readable, unshaped."""
+    all_docs: bool = True
+    """Whether `_all_docs` may be listed."""
+    find: bool = True
+    """Whether `_find` may be used (it is evaluated on shaped documents)."""
+    write: bool = True
+    """False: every write is refused."""
+    trusted: bool = False
+    """Views, list, show, update, search, _index, _explain, _security ... pass to the source untouched."""
+    orphans: Literal["winner", "refuse"] = "winner"
+    """What a pushed revision is restored onto when the source has the body of none of its ancestors."""
+    on_surplus: Literal["refuse", "discard"] = "refuse"
+    """What happens to a write that the client would not read back (PutGet)."""
+    device_headers: Mapping[str, str] = field(default_factory=dict)
+    """Device attribute → request header (lower-case) it is read from."""
+    epoch: str = ""
+    """A digest of what decides the profile's projection: its rules. Changes when they change."""
+
+
+@dataclass(frozen=True)
+class Config:
+    server: Server
+    sources: Mapping[str, Source]
+    databases: Mapping[str, Database]
+    profiles: Mapping[str, Profile]
+    """In the order of the file: where several profiles qualify by role, the first is chosen."""

@@ -1,0 +1,131 @@
+"""What a filter author sees. `filters/` imports this module and nothing else of the proxy.
+
+A filter is a *lens* over documents. `shape` cuts the source's document to fit a client; `restore` sews what the
+client wrote back into the whole. The laws, for every document and client for which `shape` does not return None:
+
+    GetPut   restore(shape(doc), doc) == doc          an untouched shape changes nothing
+    PutGet   shape(restore(edited, doc)) == edited     the client reads back what it wrote
+
+PutGet is also enforced by the proxy on every write; a write that breaks it is refused with `forbidden`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+Doc = dict[str, Any]
+"""A JSON document as CouchDB sends it: `_id`, `_rev`, the body, and, where present, `_deleted` and `_attachments`.
+
+Other underscore members (`_revisions`, `_conflicts`, ...) belong to the protocol and never reach a filter.
+"""
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who is asking, on what.
+
+    `name` is None for anonymous. `roles` are the source's. `attributes` are trusted facts derived from the roles: a
+    role `facility:f7` gives `attributes["facility"] == "f7"` (and, if a client has several such roles, no attribute:
+    use `grants["facility"]`, the tuple of all values). `device` holds what the client says of itself in request
+    headers named by the profile: never base visibility on it.
+    """
+
+    name: str | None
+    roles: frozenset[str] = frozenset()
+    profile: str = ""
+    device: Mapping[str, str] = field(default=_EMPTY)
+
+    @cached_property
+    def grants(self) -> Mapping[str, tuple[str, ...]]:
+        """All values of the client's `key:value` roles, by key, sorted."""
+        found: dict[str, list[str]] = {}
+        for role in sorted(self.roles):
+            key, colon, value = role.partition(":")
+            if colon and key and value:
+                found.setdefault(key, []).append(value)
+        return {key: tuple(values) for key, values in found.items()}
+
+    @cached_property
+    def attributes(self) -> Mapping[str, str]:
+        """The values of `key:value` roles of which the client has exactly one."""
+        return {key: values[0] for key, values in self.grants.items() if len(values) == 1}
+
+    @cached_property
+    def scope(self) -> Mapping[str, Any]:
+        """What expressions see as `client`: `name, roles, profile, device, grants` and the attributes by their keys."""
+        return {
+            **self.attributes,
+            "name": self.name,
+            "roles": sorted(self.roles),
+            "profile": self.profile,
+            "device": dict(self.device),
+            "grants": {key: list(values) for key, values in self.grants.items()},
+        }
+
+
+class OptionError(ValueError):
+    """A filter's option is wrong. `option` names it; `at` is a 0-based offset into `text` where that helps."""
+
+    def __init__(self, option: str, message: str, *, text: str | None = None, at: int | None = None) -> None:
+        super().__init__(f"{option}: {message}")
+        self.option = option
+        self.message = message
+        self.text = text
+        self.at = at
+
+
+class Refused(Exception):
+    """Raised by `restore` to refuse a write: the client gets `forbidden` for this document with this reason."""
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path
+
+
+class Filter:
+    """One adaptation of documents. Configured once, called for each document; synchronous, pure, never mutating.
+
+    The constructor takes the options of the configuration as keyword arguments and raises OptionError for a bad one.
+    """
+
+    passes_all: ClassVar[bool] = False
+    """True if `shape` neither returns None nor raises, whatever JSON it is given: feeds need not look at bodies."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        """The document as this client sees it, or None if it does not get it.
+
+        Shared parts of `doc` may be reused in the result, but nothing in `doc` may be changed. An exception withholds
+        the document from the client.
+        """
+        return doc
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        """The whole document that the client's `edited` one stands for.
+
+        `original` is what `shape` was given before the client edited it; None when the client creates the document.
+        The default applies the difference between `shape(original)` and `edited` to `original`, in nested objects and
+        in arrays. Raise Refused to refuse the write.
+        """
+        from proxy.core.structural import restore_structurally  # the contract stays importable on its own
+
+        if original is None:
+            return edited
+        shaped = self.shape(original, client)
+        if shaped is None:
+            raise Refused("the document is not visible to this client")
+        return restore_structurally(edited, shaped, original)
+
+    def audience(self, doc: Doc) -> Iterable[str] | None:
+        """The keys of those whom `doc` reaches, without knowing the client; None if this filter cannot say."""
+        return None
+
+    def audience_fields(self) -> Iterable[str]:
+        """Top-level fields by which `shape` decides whom a document reaches: they are kept in tombstones."""
+        return ()

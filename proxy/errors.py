@@ -1,0 +1,102 @@
+"""Errors that reach the wire, in CouchDB's shape: an HTTP status and `{"error", "reason"}`.
+
+    CouchError
+    ├── BadRequest            400 bad_request (or another 400 error: illegal_docid, doc_validation, ...)
+    ├── Unauthorized          401 unauthorized
+    ├── Forbidden             403 forbidden
+    ├── NotFound              404 not_found (reason: missing | deleted | ...)
+    ├── MethodNotAllowed      405 method_not_allowed
+    ├── NotAcceptable         406 not_acceptable
+    ├── Conflict              409 conflict
+    ├── PreconditionFailed    412 file_exists, missing_stub
+    ├── TooLarge              413 too_large
+    ├── BadContentType        415 bad_content_type
+    ├── RangeNotSatisfiable   416 requested_range_not_satisfiable
+    └── Unavailable           502 / 503 / 504: the source is down, slow or lies
+"""
+
+from __future__ import annotations
+
+
+class CouchError(Exception):
+    """An answer other than success. `error` and `reason` are CouchDB's words wherever CouchDB has some."""
+
+    status = 500
+    error = "internal_server_error"
+
+    def __init__(self, reason: str, *, error: str | None = None, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        if error is not None:
+            self.error = error
+        if status is not None:
+            self.status = status
+
+
+class BadRequest(CouchError):
+    status = 400
+    error = "bad_request"
+
+
+class Unauthorized(CouchError):
+    status = 401
+    error = "unauthorized"
+
+
+class Forbidden(CouchError):
+    status = 403
+    error = "forbidden"
+
+
+class NotFound(CouchError):
+    status = 404
+    error = "not_found"
+
+
+class MethodNotAllowed(CouchError):
+    """`allowed` is the comma-separated list for the reason and the `Allow` header, as CouchDB writes it."""
+
+    status = 405
+    error = "method_not_allowed"
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Only {allowed} allowed")
+        self.allowed = allowed
+
+
+class NotAcceptable(CouchError):
+    status = 406
+    error = "not_acceptable"
+
+
+class Conflict(CouchError):
+    status = 409
+    error = "conflict"
+
+    def __init__(self, reason: str = "Document update conflict.") -> None:
+        super().__init__(reason)
+
+
+class PreconditionFailed(CouchError):
+    status = 412
+    error = "precondition_failed"
+
+
+class TooLarge(CouchError):
+    status = 413
+    error = "too_large"
+
+
+class BadContentType(CouchError):
+    status = 415
+    error = "bad_content_type"
+
+
+class RangeNotSatisfiable(CouchError):
+    status = 416
+    error = "requested_range_not_satisfiable"
+
+
+class Unavailable(CouchError):
+    status = 502
+    error = "bad_gateway"
