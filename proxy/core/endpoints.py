@@ -1,0 +1,237 @@
+"""The table of endpoints: method, path → what may happen. What is not in the table is denied.
+
+A path is read as CouchDB reads it: split on `/`, empty pieces dropped, each piece percent-decoded, case kept. Routing is
+by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names, HTTP
+libraries resolve them, and nobody names a document so by accident. The raw text of a request never goes further than
+this module; requests to the source are built from the decoded pieces.
+
+Policies:
+    SHAPED    served by the proxy, through the profile
+    TRUSTED   passed to the source for a profile marked `trusted`, otherwise `forbidden`
+    DENIED    `forbidden` for everybody
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from urllib.parse import quote
+
+from proxy.core import query
+from proxy.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
+
+
+class Kind(Enum):
+    """What a request is about; the handlers are looked up by it."""
+
+    ROOT = auto()
+    UP = auto()
+    UUIDS = auto()
+    SESSION = auto()
+    ALL_DBS = auto()
+    DATABASE = auto()
+    ALL_DOCS = auto()
+    ALL_DOCS_QUERIES = auto()
+    DESIGN_DOCS = auto()
+    LOCAL_DOCS = auto()
+    CHANGES = auto()
+    BULK_DOCS = auto()
+    BULK_GET = auto()
+    REVS_DIFF = auto()
+    MISSING_REVS = auto()
+    FIND = auto()
+    ENSURE_FULL_COMMIT = auto()
+    SECURITY = auto()
+    REVS_LIMIT = auto()
+    DOCUMENT = auto()
+    ATTACHMENT = auto()
+    DESIGN = auto()
+    DESIGN_ATTACHMENT = auto()
+    LOCAL = auto()
+    TRUSTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A routed request. `rest` are the decoded path pieces after the database, for what passes to the source."""
+
+    kind: Kind
+    method: str
+    db: str = ""
+    doc_id: str = ""
+    attachment: str = ""
+    rest: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "COPY"))
+_OVERRIDES = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "COPY", "TRACE", "CONNECT"))
+
+_SERVER: dict[str, tuple[Kind, str]] = {
+    "_up": (Kind.UP, "GET,HEAD"),
+    "_uuids": (Kind.UUIDS, "GET,HEAD"),
+    "_session": (Kind.SESSION, "GET,HEAD,POST,DELETE"),
+    "_all_dbs": (Kind.ALL_DBS, "GET,HEAD"),
+}
+
+_DATABASE: dict[str, tuple[Kind, str]] = {
+    "_all_docs": (Kind.ALL_DOCS, "GET,HEAD,POST"),
+    "_design_docs": (Kind.DESIGN_DOCS, "GET,HEAD,POST"),
+    "_local_docs": (Kind.LOCAL_DOCS, "GET,HEAD,POST"),
+    "_changes": (Kind.CHANGES, "GET,POST,HEAD"),
+    "_bulk_docs": (Kind.BULK_DOCS, "POST"),
+    "_bulk_get": (Kind.BULK_GET, "POST"),
+    "_revs_diff": (Kind.REVS_DIFF, "POST"),
+    "_missing_revs": (Kind.MISSING_REVS, "POST"),
+    "_find": (Kind.FIND, "POST"),
+    "_ensure_full_commit": (Kind.ENSURE_FULL_COMMIT, "POST"),
+    "_security": (Kind.SECURITY, "GET,HEAD"),
+    "_revs_limit": (Kind.REVS_LIMIT, "GET,HEAD"),
+}
+
+_TRUSTED_DATABASE = frozenset(("_explain", "_index", "_partition", "_design_docs", "_security", "_revs_limit"))
+"""Passed to the source for a trusted profile: derived data and settings of the database. Server-level and admin
+endpoints (`_replicate`, `_node`, `_purge`, `_compact`, ...) are passed for nobody."""
+
+_TAIL_IGNORED = frozenset(("_changes", "_find"))
+"""CouchDB ignores what follows these in the path."""
+
+
+def route(method: str, target: str, override: str | None = None) -> Target:
+    """The routed request for a method and the raw request target. Raises a CouchError for what is denied."""
+    if override is not None and method == "POST" and override in _OVERRIDES:
+        method = override
+    path, raw_query = _split(target)
+    pieces = _pieces(path)
+    pairs = tuple(query.parse(raw_query)) if raw_query else ()
+    if method not in _METHODS:
+        raise MethodNotAllowed("DELETE,GET,HEAD,POST,PUT,COPY")
+    if not pieces:
+        return Target(Kind.ROOT, _allow(method, "GET,HEAD"), pairs=pairs)
+    first = pieces[0]
+    if first.startswith("_"):
+        return _route_server(method, pieces, pairs)
+    if len(pieces) == 1:
+        return Target(Kind.DATABASE, _allow(method, "DELETE,GET,HEAD,POST,PUT"), first, pairs=pairs)
+    return _route_database(method, first, pieces[1:], pairs)
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Path and query of a request target in origin or absolute form."""
+    if not target.startswith("/"):
+        scheme, colon, rest = target.partition("://")
+        if not colon or scheme.lower() not in ("http", "https"):
+            raise BadRequest("The request target is neither a path nor an http URL.")
+        slash = rest.find("/")
+        target = rest[slash:] if slash >= 0 else "/"
+    path, _, raw_query = target.partition("?")
+    return path, raw_query.partition("#")[0]
+
+
+def _pieces(path: str) -> list[str]:
+    pieces = [query.decode(piece) for piece in path.partition("#")[0].split("/") if piece]
+    if "." in pieces or ".." in pieces:
+        raise BadRequest("Dot segments in the path are not accepted.")
+    if "\x00" in path or any("\x00" in piece for piece in pieces):
+        raise BadRequest("A NUL in the path is not accepted.")
+    return pieces
+
+
+def _route_server(method: str, pieces: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
+    entry = _SERVER.get(pieces[0])
+    if entry is None or len(pieces) > 1:
+        raise Forbidden(f"/{pieces[0]} is not available through this proxy.")
+    kind, allowed = entry
+    return Target(kind, _allow(method, allowed), pairs=pairs)
+
+
+def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
+    first = rest[0]
+    if not first.startswith("_"):
+        return _route_document(method, db, rest, pairs)
+    if first.startswith("_design/") and method in ("GET", "HEAD"):
+        rest = [*first.split("/", 1), *rest[1:]]
+        first = "_design"
+    elif first.startswith("_design/") or first.startswith("_local/"):
+        rest = [*first.split("/", 1), *rest[1:]]
+        first = rest[0]
+    if first == "_design":
+        return _route_design(method, db, rest, pairs)
+    if first == "_local":
+        if len(rest) < 2:
+            raise NotFound("missing")
+        return Target(
+            Kind.LOCAL, _allow(method, "DELETE,GET,HEAD,PUT"), db, "_local/" + "/".join(rest[1:]), pairs=pairs
+        )
+    if first == "_all_docs" and rest[1:] == ["queries"]:
+        return Target(Kind.ALL_DOCS_QUERIES, _allow(method, "POST"), db, pairs=pairs)
+    entry = _DATABASE.get(first)
+    if entry is None or (len(rest) > 1 and first not in _TAIL_IGNORED):
+        return _trusted(method, db, rest, pairs)
+    kind, allowed = entry
+    if kind in (Kind.SECURITY, Kind.REVS_LIMIT) and method == "PUT":
+        raise Forbidden(f"{first} cannot be changed through this proxy.")
+    return Target(kind, _allow(method, allowed), db, rest=tuple(rest), pairs=pairs)
+
+
+def _route_document(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
+    if len(rest) == 1:
+        return Target(
+            Kind.DOCUMENT, _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"), db, rest[0], rest=tuple(rest), pairs=pairs
+        )
+    attachment = "/".join(rest[1:])
+    return Target(
+        Kind.ATTACHMENT, _allow(method, "DELETE,GET,HEAD,PUT"), db, rest[0], attachment, tuple(rest), pairs
+    )
+
+
+def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
+    if len(rest) == 1:
+        raise NotFound("missing")
+    doc_id = f"_design/{rest[1]}"
+    if len(rest) == 2:
+        return Target(
+            Kind.DESIGN, _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"), db, doc_id, rest=tuple(rest), pairs=pairs
+        )
+    if rest[2].startswith("_"):
+        if rest[2] == "_rewrite":
+            raise Forbidden("_rewrite is not available through this proxy.")
+        return Target(Kind.TRUSTED, method, db, rest=tuple(rest), pairs=pairs)
+    return Target(
+        Kind.DESIGN_ATTACHMENT,
+        _allow(method, "DELETE,GET,HEAD,PUT"),
+        db,
+        doc_id,
+        "/".join(rest[2:]),
+        tuple(rest),
+        pairs,
+    )
+
+
+def _trusted(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
+    if rest[0] in _TRUSTED_DATABASE:
+        return Target(Kind.TRUSTED, method, db, rest=tuple(rest), pairs=pairs)
+    raise Forbidden(f"{rest[0]} is not available through this proxy.")
+
+
+def _allow(method: str, allowed: str) -> str:
+    if method not in allowed.split(","):
+        raise MethodNotAllowed(allowed)
+    return method
+
+
+def path(*pieces: str) -> str:
+    """The canonical path of decoded pieces: each fully percent-encoded, joined with `/`."""
+    return "/" + "/".join([quote(piece, safe="") for piece in pieces])
+
+
+def document_path(db: str, doc_id: str, attachment: str = "") -> str:
+    """The canonical path of a document, design or local document, or attachment.
+
+    Attachment names keep their slashes as separators: CouchDB joins the extra pieces again.
+    """
+    prefix, slash, name = doc_id.partition("/")
+    pieces = [db, prefix, name] if slash and prefix in ("_design", "_local") else [db, doc_id]
+    if attachment:
+        pieces += attachment.split("/")
+    return path(*pieces)

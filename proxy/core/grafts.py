@@ -1,0 +1,47 @@
+"""Grafts: revisions that the proxy adds to a client's tree, never to the source.
+
+A document that leaves a view is announced to the client as deleted. The deletion cannot carry the id of the source's
+live revision: clients never fetch a revision again, so the document could not come back at that revision. It is
+therefore a child of the newest revision that the client could see, with a keyed and reproducible hash:
+
+    source   1-a ── 2-b ── 3-c (hidden) ── 4-d (visible again)
+    client   1-a ── 2-b ─┬ 3-graft (deleted)
+                         └ 3-c ── 4-d                 a live leaf beats the deleted graft: no conflict
+
+Every node computes the same graft from the same secret; nothing is stored. A graft that a client pushes back is known
+by its hash and never written to the source.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+class Grafts:
+    """The grafts of one view. `key`: secret, per database and profile."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = blake2b(key=key[:64], digest_size=16, person=b"departure")
+
+    def departure(self, doc_id: str, last_seen: str) -> str:
+        """The revision that deletes `doc_id` for a client whose newest visible revision was `last_seen`."""
+        generation, _, digest = last_seen.partition("-")
+        keyed = self._keyed.copy()
+        keyed.update(f"{len(doc_id)}:{doc_id}{digest}".encode())
+        return f"{int(generation) + 1}-{keyed.hexdigest()}"
+
+    def find_departure(self, doc_id: str, rev: str, start: int, ids: list[str]) -> list[str] | None:
+        """The path (hashes, newest first) below the graft `rev`, if it grew out of the path `start`, `ids`."""
+        generation = int(rev.partition("-")[0])
+        index = start - (generation - 1)
+        if 0 <= index < len(ids) and self.departure(doc_id, f"{generation - 1}-{ids[index]}") == rev:
+            return ids[index:]
+        return None
+
+    def in_path(self, doc_id: str, start: int, ids: list[str]) -> int | None:
+        """The index of the newest graft in a pushed path, or None: a graft is known by its own parent."""
+        for index in range(len(ids) - 1):
+            rev = f"{start - index}-{ids[index]}"
+            if len(ids[index]) == 32 and self.departure(doc_id, f"{start - index - 1}-{ids[index + 1]}") == rev:
+                return index
+        return None

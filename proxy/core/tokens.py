@@ -1,0 +1,82 @@
+"""Update sequences as the proxy gives them out: opaque tokens `N-...` around the source's own sequence.
+
+A token is `N-HHHHHHHHHHHHHHHHrest`: N the integer prefix of the source's sequence (PouchDB applies `parseInt`), 16
+characters of URL-safe base64 over one byte of form, three of the view's epoch and eight of a keyed digest, and then the
+rest of the source's sequence. Rules:
+
+  - a token of another epoch of the same view starts over: what the new rules show must be announced again;
+  - a token that was tampered with, or is no token, is CouchDB's 400 for a malformed sequence;
+  - `0` is the beginning and stays `0`, as number and as text; `now` is not a token and is handled by the feed;
+  - CouchDB's replicator of 2.x and 3.x sends `since` as a JSON string, quotes and all: one pair of quotes is undone.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.errors import BadRequest
+
+_INTEGER, _TEXT, _OTHER = 0, 1, 2
+_SOURCE_SEQ = re.compile(r"([0-9]+)-([A-Za-z0-9_-]+)\Z")
+_TOKEN = re.compile(r"([0-9]+)-([A-Za-z0-9_-]{16})([A-Za-z0-9_-]*)\Z")
+_DIGEST_SIZE = 8
+
+
+class Tokens:
+    """Makes and reads the tokens of one view. `key`: secret, per view; `epoch`: text that changes with its rules."""
+
+    def __init__(self, key: bytes, epoch: str) -> None:
+        self._keyed = blake2b(key=key[:64], digest_size=_DIGEST_SIZE)
+        self._epoch = blake2b(epoch.encode(), digest_size=3).digest()
+        self._head = {form: bytes([form]) + self._epoch for form in (_INTEGER, _TEXT, _OTHER)}
+
+    def encode(self, seq: Any) -> str | int:
+        """The token for a source's sequence: a string such as `12-g1AAA...`, an integer, or any other JSON value."""
+        if type(seq) is int:
+            return self._token(_INTEGER, str(seq), "") if seq else 0
+        if type(seq) is str:
+            match = _SOURCE_SEQ.match(seq)
+            if match:
+                return self._token(_TEXT, match[1], match[2])
+            if seq.isdigit() and seq.isascii() and (seq == "0" or seq[0] != "0"):
+                return self._token(_INTEGER, seq, "") if seq != "0" else 0
+        raw = urlsafe_b64encode(jsonio.dumps(seq)).decode().rstrip("=")
+        return self._token(_OTHER, "0", raw)
+
+    def decode(self, token: str) -> Any:
+        """The source's sequence in a token; 0 for the beginning and for a token of an older epoch."""
+        if len(token) > 1 and token[0] == token[-1] == '"':
+            token = token[1:-1]
+        if token in ("0", ""):
+            return 0
+        match = _TOKEN.match(token)
+        if match is None:
+            raise _malformed()
+        number, head, rest = match.groups()
+        packed = urlsafe_b64decode(head)
+        if self._digest(packed[:4], number, rest) != packed[4:]:
+            raise _malformed()
+        if packed[1:4] != self._epoch:
+            return 0
+        if packed[0] == _INTEGER:
+            return int(number)
+        if packed[0] == _TEXT:
+            return f"{number}-{rest}"
+        return jsonio.loads(urlsafe_b64decode(rest + "=" * (-len(rest) % 4)))
+
+    def _token(self, form: int, number: str, rest: str) -> str:
+        head = self._head[form]
+        return f"{number}-{urlsafe_b64encode(head + self._digest(head, number, rest)).decode()}{rest}"
+
+    def _digest(self, head: bytes, number: str, rest: str) -> bytes:
+        keyed = self._keyed.copy()
+        keyed.update(head + number.encode() + b"-" + rest.encode())
+        return keyed.digest()
+
+
+def _malformed() -> BadRequest:
+    return BadRequest("Malformed sequence supplied in 'since' parameter.")

@@ -1,0 +1,146 @@
+"""One request and its answer: reading bodies within limits, and answering in CouchDB's form."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy import __version__
+from proxy.config.model import Server
+from proxy.core import jsonio
+from proxy.core.endpoints import Target
+from proxy.core.query import Query
+from proxy.core.wire.gzip import inflate
+from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
+from proxy.view import View
+
+_SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
+_REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
+_CONNECTION_LOST = "the client's connection is closed"
+
+
+class Exchange:
+    """A routed request on its way to an answer."""
+
+    def __init__(self, request: web.BaseRequest, server: Server) -> None:
+        self.request = request
+        self.server = server
+        self.extra_headers: list[tuple[str, str]] = []
+        """Headers that every answer gets, such as a refreshed session cookie."""
+        self.target: Target
+        self.view: View
+
+    @cached_property
+    def query(self) -> Query:
+        return Query(list(self.target.pairs))
+
+    @property
+    def method(self) -> str:
+        """The method in force, which `X-HTTP-Method-Override` may have changed."""
+        return self.target.method
+
+    def headers(self, more: Mapping[str, str] | None = None) -> CIMultiDict[str]:
+        """The headers of an answer."""
+        sent = self.request.headers.get("X-Couch-Request-ID", "")
+        request_id = sent if _REQUEST_ID.match(sent) else secrets.token_hex(5)
+        headers = CIMultiDict(
+            [
+                ("Server", _SERVER_NAME),
+                ("X-Couch-Request-ID", request_id),
+                ("Cache-Control", "must-revalidate, private"),
+                ("Vary", "Cookie, Authorization"),
+                *self.extra_headers,
+            ]
+        )
+        if more:
+            headers.update(more)
+        return headers
+
+    def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+        """An answer with a JSON value on a line of its own."""
+        return self.raw_json(jsonio.dumps(value), status, headers)
+
+    def raw_json(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+        """An answer with JSON text, to which the line end is added."""
+        all_headers = self.headers(headers)
+        all_headers["Content-Type"] = "application/json"
+        return self.whole(body + b"\n", status, all_headers)
+
+    def whole(self, body: bytes, status: int, headers: CIMultiDict[str]) -> web.Response:
+        """An answer whose body is at hand; HEAD gets its length only."""
+        if self.request.method != "HEAD" and getattr(self, "target", None) and self.target.method == "HEAD":
+            body = b""  # HEAD by method override
+        return web.Response(status=status, headers=headers, body=body)
+
+    def error(self, error: CouchError) -> web.Response:
+        """An error in CouchDB's form."""
+        headers = {"Allow": error.allowed.replace(",", ", ")} if isinstance(error, MethodNotAllowed) else None
+        response = self.json({"error": error.error, "reason": error.reason}, error.status, headers)
+        if isinstance(error, TooLarge):
+            response.force_close()
+        return response
+
+    async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
+        """Begin an answer of which the rest is written piece by piece."""
+        response = web.StreamResponse(status=status, headers=self.headers(headers))
+        await response.prepare(self.request)
+        return response
+
+    def abort(self) -> None:
+        """Cut the client's connection: what was sent so far must not look complete."""
+        transport = self.request.transport
+        if transport is not None:
+            transport.abort()
+
+    async def read_body(self, limit: int | None = None) -> bytes:
+        """The request's body, at most `server.max_body` bytes after inflating. Raises TooLarge."""
+        limit = self.server.max_body if limit is None else limit
+        length = self.request.content_length
+        if length is not None and length > limit:
+            raise TooLarge("the request entity is too large")
+        pieces = []
+        size = 0
+        async for chunk in self.request.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge("the request entity is too large")
+            pieces.append(chunk)
+        body = b"".join(pieces)
+        coding = self.request.headers.get("Content-Encoding")
+        if coding is None or coding == "identity":
+            return body
+        if coding != "gzip":
+            raise BadContentType(f"Unsupported Content-Encoding: {coding}")
+        return inflate(body, limit)
+
+    async def read_json(self, *, typed: bool = True) -> Any:
+        """The request's JSON body. `typed`: a Content-Type other than application/json is refused with 415."""
+        if typed:
+            kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip()
+            if kind != "application/json":
+                raise BadContentType("Content-Type must be application/json")
+        body = await self.read_body()
+        try:
+            return jsonio.loads(body)
+        except (ValueError, RecursionError):
+            raise BadRequest("invalid UTF-8 JSON") from None
+
+    async def read_object(self, *, typed: bool = True) -> dict[str, Any]:
+        """The request's JSON body, which must be an object."""
+        value = await self.read_json(typed=typed)
+        if not isinstance(value, dict):
+            raise BadRequest("Request body must be a JSON object")
+        return value
+
+
+def etag_matches(header: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names the entity tag (with its quotes); `*` is not honoured, as in CouchDB."""
+    if not header:
+        return False
+    return any(piece.strip().removeprefix("W/") == etag for piece in header.split(","))

@@ -1,0 +1,154 @@
+"""Attachment bodies. The source is only ever asked for single attachments of a revision that was judged: what a view
+hides is never fetched, and every form in which documents carry attachments is composed here from those streams.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.errors import NotFound, Unavailable
+from proxy.exchange import Exchange
+from proxy.reading.visible import visible_document
+from proxy.resolve import Shown
+from proxy.upstream import Reply
+from proxy.view import View
+
+_PASSED = (
+    "Content-Type",
+    "Content-Length",
+    "Content-Encoding",
+    "Content-Range",
+    "Content-MD5",
+    "Content-Disposition",
+    "Content-Security-Policy",
+    "Accept-Ranges",
+    "ETag",
+)
+
+
+async def get_attachment(exchange: Exchange) -> web.StreamResponse:
+    """GET and HEAD of an attachment: authorised by the revision that it belongs to, then streamed, with ranges."""
+    target = exchange.target
+    shown = await visible_document(exchange.view, target.doc_id, exchange.query.first("rev"))
+    if shown.origin is None or target.attachment not in (shown.doc.get("_attachments") or {}):
+        raise NotFound("Document is missing attachment")
+    asked = {
+        name: value
+        for name in ("Accept", "Accept-Encoding", "Range", "If-Range", "If-None-Match")
+        if (value := exchange.request.headers.get(name)) is not None
+    }
+    asked.setdefault("Accept-Encoding", "identity")
+    async with await open_attachment(exchange.view, shown, target.attachment, asked, exchange.method) as reply:
+        headers = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
+        if reply.status >= 400:
+            raise await reply.error()
+        response = await exchange.stream(headers, reply.status)
+        if exchange.method != "HEAD":
+            async for chunk in reply.chunks():
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+async def open_attachment(
+    view: View, shown: Shown, name: str, headers: Mapping[str, str], method: str = "GET"
+) -> Reply:
+    """A request to the source for one attachment of a shown revision."""
+    assert shown.origin is not None
+    return await view.upstream.request(
+        method,
+        view.document_path(str(shown.doc["_id"]), name),
+        [("rev", shown.origin)],
+        headers={**view.headers, **headers},
+    )
+
+
+def following(doc: Doc, atts_since: list[str] | None, everything: bool) -> list[str]:
+    """The names of the attachments whose bodies go with `doc` (with `_revisions` if `atts_since` is given).
+
+    With `atts_since`, those that changed after the newest of these revisions that is an ancestor or the document's own;
+    without, all or none of them.
+    """
+    entries: dict[str, Any] = doc.get("_attachments") or {}
+    if not everything and atts_since is None:
+        return []
+    threshold = _newest_generation(doc, atts_since) if atts_since else 0
+    return [name for name, entry in entries.items() if entry.get("revpos", 1) > threshold]
+
+
+def _newest_generation(doc: Doc, atts_since: list[str]) -> int:
+    revisions = doc.get("_revisions") or {}
+    start, ids = revisions.get("start", 0), revisions.get("ids", [])
+    path = {f"{start - index}-{digest}" for index, digest in enumerate(ids)}
+    return max((int(rev.partition("-")[0]) for rev in atts_since if rev in path), default=0)
+
+
+async def inline_json(view: View, shown: Shown, doc: Doc, names: list[str]) -> AsyncIterator[bytes]:
+    """`doc` as JSON with the bodies of the named attachments inline, base64, streamed one by one."""
+    if not names or shown.origin is None:
+        yield jsonio.dumps(doc)
+        return
+    marks = {name: uuid4().hex for name in names}
+    entries = {
+        name: _inline_entry(entry, marks[name]) if name in marks else entry
+        for name, entry in doc["_attachments"].items()
+    }
+    rest = jsonio.dumps({**doc, "_attachments": entries})
+    for name in entries:
+        if name in marks:
+            before, _, rest = rest.partition(marks[name].encode())
+            yield before
+            async for piece in _base64(view, shown, name):
+                yield piece
+    yield rest
+
+
+def _inline_entry(entry: dict[str, Any], mark: str) -> dict[str, Any]:
+    kept = {key: value for key, value in entry.items() if key not in ("stub", "length", "encoding", "encoded_length")}
+    return {**kept, "data": mark}
+
+
+async def _base64(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
+    async with await open_attachment(view, shown, name, {"Accept-Encoding": "identity", "Accept": "*/*"}) as reply:
+        if reply.status != 200:
+            raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
+        kept = b""
+        async for chunk in reply.chunks():
+            data = kept + chunk if kept else chunk
+            whole = len(data) - len(data) % 3
+            kept = data[whole:]
+            if whole:
+                yield b64encode(data[:whole])
+        if kept:
+            yield b64encode(kept)
+
+
+async def stored_body(view: View, shown: Shown, name: str, entry: dict[str, Any]) -> AsyncIterator[bytes]:
+    """The bytes of an attachment as the source stores them (gzip where `encoding` says so), of exactly that length."""
+    coding = entry.get("encoding", "identity")
+    async with await open_attachment(view, shown, name, {"Accept-Encoding": coding, "Accept": "*/*"}) as reply:
+        if reply.status != 200:
+            raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
+        left = stored_length(entry)
+        async for chunk in reply.chunks():
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+        if left:
+            raise Unavailable(f"The source's attachment {name!r} is not of the length that it announced.")
+
+
+def stored_length(entry: dict[str, Any]) -> int:
+    """Bytes of an attachment as it is stored."""
+    length = entry.get("encoded_length", entry.get("length"))
+    if not isinstance(length, int):
+        raise Unavailable("The source announced an attachment without a length.")
+    return length

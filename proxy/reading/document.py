@@ -1,0 +1,230 @@
+"""GET and HEAD of a document, with every parameter that changes the result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.core.query import Query
+from proxy.core.wire.accept import accepts
+from proxy.errors import BadRequest, NotFound
+from proxy.exchange import Exchange, etag_matches
+from proxy.reading.attachments import following, inline_json
+from proxy.reading.multipart import document_parts, mixed_parts
+from proxy.reading.visible import check_rev, visible_document
+from proxy.resolve import Shown, fetch_revisions, resolve, view_leaves
+from proxy.view import View
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The parameters of a document GET. As in CouchDB, a flag once `true` stays so, the last of other duplicates wins."""
+
+    rev: str | None
+    open_revs: str | list[str] | None
+    """"all", or a list of revisions."""
+    latest: bool
+    revs: bool
+    revs_info: bool
+    conflicts: bool
+    deleted_conflicts: bool
+    local_seq: bool
+    attachments: bool
+    atts_since: list[str] | None
+    att_encoding_info: bool
+
+    @property
+    def meta(self) -> bool:
+        """Whether members are asked for that depend on more than the revision: such replies have no ETag."""
+        return self.revs_info or self.conflicts or self.deleted_conflicts or self.local_seq
+
+    @property
+    def bodies(self) -> bool:
+        return self.attachments or self.atts_since is not None
+
+
+def parse_wanted(query: Query) -> Wanted:
+    """Raises BadRequest for a parameter that CouchDB would refuse."""
+    meta = query.sticky("meta")
+    open_revs = query.last("open_revs")
+    return Wanted(
+        rev=None if (rev := query.last("rev")) is None else check_rev(rev),
+        open_revs=None if open_revs is None else "all" if open_revs == "all" else _revs(query, "open_revs"),
+        latest=query.sticky("latest"),
+        revs=query.sticky("revs"),
+        revs_info=meta or query.sticky("revs_info"),
+        conflicts=meta or query.sticky("conflicts"),
+        deleted_conflicts=meta or query.sticky("deleted_conflicts"),
+        local_seq=query.sticky("local_seq"),
+        attachments=query.sticky("attachments"),
+        atts_since=_revs(query, "atts_since") if "atts_since" in query else None,
+        att_encoding_info=query.sticky("att_encoding_info"),
+    )
+
+
+def _revs(query: Query, name: str) -> list[str]:
+    value = query.json(name)
+    if not isinstance(value, list) or not all(isinstance(rev, str) for rev in value):
+        raise BadRequest(f"`{name}` must be a JSON array of revisions.")
+    return [check_rev(rev) for rev in value]
+
+
+async def get_document(exchange: Exchange) -> web.StreamResponse:
+    """The document as the view shows it: JSON, or multipart where attachments go with it and the client takes that."""
+    wanted = parse_wanted(exchange.query)
+    if wanted.open_revs is not None:
+        return await _open_revs(exchange, wanted)
+    shown = await _find(exchange.view, exchange.target.doc_id, wanted)
+    doc = shown.doc
+    if wanted.meta:
+        doc = await _with_meta(exchange.view, shown, wanted)
+    if not wanted.revs:
+        doc = _without(doc, "_revisions")
+    names = following(shown.doc, wanted.atts_since, wanted.attachments) if wanted.bodies else []
+    headers = {} if wanted.meta else {"ETag": f'"{shown.rev}"'}
+    if names:
+        return await _with_bodies(exchange, shown, doc, names, wanted, headers)
+    if headers and etag_matches(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
+        return exchange.whole(b"", 304, exchange.headers(headers))
+    return exchange.json(doc, headers=headers)
+
+
+async def _find(view: View, doc_id: str, wanted: Wanted) -> Shown:
+    extra = []
+    if wanted.revs or wanted.atts_since is not None:
+        extra.append(("revs", "true"))
+    if wanted.att_encoding_info or wanted.bodies:
+        extra.append(("att_encoding_info", "true"))
+    rev = None if wanted.latest else wanted.rev
+    return await visible_document(view, doc_id, rev, extra=extra)
+
+
+async def _with_bodies(
+    exchange: Exchange, shown: Shown, doc: Doc, names: list[str], wanted: Wanted, headers: dict[str, str]
+) -> web.StreamResponse:
+    if accepts(exchange.request.headers.get("Accept"), "multipart/related"):
+        parts = document_parts(exchange.view, shown, doc, names)
+        headers = {**headers, "Content-Type": parts.content_type, "Content-Length": str(parts.length)}
+        return await send(exchange, headers, parts.body)
+    if not wanted.att_encoding_info:
+        doc = without_encoding_info(doc)
+    body = inline_json(exchange.view, shown, doc, names)
+    return await send(exchange, {**headers, "Content-Type": "application/json"}, line(body))
+
+
+async def send(exchange: Exchange, headers: dict[str, str], body: AsyncIterator[bytes]) -> web.StreamResponse:
+    """Stream a body; HEAD gets the headers only."""
+    response = await exchange.stream(headers)
+    if exchange.method != "HEAD":
+        async for piece in body:
+            await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+async def line(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`body` with the line end that CouchDB puts behind JSON."""
+    async for piece in body:
+        yield piece
+    yield b"\n"
+
+
+def without_encoding_info(doc: Doc) -> Doc:
+    """`doc` with the members of its attachments that only `att_encoding_info` asks for left out."""
+    entries: dict[str, Any] = doc.get("_attachments") or {}
+    if not any("encoding" in entry or "encoded_length" in entry for entry in entries.values()):
+        return doc
+    plain = {
+        name: {key: value for key, value in entry.items() if key not in ("encoding", "encoded_length")}
+        for name, entry in entries.items()
+    }
+    return {**doc, "_attachments": plain}
+
+
+def _without(doc: Doc, name: str) -> Doc:
+    return {key: value for key, value in doc.items() if key != name} if name in doc else doc
+
+
+async def _with_meta(view: View, shown: Shown, wanted: Wanted) -> Doc:
+    doc = dict(shown.doc)
+    doc_id = doc["_id"]
+    if (wanted.revs_info or wanted.local_seq) and shown.origin is not None:
+        doc.update(await _source_meta(view, shown, wanted))
+    if wanted.conflicts or wanted.deleted_conflicts:
+        others = [leaf for leaf in (await view_leaves(view, [doc_id])).get(doc_id, ()) if leaf.rev != shown.rev]
+        live = [leaf.rev for leaf in others if not leaf.deleted]
+        deleted = [leaf.rev for leaf in others if leaf.deleted]
+        if wanted.conflicts and live:
+            doc["_conflicts"] = live
+        if wanted.deleted_conflicts and deleted:
+            doc["_deleted_conflicts"] = deleted
+    return doc
+
+
+async def _source_meta(view: View, shown: Shown, wanted: Wanted) -> dict[str, Any]:
+    """`_revs_info` and `_local_seq` of the source; revisions that the view does not show count as missing."""
+    asked = [(name, "true") for name in ("revs_info", "local_seq") if getattr(wanted, name)]
+    doc_id, origin = shown.doc["_id"], shown.origin
+    assert origin is not None
+    found = await view.upstream.json(
+        "GET", view.document_path(doc_id), [("rev", origin), *asked], headers=view.headers
+    )
+    meta = {name: found[name] for name in ("_revs_info", "_local_seq") if name in found}
+    if "_revs_info" in meta:
+        meta["_revs_info"] = await _judged_info(view, doc_id, shown.rev, meta["_revs_info"])
+    return meta
+
+
+async def _judged_info(view: View, doc_id: str, own: str, info: list[dict[str, str]]) -> list[dict[str, str]]:
+    held = [(doc_id, entry["rev"]) for entry in info if entry["status"] != "missing" and entry["rev"] != own]
+    bodies = await fetch_revisions(view, held) if held else {}
+    seen = {rev for (_, rev), body in bodies.items() if view.shape(body) is not None} | {own}
+    return [entry if entry["rev"] in seen else {"rev": entry["rev"], "status": "missing"} for entry in info]
+
+
+async def _open_revs(exchange: Exchange, wanted: Wanted) -> web.StreamResponse:
+    view, doc_id = exchange.view, exchange.target.doc_id
+    asked: Sequence[str | None] = [None] if wanted.open_revs == "all" else list(wanted.open_revs or ())
+    found = await resolve(view, [(doc_id, rev) for rev in asked], wanted.latest, encodings=True)
+    if wanted.open_revs == "all":
+        if not found[0]:
+            raise NotFound("missing")
+        # CouchDB lists all leaves in the order of their generation
+        found = [sorted(found[0], key=lambda leaf: int(leaf.rev.partition("-")[0]))]
+    results: list[Shown | str] = []
+    for rev, leaves in zip(asked, found, strict=True):
+        results.extend(leaf for leaf in leaves if all(leaf is not r and _rev(r) != leaf.rev for r in results))
+        if rev is not None and not leaves:
+            results.append(rev)
+    if accepts(exchange.request.headers.get("Accept"), "multipart/mixed"):
+        parts = mixed_parts(view, results, wanted.revs, wanted.atts_since)
+        return await send(exchange, {"Content-Type": parts.content_type}, parts.body)
+    return await send(exchange, {"Content-Type": "application/json"}, _open_revs_json(view, results, wanted))
+
+
+def _rev(result: Shown | str) -> str:
+    return result if isinstance(result, str) else result.rev
+
+
+async def _open_revs_json(view: View, results: list[Shown | str], wanted: Wanted) -> AsyncIterator[bytes]:
+    yield b"["
+    for index, result in enumerate(results):
+        if index:
+            yield b","
+        if isinstance(result, str):
+            yield jsonio.dumps({"missing": result})
+            continue
+        doc = result.doc if wanted.revs else _without(result.doc, "_revisions")
+        names = following(result.doc, wanted.atts_since, wanted.attachments) if wanted.bodies else []
+        if not wanted.att_encoding_info:
+            doc = without_encoding_info(doc)
+        yield b'{"ok":'
+        async for piece in inline_json(view, result, doc, names):
+            yield piece
+        yield b"}"
+    yield b"]\n"

@@ -1,0 +1,59 @@
+"""The revision of a document that a request is about, as the view shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from proxy.errors import BadRequest, NotFound
+from proxy.resolve import Shown, resolve, view_leaves
+from proxy.upstream import JSON_HEADERS
+from proxy.view import View
+
+_REV = re.compile(r"[0-9]{1,18}-[^\s]+\Z")
+
+
+def check_rev(rev: str) -> str:
+    """`rev` if it has the form of a revision. Raises BadRequest in CouchDB's words."""
+    if not _REV.match(rev):
+        raise BadRequest("Invalid rev format")
+    return rev
+
+
+async def visible_document(
+    view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()
+) -> Shown:
+    """The named revision, or the view's winner. Raises NotFound as CouchDB would for a document that is not there.
+
+    One request to the source where the source's own answer is visible; otherwise the whole tree is judged.
+    """
+    pairs = [*extra, *([("rev", check_rev(rev))] if rev is not None else [])]
+    async with await view.upstream.request(
+        "GET", view.document_path(doc_id), pairs, headers={**view.headers, "Accept": JSON_HEADERS["Accept"]}
+    ) as reply:
+        if reply.status == 200:
+            doc = await reply.json()
+            shaped = view.shape(doc)
+            if shaped is not None:
+                return Shown(shaped, doc["_rev"])
+        elif reply.status != 404:
+            raise await reply.error()
+        else:
+            await reply.read()
+    return await (_winner(view, doc_id) if rev is None else _revision(view, doc_id, rev))
+
+
+async def _winner(view: View, doc_id: str) -> Shown:
+    leaves = (await view_leaves(view, [doc_id])).get(doc_id)
+    if not leaves:
+        raise NotFound("missing")
+    if leaves[0].deleted:
+        raise NotFound("deleted")
+    return leaves[0]
+
+
+async def _revision(view: View, doc_id: str, rev: str) -> Shown:
+    [found] = await resolve(view, [(doc_id, rev)], latest=False)
+    if not found:
+        raise NotFound("missing")
+    return found[0]

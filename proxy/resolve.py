@@ -1,0 +1,261 @@
+"""Which revisions of a document a view shows: its own tree, cut from the source's.
+
+Rules, for each leaf of the source's tree (the revision in hand is judged, never only the winner):
+
+    its body is visible                       the leaf itself, shaped
+    else, a deletion whose newest judgeable   the leaf itself, as a bare tombstone: the client could see the document,
+      ancestors include a visible one         and may know that it is gone
+    else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
+    else                                      nothing: the document is as good as absent
+
+Ancestors are judged newest first, as far as the source still has their bodies, ANCESTORS of them at most.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.errors import Unavailable
+from proxy.view import View
+
+ANCESTORS = 16
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A revision as a view shows it. `origin`: the source's revision that attachments are read from, None: it has none."""
+
+    doc: Doc
+    origin: str | None
+
+    @property
+    def rev(self) -> str:
+        return str(self.doc["_rev"])
+
+    @property
+    def deleted(self) -> bool:
+        return self.doc.get("_deleted") is True
+
+
+def rank(rev: str, deleted: bool) -> tuple[bool, int, str]:
+    """Orders leaves: the winner is the greatest (live before deleted, then generation, then hash)."""
+    generation, _, digest = rev.partition("-")
+    return (not deleted, int(generation), digest)
+
+
+def ancestry(doc: Doc) -> list[str]:
+    """The revisions above a document's own, nearest first, by its `_revisions`."""
+    revisions = doc.get("_revisions") or {}
+    start, ids = revisions.get("start", 0), revisions.get("ids", [])
+    return [f"{start - index}-{digest}" for index, digest in enumerate(ids)][1:]
+
+
+async def fetch_leaves(view: View, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()) -> dict[str, list[Doc]]:
+    """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
+    found: dict[str, list[Doc]] = defaultdict(list)
+    for doc in await _bulk_get(view, [{"id": doc_id} for doc_id in dict.fromkeys(ids)], extra):
+        if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
+            found[doc["_id"]].append(doc)
+    return found
+
+
+async def fetch_revisions(
+    view: View, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Doc]:
+    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent."""
+    entries = [{"id": doc_id, "rev": rev} for doc_id, rev in dict.fromkeys(wanted)]
+    return {(doc["_id"], doc["_rev"]): doc for doc in await _bulk_get(view, entries, extra)}
+
+
+async def _bulk_get(view: View, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+    docs: list[Doc] = []
+    for start in range(0, len(entries), _BATCH):
+        reply = await view.upstream.json(
+            "POST",
+            view.path("_bulk_get"),
+            [("revs", "true"), *extra],
+            headers=view.headers,
+            body={"docs": entries[start : start + _BATCH]},
+        )
+        docs.extend(documents(reply))
+    return docs
+
+
+def documents(reply: Any) -> Iterable[Doc]:
+    """The documents in the JSON of a `_bulk_get` reply. Raises Unavailable for a reply of another form."""
+    try:
+        for result in reply["results"]:
+            yield from documents_of(result)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
+
+
+def documents_of(result: Any) -> Iterable[Doc]:
+    """The documents in one element of `results`; entries with an error stand for nothing."""
+    for entry in result["docs"]:
+        doc = entry.get("ok")
+        if doc is not None:
+            if not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
+                raise TypeError("a document without _id and _rev")
+            yield doc
+
+
+async def view_leaves(view: View, ids: Iterable[str]) -> dict[str, list[Shown]]:
+    """The leaves of each document in this view, the view's winner first; ids without any are absent."""
+    return await judge(view, await fetch_leaves(view, ids))
+
+
+async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Shown]]:
+    """What the view shows for the source's leaves (with `_revisions`), the view's winner first."""
+    shown: dict[str, list[Shown]] = defaultdict(list)
+    dark: list[Doc] = []
+    for doc_id, docs in leaves.items():
+        for doc in docs:
+            shaped = view.shape(doc)
+            if shaped is None:
+                dark.append(doc)
+            else:
+                shown[doc_id].append(Shown(shaped, doc["_rev"]))
+    for departed in await departures(view, dark):
+        others = shown[departed.doc["_id"]]
+        if departed.origin is None and _superseded(departed, others):
+            continue
+        others.append(departed)
+    return {
+        doc_id: sorted(docs, key=lambda leaf: rank(leaf.rev, leaf.deleted), reverse=True)
+        for doc_id, docs in shown.items()
+        if docs
+    }
+
+
+def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
+    """Whether the client will learn what became of a graft's parent from another leaf that descends from it."""
+    parents = ancestry(graft.doc)[:1]
+    return any(parent in ancestry(leaf.doc) for parent in parents for leaf in leaves)
+
+
+async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
+    """For invisible leaves: the deletion by which the view learns that the document is gone, where it could see it."""
+    candidates = {
+        (doc["_id"], doc["_rev"]): ancestry(doc)[:ANCESTORS]
+        for doc in dark
+        if view.profile.design_docs or not doc["_id"].startswith("_design/")
+    }
+    wanted = [(doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs]
+    if not wanted:
+        return []
+    bodies = await fetch_revisions(view, wanted)
+    departed = []
+    for doc in dark:
+        for rev in candidates.get((doc["_id"], doc["_rev"]), ()):
+            body = bodies.get((doc["_id"], rev))
+            if body is not None and view.shape(body) is not None:
+                departed.append(bare_tombstone(doc) if doc.get("_deleted") else graft(view, body))
+                break
+    return departed
+
+
+def bare_tombstone(doc: Doc) -> Shown:
+    """A deletion of the source without anything that its body may hold."""
+    bare = {"_id": doc["_id"], "_rev": doc["_rev"], "_deleted": True}
+    if "_revisions" in doc:
+        bare["_revisions"] = doc["_revisions"]
+    return Shown(bare, doc["_rev"])
+
+
+def graft(view: View, last_seen: Doc) -> Shown:
+    """The view's own deletion after `last_seen` (with `_revisions`), the newest revision that the client could see."""
+    rev = view.grafts.departure(last_seen["_id"], last_seen["_rev"])
+    revisions = last_seen["_revisions"]
+    grown = {"start": revisions["start"] + 1, "ids": [rev.partition("-")[2], *revisions["ids"]]}
+    return Shown({"_id": last_seen["_id"], "_rev": rev, "_deleted": True, "_revisions": grown}, None)
+
+
+async def resolve(
+    view: View, wanted: Sequence[tuple[str, str | None]], latest: bool, *, encodings: bool = False
+) -> list[list[Shown]]:
+    """For each (id, rev) what the view shows: all its leaves for rev None, with `latest` the leaves that descend from
+    rev, otherwise that revision. An empty list: nothing that this client may know of. `encodings`: with the encodings of
+    attachments.
+    """
+    extra = [("att_encoding_info", "true")] if encodings else []
+    by_leaves = [doc_id for doc_id, rev in wanted if rev is None or latest]
+    raw = await fetch_leaves(view, by_leaves, extra=extra) if by_leaves else {}
+    leaves = await judge(view, raw) if raw else {}
+    exact = [(doc_id, rev) for doc_id, rev in wanted if rev is not None and not latest]
+    named = await _resolve_exact(view, exact, extra) if exact else {}
+    unknown: list[tuple[str, str]] = []
+    results: list[list[Shown]] = []
+    for doc_id, rev in wanted:
+        if rev is None:
+            found = leaves.get(doc_id, [])
+        elif latest:
+            found = [leaf for leaf in leaves.get(doc_id, ()) if leaf.rev == rev or rev in ancestry(leaf.doc)]
+        else:
+            found = [named[doc_id, rev]] if (doc_id, rev) in named else []
+        if not found and rev is not None:
+            unknown.append((doc_id, rev))
+        results.append(found)
+    if unknown:
+        await _fill_grafts(view, wanted, results, unknown)
+    return results
+
+
+async def _resolve_exact(
+    view: View, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Shown]:
+    named: dict[tuple[str, str], Shown] = {}
+    dark = []
+    for key, doc in (await fetch_revisions(view, wanted, extra=extra)).items():
+        shaped = view.shape(doc)
+        if shaped is not None:
+            named[key] = Shown(shaped, doc["_rev"])
+        elif doc.get("_deleted"):
+            dark.append(doc)
+    for departed in await departures(view, dark):
+        named[departed.doc["_id"], departed.rev] = departed
+    return named
+
+
+async def _fill_grafts(
+    view: View,
+    wanted: Sequence[tuple[str, str | None]],
+    results: list[list[Shown]],
+    unknown: list[tuple[str, str]],
+) -> None:
+    """Put the grafts among revisions that the source does not know into `results`."""
+    grafts = await find_grafts(view, unknown)
+    for index, (doc_id, rev) in enumerate(wanted):
+        if rev is not None and not results[index] and (doc_id, rev) in grafts:
+            results[index] = [grafts[doc_id, rev]]
+
+
+async def find_grafts(view: View, revs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Shown]:
+    """Those of (id, rev) pairs that are grafts of this view: recognised by the key, on any path of the document."""
+    asked = [(doc_id, rev) for doc_id, rev in revs if _may_be_graft(rev)]
+    if not asked:
+        return {}
+    leaves = await fetch_leaves(view, [doc_id for doc_id, _ in asked])
+    parents: dict[tuple[str, str], tuple[str, str]] = {}
+    for doc_id, rev in asked:
+        for leaf in leaves.get(doc_id, ()):
+            path = view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
+            if path is not None:
+                parents[doc_id, rev] = (doc_id, f"{int(rev.partition('-')[0]) - 1}-{path[0]}")
+    bodies = await fetch_revisions(view, parents.values()) if parents else {}
+    found = {}
+    for key, parent in parents.items():
+        body = bodies.get(parent)
+        if body is not None and view.shape(body) is not None:
+            found[key] = graft(view, body)
+    return found
+
+
+def _may_be_graft(rev: str) -> bool:
+    generation, _, digest = rev.partition("-")
+    return len(digest) == 32 and generation.isascii() and generation.isdigit() and int(generation) > 1

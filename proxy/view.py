@@ -1,0 +1,106 @@
+"""A view: one database through one profile for one client. Documents are judged and shaped here, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from proxy.config.model import Database, Profile
+from proxy.contract import Client, Doc
+from proxy.core.endpoints import document_path, path
+from proxy.core.grafts import Grafts
+from proxy.core.lens import Withheld
+from proxy.core.tokens import Tokens
+from proxy.identify import Principal
+from proxy.upstream import Upstream
+
+log = logging.getLogger("couch_tailor.view")
+
+PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
+"""Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one client sees of one database. `name`: the database name the client uses."""
+
+    name: str
+    database: Database
+    profile: Profile
+    client: Client
+    principal: Principal
+    upstream: Upstream
+    grafts: Grafts
+    tokens: Tokens
+    local_prefix: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What authenticates requests to the source."""
+        return self.principal.headers
+
+    def path(self, *pieces: str) -> str:
+        """The source's path below the database."""
+        return path(self.database.source_db, *pieces)
+
+    def document_path(self, doc_id: str, attachment: str = "") -> str:
+        """The source's path of a document or attachment."""
+        return document_path(self.database.source_db, doc_id, attachment)
+
+    @property
+    def hides(self) -> bool:
+        """Whether documents may be invisible: then bodies decide what feeds and lists may name."""
+        return not (self.profile.chain.passes_all and self.profile.design_docs)
+
+    def shape(self, doc: Doc) -> Doc | None:
+        """The source's document as the client sees it, protocol members kept; None if it is not visible.
+
+        A filter that raises withholds the document: it is logged and the document is as good as absent.
+        """
+        if doc["_id"].startswith("_design/"):
+            return doc if self.profile.design_docs else None
+        protocol = [(name, doc[name]) for name in PROTOCOL if name in doc]
+        body = doc
+        if protocol:
+            body = {key: value for key, value in doc.items() if key not in PROTOCOL}
+        try:
+            shaped = self.profile.chain.shape(body, self.client)
+        except Withheld as error:
+            log.error(
+                "%s of %s withheld from profile %s: %s",
+                doc.get("_rev"),
+                doc["_id"],
+                self.profile.name,
+                error,
+                exc_info=error.__cause__,
+            )
+            return None
+        if shaped is None or not protocol:
+            return shaped
+        return {**shaped, **dict(protocol)}
+
+
+def make_view(
+    name: str, database: Database, profile: Profile, client: Client, principal: Principal, upstream: Upstream, secret: bytes
+) -> View:
+    """The view of a client; its keys are derived from the secret that all nodes share."""
+    scope = f"{database.name}\0{profile.name}"
+    entitled = f"{client.name}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
+    identity = _derive(secret, "local", f"{scope}\0{client.name}")
+    return View(
+        name=name,
+        database=database,
+        profile=profile,
+        client=client,
+        principal=principal,
+        upstream=upstream,
+        grafts=Grafts(_derive(secret, "graft", scope)),
+        tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
+        local_prefix=f"tailor-{identity.hex()[:24]}-",
+    )
+
+
+def _derive(secret: bytes, purpose: str, scope: str) -> bytes:
+    return blake2b(f"{purpose}\0{scope}".encode(), key=secret[:64], digest_size=32).digest()
