@@ -1,0 +1,65 @@
+# make test    everything a change must pass, besides `make lint`
+# make demo    a proxy in front of a small CouchDB of its own, with a worked example (ONCE=1: print it and end)
+# make bench   measurements; installs wrk and nginx-light where they are missing (as root)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLIENTS := tests/clients
+
+.PHONY: all test lint format demo bench clients install clean
+
+all: lint test
+
+install: $(VENV)/.installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "couch-tailor needs Python 3.11 or newer; name it with make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "installing the project into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -e '.[test]'
+	@touch $@
+
+clients: $(CLIENTS)/node_modules/.installed
+
+$(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json
+	@command -v npm >/dev/null || { \
+	    echo "the tests drive real clients and need Node 18 or newer with npm" >&2; exit 1; }
+	@echo "installing the clients into $(CLIENTS)"
+	@cd $(CLIENTS) && npm ci --ignore-scripts >/dev/null
+	@touch $@
+
+test: install clients
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+demo: install
+	@$(BIN)/couch-tailor demo $(if $(ONCE),--once)
+
+bench: install
+	@for tool in wrk nginx; do \
+	    PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null && continue; \
+	    package=$$( [ $$tool = nginx ] && echo nginx-light || echo $$tool ); \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
+	        echo "$$tool is missing; on Debian: apt-get install $$package" >&2; exit 1; }; \
+	    apt-get install -y -qq --no-install-recommends $$package >/dev/null || exit 1; \
+	done
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) $(CLIENTS)/node_modules build dist *.egg-info \
+	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find proxy filters tests -name __pycache__ -type d -prune -exec rm -rf {} +
