@@ -39,7 +39,7 @@ class Client:
     name: str | None
     roles: frozenset[str] = frozenset()
     profile: str = ""
-    device: Mapping[str, str] = field(default=_EMPTY)
+    device: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     @cached_property
     def grants(self) -> Mapping[str, tuple[str, ...]]:

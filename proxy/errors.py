@@ -1,18 +1,18 @@
 """Errors that reach the wire, in CouchDB's shape: an HTTP status and `{"error", "reason"}`.
 
-    CouchError
-    ├── BadRequest            400 bad_request (or another 400 error: illegal_docid, doc_validation, ...)
-    ├── Unauthorized          401 unauthorized
-    ├── Forbidden             403 forbidden
-    ├── NotFound              404 not_found (reason: missing | deleted | ...)
-    ├── MethodNotAllowed      405 method_not_allowed
-    ├── NotAcceptable         406 not_acceptable
-    ├── Conflict              409 conflict
-    ├── PreconditionFailed    412 file_exists, missing_stub
-    ├── TooLarge              413 too_large
-    ├── BadContentType        415 bad_content_type
-    ├── RangeNotSatisfiable   416 requested_range_not_satisfiable
-    └── Unavailable           502 / 503 / 504: the source is down, slow or lies
+CouchError
+├── BadRequest            400 bad_request (or another 400 error: illegal_docid, doc_validation, ...)
+├── Unauthorized          401 unauthorized
+├── Forbidden             403 forbidden
+├── NotFound              404 not_found (reason: missing | deleted | ...)
+├── MethodNotAllowed      405 method_not_allowed
+├── NotAcceptable         406 not_acceptable
+├── Conflict              409 conflict
+├── PreconditionFailed    412 file_exists, missing_stub
+├── TooLarge              413 too_large
+├── BadContentType        415 bad_content_type
+├── RangeNotSatisfiable   416 requested_range_not_satisfiable
+└── Unavailable           502 / 503 / 504: the source is down, slow or lies
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from proxy.core.endpoints import Target
 from proxy.core.query import Query
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
+from proxy.identify import Principal
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
-_CONNECTION_LOST = "the client's connection is closed"
 
 
 class Exchange:
@@ -33,8 +33,15 @@ class Exchange:
         self.server = server
         self.extra_headers: list[tuple[str, str]] = []
         """Headers that every answer gets, such as a refreshed session cookie."""
+        self.begun: web.StreamResponse | None = None
+        """The answer, once its first bytes may be on their way."""
         self.target: Target
         self.view: View
+
+    def greet(self, principal: Principal) -> None:
+        """Hand the client the session cookie that the source has refreshed, if it has."""
+        if principal.set_cookie is not None:
+            self.extra_headers.append(("Set-Cookie", principal.set_cookie))
 
     @cached_property
     def query(self) -> Query:
@@ -89,6 +96,7 @@ class Exchange:
     async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
         """Begin an answer of which the rest is written piece by piece."""
         response = web.StreamResponse(status=status, headers=self.headers(headers))
+        self.begun = response
         await response.prepare(self.request)
         return response
 

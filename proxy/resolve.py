@@ -28,7 +28,7 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A revision as a view shows it. `origin`: the source's revision that attachments are read from, None: it has none."""
+    """A revision as a view shows it. `origin`: the source's revision to read attachments from, None if it has none."""
 
     doc: Doc
     origin: str | None
@@ -55,7 +55,9 @@ def ancestry(doc: Doc) -> list[str]:
     return [f"{start - index}-{digest}" for index, digest in enumerate(ids)][1:]
 
 
-async def fetch_leaves(view: View, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()) -> dict[str, list[Doc]]:
+async def fetch_leaves(
+    view: View, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()
+) -> dict[str, list[Doc]]:
     """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
     found: dict[str, list[Doc]] = defaultdict(list)
     for doc in await _bulk_get(view, [{"id": doc_id} for doc_id in dict.fromkeys(ids)], extra):
@@ -180,8 +182,8 @@ async def resolve(
     view: View, wanted: Sequence[tuple[str, str | None]], latest: bool, *, encodings: bool = False
 ) -> list[list[Shown]]:
     """For each (id, rev) what the view shows: all its leaves for rev None, with `latest` the leaves that descend from
-    rev, otherwise that revision. An empty list: nothing that this client may know of. `encodings`: with the encodings of
-    attachments.
+    rev, otherwise that revision. An empty list: nothing that this client may know of. `encodings`: with the encodings
+    of attachments.
     """
     extra = [("att_encoding_info", "true")] if encodings else []
     by_leaves = [doc_id for doc_id, rev in wanted if rev is None or latest]

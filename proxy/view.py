@@ -83,7 +83,13 @@ class View:
 
 
 def make_view(
-    name: str, database: Database, profile: Profile, client: Client, principal: Principal, upstream: Upstream, secret: bytes
+    name: str,
+    database: Database,
+    profile: Profile,
+    client: Client,
+    principal: Principal,
+    upstream: Upstream,
+    secret: bytes,
 ) -> View:
     """The view of a client; its keys are derived from the secret that all nodes share."""
     scope = f"{database.name}\0{profile.name}"

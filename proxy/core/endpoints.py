@@ -1,7 +1,7 @@
 """The table of endpoints: method, path → what may happen. What is not in the table is denied.
 
-A path is read as CouchDB reads it: split on `/`, empty pieces dropped, each piece percent-decoded, case kept. Routing is
-by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names, HTTP
+A path is read as CouchDB reads it: split on `/`, empty pieces dropped, each piece percent-decoded, case kept. Routing
+is by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names, HTTP
 libraries resolve them, and nobody names a document so by accident. The raw text of a request never goes further than
 this module; requests to the source are built from the decoded pieces.
 
@@ -152,7 +152,7 @@ def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
     if first.startswith("_design/") and method in ("GET", "HEAD"):
         rest = [*first.split("/", 1), *rest[1:]]
         first = "_design"
-    elif first.startswith("_design/") or first.startswith("_local/"):
+    elif first.startswith(("_design/", "_local/")):
         rest = [*first.split("/", 1), *rest[1:]]
         first = rest[0]
     if first == "_design":
@@ -177,12 +177,15 @@ def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
 def _route_document(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
     if len(rest) == 1:
         return Target(
-            Kind.DOCUMENT, _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"), db, rest[0], rest=tuple(rest), pairs=pairs
+            Kind.DOCUMENT,
+            _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"),
+            db,
+            rest[0],
+            rest=tuple(rest),
+            pairs=pairs,
         )
     attachment = "/".join(rest[1:])
-    return Target(
-        Kind.ATTACHMENT, _allow(method, "DELETE,GET,HEAD,PUT"), db, rest[0], attachment, tuple(rest), pairs
-    )
+    return Target(Kind.ATTACHMENT, _allow(method, "DELETE,GET,HEAD,PUT"), db, rest[0], attachment, tuple(rest), pairs)
 
 
 def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
@@ -191,7 +194,12 @@ def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str,
     doc_id = f"_design/{rest[1]}"
     if len(rest) == 2:
         return Target(
-            Kind.DESIGN, _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"), db, doc_id, rest=tuple(rest), pairs=pairs
+            Kind.DESIGN,
+            _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"),
+            db,
+            doc_id,
+            rest=tuple(rest),
+            pairs=pairs,
         )
     if rest[2].startswith("_"):
         if rest[2] == "_rewrite":

@@ -86,7 +86,10 @@ class Query:
         if value is None:
             return None
         if not (value.isascii() and value.isdigit() and len(value) <= 18):
-            raise BadRequest(f"Invalid value for {name}: {value!r} is not a non-negative integer.", error="query_parse_error")
+            raise BadRequest(
+                f"Invalid value for {name}: {value!r} is not a non-negative integer.",
+                error="query_parse_error",
+            )
         return int(value)
 
 

@@ -23,7 +23,7 @@ from proxy.view import View
 
 @dataclass(frozen=True)
 class Wanted:
-    """The parameters of a document GET. As in CouchDB, a flag once `true` stays so, the last of other duplicates wins."""
+    """The parameters of a document GET. As in CouchDB a flag once `true` stays so; of other duplicates the last wins."""
 
     rev: str | None
     open_revs: str | list[str] | None
@@ -171,9 +171,7 @@ async def _source_meta(view: View, shown: Shown, wanted: Wanted) -> dict[str, An
     asked = [(name, "true") for name in ("revs_info", "local_seq") if getattr(wanted, name)]
     doc_id, origin = shown.doc["_id"], shown.origin
     assert origin is not None
-    found = await view.upstream.json(
-        "GET", view.document_path(doc_id), [("rev", origin), *asked], headers=view.headers
-    )
+    found = await view.upstream.json("GET", view.document_path(doc_id), [("rev", origin), *asked], headers=view.headers)
     meta = {name: found[name] for name in ("_revs_info", "_local_seq") if name in found}
     if "_revs_info" in meta:
         meta["_revs_info"] = await _judged_info(view, doc_id, shown.rev, meta["_revs_info"])

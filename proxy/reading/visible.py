@@ -20,9 +20,7 @@ def check_rev(rev: str) -> str:
     return rev
 
 
-async def visible_document(
-    view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()
-) -> Shown:
+async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()) -> Shown:
     """The named revision, or the view's winner. Raises NotFound as CouchDB would for a document that is not there.
 
     One request to the source where the source's own answer is visible; otherwise the whole tree is judged.

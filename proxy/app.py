@@ -1,0 +1,180 @@
+"""The proxy's only HTTP server: a request is routed, identified, given its view, and handed to its handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from proxy.config.model import Config
+from proxy.core.endpoints import Kind, route
+from proxy.errors import CouchError, Forbidden
+from proxy.exchange import Exchange
+from proxy.identify import Identifier
+from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
+from proxy.session import session
+from proxy.trusted import pass_through
+from proxy.upstream import Upstream, open_session
+from proxy.views import Views
+from proxy.writing import attachment as written_attachment
+from proxy.writing import bulk, copy, form
+from proxy.writing import document as written
+
+log = logging.getLogger("couch_tailor.app")
+
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+_READ = ("GET", "HEAD")
+_BOTH = ("GET", "HEAD", "POST")
+
+HANDLERS: dict[tuple[Kind, str], Handler] = {
+    **{(Kind.DATABASE, method): info.get_database for method in _READ},
+    (Kind.DATABASE, "POST"): written.post_database,
+    (Kind.DATABASE, "PUT"): info.put_database,
+    (Kind.DATABASE, "DELETE"): info.delete_database,
+    **{(Kind.SECURITY, method): info.get_security for method in _READ},
+    **{(Kind.REVS_LIMIT, method): info.get_revs_limit for method in _READ},
+    (Kind.ENSURE_FULL_COMMIT, "POST"): info.ensure_full_commit,
+    **{(Kind.ALL_DOCS, method): all_docs.get_all_docs for method in _BOTH},
+    **{(Kind.DESIGN_DOCS, method): all_docs.get_design_docs for method in _BOTH},
+    (Kind.ALL_DOCS_QUERIES, "POST"): all_docs.post_queries,
+    **{(Kind.LOCAL_DOCS, method): local.get_local_docs for method in _BOTH},
+    **{(Kind.CHANGES, method): changes.get_changes for method in _BOTH},
+    (Kind.BULK_GET, "POST"): bulk_get.post_bulk_get,
+    (Kind.REVS_DIFF, "POST"): revs_diff.post_revs_diff,
+    (Kind.MISSING_REVS, "POST"): revs_diff.post_missing_revs,
+    (Kind.FIND, "POST"): find.post_find,
+    (Kind.BULK_DOCS, "POST"): bulk.bulk_docs,
+    **{(Kind.LOCAL, method): local.get_local for method in _READ},
+    (Kind.LOCAL, "PUT"): local.put_local,
+    (Kind.LOCAL, "DELETE"): local.delete_local,
+    **{
+        (kind, method): handler
+        for kind in (Kind.DOCUMENT, Kind.DESIGN)
+        for method, handler in (
+            ("GET", document.get_document),
+            ("HEAD", document.get_document),
+            ("PUT", written.put_document),
+            ("DELETE", written.delete_document),
+            ("POST", form.post_document),
+            ("COPY", copy.copy_document),
+        )
+    },
+    **{
+        (kind, method): handler
+        for kind in (Kind.ATTACHMENT, Kind.DESIGN_ATTACHMENT)
+        for method, handler in (
+            ("GET", attachments.get_attachment),
+            ("HEAD", attachments.get_attachment),
+            ("PUT", written_attachment.put_attachment),
+            ("DELETE", written_attachment.delete_attachment),
+        )
+    },
+}
+"""What a database's endpoints do; a kind and method that is not here is denied."""
+
+
+class App:
+    """The proxy: its configuration, its sources and who is known."""
+
+    def __init__(self, config: Config, http: aiohttp.ClientSession) -> None:
+        self.config = config
+        self.upstreams = {name: Upstream(source, http) for name, source in config.sources.items()}
+        self.identifiers = {
+            name: Identifier(upstream, config.server.session_ttl, config.server.anonymous)
+            for name, upstream in self.upstreams.items()
+        }
+        self.views = Views(config, self.upstreams)
+        first = next(iter(config.sources))
+        self._host_upstream = self.upstreams[first]
+        self._host_identifier = self.identifiers[first]
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. Errors that have a CouchDB form get it; anything else is logged and says nothing."""
+        exchange = Exchange(request, self.config.server)
+        try:
+            return await self._answer(exchange)
+        except CouchError as error:
+            return self._fail(exchange, error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+            return self._fail(exchange, CouchError("An internal error occurred; the proxy's log has the details."))
+
+    def _fail(self, exchange: Exchange, error: CouchError) -> web.StreamResponse:
+        """The error's answer or, where the answer has begun, the end of the connection."""
+        begun = exchange.begun
+        if begun is None:
+            return exchange.error(error)
+        log.warning("%s broken off: %s", exchange.request.rel_url.raw_path, error)
+        exchange.abort()
+        return begun
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        request = exchange.request
+        override = request.headers.get("X-HTTP-Method-Override")
+        target = exchange.target = route(request.method, request.message.path, override)
+        if not target.db:
+            return await self._answer_host(exchange)
+        database = self.views.locate(target.db)
+        principal = await self.identifiers[database.source.name].identify(request.headers)
+        exchange.greet(principal)
+        exchange.view = self.views.open(target.db, principal, request.headers)
+        if target.kind is Kind.TRUSTED:
+            return await pass_through(exchange)
+        handler = HANDLERS.get((target.kind, target.method))
+        if handler is None:
+            raise Forbidden(f"{target.method} is not available here through this proxy.")
+        return await handler(exchange)
+
+    async def _answer_host(self, exchange: Exchange) -> web.StreamResponse:
+        kind = exchange.target.kind
+        if kind is Kind.UP:
+            return await info.get_up(exchange, list(self.upstreams.values()))
+        if kind is Kind.SESSION:
+            return await session(exchange, self._host_upstream, self._host_identifier)
+        if kind is Kind.UUIDS:
+            return info.get_uuids(exchange)
+        principal = await self._host_identifier.identify(exchange.request.headers)
+        exchange.greet(principal)
+        if kind is Kind.ROOT:
+            return await info.get_root(exchange, self._host_upstream, principal)
+        if kind is Kind.ALL_DBS:
+            return info.get_all_dbs(exchange, self.views.names(principal))
+        raise Forbidden("This is not available through this proxy.")
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
+    """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given)."""
+    async with open_session(config.server.timeout) as http:
+        app = App(config, http)
+        server = web.Server(
+            app.handle, handler_cancellation=True, access_log=None, max_line_size=2**16, max_field_size=2**16
+        )
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)
+        try:
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            yield host, port
+        finally:
+            await runner.cleanup()
+
+
+async def serve(config: Config) -> None:
+    """Run the proxy until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config) as (host, port):
+        print(f"couch-tailor listens on http://{host}:{port}", flush=True)
+        await stop.wait()

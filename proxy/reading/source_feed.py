@@ -1,0 +1,135 @@
+"""The source's `_changes` as batches of rows, from a point on: first what there is, then what comes.
+
+A feed of the source is read as pages of a normal feed until its end and, for the waiting kinds, as one longpoll after
+the other from there. So every kind of feed of a client is served by one way of reading, and a source only ever has to
+know the two simplest kinds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.core.query import Pairs
+from proxy.core.wire.rows import ArraySplitter
+from proxy.errors import Unavailable
+from proxy.upstream import JSON_HEADERS, Reply
+from proxy.view import View
+
+PAGE = 500
+"""Rows of a page where the client limits its own, and of a longpoll."""
+_BATCH = 200
+_HEARTBEAT_MS = 20_000
+_SPIN = 1.0
+"""Seconds: an empty longpoll shorter than this did not wait."""
+_MAX_ROW = 16 * 1024 * 1024
+
+Row = dict[str, Any]
+
+
+@dataclass
+class SourceFeed:
+    """Where in the source's feed a client is. `seq` is the source's sequence up to which rows were handed out."""
+
+    view: View
+    seq: Any
+    style: str
+    descending: bool = False
+    doc_ids: list[str] | None = None
+    extra: Pairs = field(default_factory=list)
+    pending: int = 0
+    """Rows that the source still has after `seq`, as far as it says."""
+
+    async def now(self) -> None:
+        """Go to the source's end."""
+        async with await self._request([("since", "now"), ("limit", "1")], timeout=0) as reply:
+            self.seq = (await reply.json()).get("last_seq", self.seq)
+
+    async def open(self, limit: int | None) -> Reply:
+        """Ask for the rows there are. Raises the source's error, so that a client can still be told."""
+        pairs = [("since", _text(self.seq))]
+        if self.descending:
+            pairs.append(("descending", "true"))
+        if limit is not None:
+            pairs.append(("limit", str(limit)))
+        return await self._request(pairs, timeout=0)
+
+    async def present(self, first: Reply, limit: int | None) -> AsyncGenerator[list[Row], None]:
+        """The rows there are, page after page, `first` being the reply for the first page of `limit` rows."""
+        reply = first
+        while True:
+            count = 0
+            async with reply:
+                async for batch in self._rows(reply):
+                    count += len(batch)
+                    yield batch
+            if limit is None or count == 0 or self.descending or (count < limit and not self.pending):
+                return
+            reply = await self.open(limit)
+
+    async def wait(self) -> AsyncGenerator[list[Row], None]:
+        """The rows of one longpoll, which the source answers when there is a change after `seq`."""
+        pairs = [("feed", "longpoll"), ("since", _text(self.seq)), ("heartbeat", str(_HEARTBEAT_MS))]
+        began, count = time.monotonic(), 0
+        async with await self._request(pairs, timeout=3 * _HEARTBEAT_MS / 1000) as reply:
+            async for batch in self._rows(reply):
+                count += len(batch)
+                yield batch
+        if not count and time.monotonic() - began < _SPIN:
+            await asyncio.sleep(_SPIN)  # a source that does not wait must not be asked in a tight loop
+
+    async def _request(self, pairs: Pairs, timeout: float | None) -> Reply:
+        pairs = [("style", self.style), *pairs, *self.extra]
+        method, body = "GET", None
+        if self.doc_ids is not None:
+            pairs.append(("filter", "_doc_ids"))
+            method, body = "POST", jsonio.dumps({"doc_ids": self.doc_ids})
+        reply = await self.view.upstream.request(
+            method,
+            self.view.path("_changes"),
+            pairs,
+            headers={**JSON_HEADERS, **self.view.headers},
+            body=body,
+            timeout=timeout,
+        )
+        if reply.status != 200:
+            async with reply:
+                raise await reply.error()
+        return reply
+
+    async def _rows(self, reply: Reply) -> AsyncGenerator[list[Row], None]:
+        splitter = ArraySplitter("results", _MAX_ROW)
+        batch: list[Row] = []
+        try:
+            async for chunk in reply.chunks():
+                batch.extend(splitter.feed_decoded(chunk))
+                while len(batch) >= _BATCH:
+                    yield _checked(batch[:_BATCH])
+                    self.seq = batch[_BATCH - 1]["seq"]
+                    batch = batch[_BATCH:]
+            splitter.close()
+        except ValueError as error:
+            raise Unavailable(f"The source's _changes is not of CouchDB's form: {error}") from error
+        if batch:
+            yield _checked(batch)
+            self.seq = batch[-1]["seq"]
+        end = {**splitter.head, **splitter.tail}
+        if not self.descending:
+            self.seq = end.get("last_seq", self.seq)
+        pending = end.get("pending")
+        self.pending = pending if isinstance(pending, int) else 0
+
+
+def _checked(batch: list[Row]) -> list[Row]:
+    for row in batch:
+        if not (isinstance(row, dict) and isinstance(row.get("id"), str) and "seq" in row):
+            raise Unavailable("The source's _changes has a row without id or seq.")
+    return batch
+
+
+def _text(seq: Any) -> str:
+    return seq if isinstance(seq, str) else jsonio.dumps(seq).decode()

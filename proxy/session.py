@@ -1,0 +1,32 @@
+"""`_session`: logging in and out happens at the source, with the source's cookie."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.core.query import Pairs
+from proxy.exchange import Exchange
+from proxy.identify import Identifier, credentials
+from proxy.upstream import Upstream
+
+_MAX_LOGIN = 64 * 1024
+_PASSED = ("Content-Type", "Location", "WWW-Authenticate")
+
+
+async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier) -> web.StreamResponse:
+    """GET tells who the client is, POST logs in, DELETE logs out: in the source's words, cookies included."""
+    headers = {"Accept": "application/json", **credentials(exchange.request.headers)}
+    body = None
+    if exchange.method == "POST":
+        body = await exchange.read_body(_MAX_LOGIN)
+        kind = exchange.request.headers.get("Content-Type")
+        headers |= {"Content-Type": kind} if kind else {}
+        headers.pop("Cookie", None)
+    if exchange.method == "DELETE":
+        identifier.forget(exchange.request.headers)
+    pairs: Pairs = [(key, value) for key, value in exchange.target.pairs if key in ("basic",)]
+    async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:
+        answer = exchange.headers({name: reply.headers[name] for name in _PASSED if name in reply.headers})
+        for cookie in reply.headers.getall("Set-Cookie", ()):
+            answer.add("Set-Cookie", cookie)
+        return exchange.whole(await reply.read(), reply.status, answer)

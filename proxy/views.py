@@ -1,0 +1,101 @@
+"""Which view a request gets: database name, client and headers → View. No match is a denial.
+
+A virtual database `<database>-<suffix>` names its profile. The plain database name leaves the choice to the request:
+first by header, then by role or user name, in the order of the configuration. In each case the client must qualify for
+the profile: a profile's `roles` and `users` guard it however it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+
+from proxy.config.model import Config, Database, Profile
+from proxy.contract import Client
+from proxy.errors import Forbidden, NotFound
+from proxy.identify import Principal
+from proxy.upstream import Upstream
+from proxy.view import View, make_view
+
+_KEPT = 10_000
+
+
+class Views:
+    """The views of a configuration."""
+
+    def __init__(self, config: Config, upstreams: Mapping[str, Upstream]) -> None:
+        self._config = config
+        self._upstreams = upstreams
+        self._virtual = dict(_virtual_databases(config))
+        self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
+
+    def locate(self, name: str) -> Database:
+        """The database behind a name that a client uses. Raises NotFound."""
+        if name in self._virtual:
+            return self._virtual[name][0]
+        database = self._config.databases.get(name)
+        if database is None:
+            raise NotFound("Database does not exist.")
+        return database
+
+    def names(self, principal: Principal) -> list[str]:
+        """The virtual databases that a client may use."""
+        return sorted(name for name, (_, profile) in self._virtual.items() if qualifies(principal, profile))
+
+    def open(self, name: str, principal: Principal, headers: Mapping[str, str]) -> View:
+        """The view for a request. Raises Forbidden if no profile is for this client."""
+        database = self.locate(name)
+        profile = self._choose(name, database, principal, headers)
+        device = {key: headers[header] for key, header in profile.device_headers.items() if header in headers}
+        key = (
+            name,
+            profile.name,
+            principal.name,
+            principal.roles,
+            *principal.headers.items(),
+            *device.items(),
+        )
+        view = self._open.get(key)
+        if view is None:
+            client = Client(principal.name, principal.roles, profile.name, device)
+            upstream = self._upstreams[database.source.name]
+            view = make_view(name, database, profile, client, principal, upstream, self._config.server.secret)
+            self._open[key] = view
+            if len(self._open) > _KEPT:
+                self._open.popitem(last=False)
+        return view
+
+    def _choose(self, name: str, database: Database, principal: Principal, headers: Mapping[str, str]) -> Profile:
+        if name in self._virtual:
+            profile = self._virtual[name][1]
+            if not qualifies(principal, profile):
+                raise Forbidden("You are not allowed to access this db.")
+            return profile
+        for profile in self._config.profiles.values():
+            if database.name in profile.databases and _applies(profile, principal, headers):
+                return profile
+        raise Forbidden("You are not allowed to access this db.")
+
+
+def _virtual_databases(config: Config) -> Iterator[tuple[str, tuple[Database, Profile]]]:
+    for profile in config.profiles.values():
+        if profile.suffix is not None:
+            for name in sorted(profile.databases):
+                yield f"{name}-{profile.suffix}", (config.databases[name], profile)
+
+
+def qualifies(principal: Principal, profile: Profile) -> bool:
+    """Whether a client may use a profile at all."""
+    if not profile.roles and not profile.users:
+        return True
+    return principal.name in profile.users or not profile.roles.isdisjoint(principal.roles)
+
+
+def _applies(profile: Profile, principal: Principal, headers: Mapping[str, str]) -> bool:
+    """Whether a profile is chosen for a plain database name."""
+    if not qualifies(principal, profile):
+        return False
+    if profile.header is not None:
+        header, value = profile.header
+        return headers.get(header) == value
+    return profile.by_role and bool(profile.roles or profile.users)

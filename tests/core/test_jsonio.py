@@ -1,0 +1,65 @@
+"""JSON: no number changes on the way, and what CouchDB refuses is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.core import jsonio
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_values_survive(value: Any) -> None:
+    try:
+        text = jsonio.dumps(value)
+    except ValueError:
+        assert any(0xD800 <= ord(char) < 0xE000 for char in repr(value)) or "\\ud" in repr(value)
+        return
+    assert jsonio.loads(text) == value
+    assert json.loads(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", [b"18446744073709551616", b"-99999999999999999999999", b'{"a":[123456789012345678901234567890]}']
+)
+def test_integers_of_any_size_are_kept(text: bytes) -> None:
+    assert jsonio.dumps(jsonio.loads(text)) == text
+
+
+def test_of_duplicate_keys_the_last_wins() -> None:
+    assert jsonio.loads(b'{"a":1,"a":2}') == {"a": 2}
+    assert jsonio.loads(b'{"a":1,"a":99999999999999999999}') == {"a": 99999999999999999999}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[Infinity]",
+        b'"\\ud800"',
+        b"1e400",
+        b"\xff",
+        b"[1,]",
+        b"12345678901234567890 x",
+        b"[99999999999999999999,NaN]",
+    ],
+)
+def test_what_is_not_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        jsonio.loads(text)
