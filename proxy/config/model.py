@@ -1,11 +1,12 @@
-"""The validated configuration: frozen, complete, with every filter built. `load` makes it; the rest only reads it."""
+"""The validated configuration: frozen, complete, every filter built. `load` makes it, the rest reads it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from proxy.contract import Filter
 from proxy.core.lens import Chain
 
 
@@ -18,7 +19,7 @@ class Server:
     secret: bytes = b""
     """Keys tokens, grafts and local-document names; the same on every node."""
     max_body: int = 64 * 1024 * 1024
-    """Bytes of a JSON request body, inflated; larger is 413. Attachment uploads stream and are not limited by it."""
+    """Bytes of a JSON request body, inflated; larger is 413. Attachments stream, without this limit."""
     session_ttl: float = 10.0
     """Seconds for which the source's word on who somebody is stays valid."""
     anonymous: bool = False
@@ -33,7 +34,7 @@ class Server:
 class Source:
     """An upstream CouchDB-compatible server.
 
-    `auth`: "client" passes on the client's own credentials; "service" uses `username` / `password` for everything
+    `auth`: "client" passes on the client's own credentials; "service" uses `username` / `password` for all
     but the question who the client is; "proxy" sends CouchDB's proxy authentication headers, signed with
     `proxy_secret`, for the client's name and roles (or for `username` with `roles`, where those are set).
     """
@@ -58,6 +59,19 @@ class Database:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """One entry of a profile's `filters`: what the file says, and the filter that was built from it."""
+
+    use: str
+    options: Mapping[str, Any]
+    filter: Filter
+    description: str
+    """One line for people: the filter's own `describe()` where it has one, or else its options."""
+    identity: str
+    """What decides what the filter shows: its options, and a stamp of its code if that is the site's."""
+
+
+@dataclass(frozen=True)
 class Profile:
     """One client type: the databases it sees and its chain of filters."""
 
@@ -67,7 +81,7 @@ class Profile:
     suffix: str | None = None
     """`<database>-<suffix>` is this profile's virtual database; None: not reachable by name."""
     roles: frozenset[str] = frozenset()
-    """A client needs one of these to use the profile; empty: any authenticated client (or anonymous, if allowed)."""
+    """A client needs one of these to use it; empty: any authenticated client (or anonymous, if allowed)."""
     users: frozenset[str] = frozenset()
     """As `roles`, by user name; a client that has either qualifies."""
     by_role: bool = False
@@ -92,6 +106,12 @@ class Profile:
     """Device attribute → request header (lower-case) it is read from."""
     epoch: str = ""
     """A digest of what decides the profile's projection: its rules. Changes when they change."""
+    rules: tuple[Rule, ...] = ()
+    """What the chain was built from, in its order."""
+
+    def virtual_name(self, database: str) -> str | None:
+        """The name by which clients choose this profile of `database`; None if it is not chosen by name."""
+        return None if self.suffix is None else f"{database}-{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -101,3 +121,5 @@ class Config:
     databases: Mapping[str, Database]
     profiles: Mapping[str, Profile]
     """In the order of the file: where several profiles qualify by role, the first is chosen."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed, and dangerous or without effect: one message each, as for mistakes."""

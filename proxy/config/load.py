@@ -1,0 +1,149 @@
+"""One file and the environment in, a `Config` out, or all the mistakes at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path as FilePath
+from typing import Any
+
+from proxy.config import environment, modules, schema, values
+from proxy.config.checks import check
+from proxy.config.epoch import epoch
+from proxy.config.lines import Path, key_lines
+from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.config.problems import BadValue, ConfigError, Problems, did_you_mean
+from proxy.config.rules import Workshop
+
+_SYNTAX_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+
+
+def load(
+    path: str | FilePath,
+    env: Mapping[str, str],
+    *,
+    registered: Mapping[str, list[EntryPoint]] | None = None,
+) -> Config:
+    """The configuration in the TOML file at `path`, with what the environment `env` overrides.
+
+    `registered` are the filters that `use` may name; by default those of the installed packages. Modules that
+    the file names are imported from its directory. Raises ConfigError with every mistake.
+    """
+    raw, text = _parse(FilePath(path))
+    problems = Problems(str(path), key_lines(text))
+    environment.apply(raw, env, problems)
+    _unknown_sections(raw, problems)
+    directory = FilePath(path).resolve().parent
+    workshop = Workshop(modules.installed() if registered is None else registered, directory, problems)
+    config = _assemble(raw, workshop, problems)
+    problems.raise_if_any()
+    return config
+
+
+def _parse(path: FilePath) -> tuple[dict[str, Any], str]:
+    try:
+        data = path.read_bytes()
+        text = data.decode()
+        return tomllib.loads(text), text
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}: is not UTF-8 text; save the file in that encoding"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_error(path, str(error), text)]) from None
+
+
+def _syntax_error(path: FilePath, message: str, text: str) -> str:
+    match = _SYNTAX_PLACE.fullmatch(message)
+    if match is None:
+        return f"{path}: not TOML: {message}"
+    last_line = text.rpartition("\n")[2]
+    line, column = match[2] or text.count("\n") + 1, match[3] or len(last_line) + 1
+    return f"{path}:{line}:{column}: not TOML: {match[1]}"
+
+
+def _unknown_sections(raw: dict[str, Any], problems: Problems) -> None:
+    for name in [name for name in raw if name not in schema.SECTIONS]:
+        problems.add((name,), f"unknown section{did_you_mean(name, schema.SECTIONS)}")
+
+
+def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Config:
+    """What the file is good for: what is broken is left out, so that the rest is still checked."""
+    server_table = schema.subtable(raw, "server", ("server",), problems)
+    server = _server(schema.read(server_table, ("server",), schema.SERVER, problems))
+    named = {section: schema.tables(raw, section, problems) for section in ("sources", "databases", "profiles")}
+    sources = {name: _source(name, table, problems) for name, table in named["sources"].items()}
+    databases = {name: _database(name, table, sources, problems) for name, table in named["databases"].items()}
+    profiles = {name: _profile(name, table, databases, workshop) for name, table in named["profiles"].items()}
+    config = Config(
+        server,
+        sources,
+        {name: database for name, database in databases.items() if database},
+        profiles,
+    )
+    check(config, raw, problems)
+    return Config(config.server, config.sources, config.databases, config.profiles, problems.warnings)
+
+
+def _server(values: dict[str, Any]) -> Server:
+    host, port = values.pop("bind")
+    return Server(host, port, **values)
+
+
+def _source(name: str, table: dict[str, Any], problems: Problems) -> Source:
+    values = schema.read(table, ("sources", name), schema.SOURCE, problems)
+    return Source(name, **{"url": "", **values})  # an empty one is noted as a mistake: nobody gets to see it
+
+
+def _database(name: str, table: dict[str, Any], sources: Mapping[str, Source], problems: Problems) -> Database | None:
+    path: Path = ("databases", name)
+    values = schema.read(table, path, schema.DATABASE, problems)
+    source = values["source"]
+    if source is None and len(sources) == 1:
+        source = next(iter(sources))
+    elif source is None and sources:
+        problems.add((*path, "source"), f"is missing; name one of the sources: {', '.join(sorted(sources))}")
+    elif source is not None and source not in sources:
+        problems.add((*path, "source"), f'there is no source "{source}"{did_you_mean(source, sources)}')
+    found = sources.get(source) if source is not None else None
+    return Database(name, found, values["name"] or name) if found else None
+
+
+def _profile(name: str, table: dict[str, Any], databases: Mapping[str, object], workshop: Workshop) -> Profile:
+    path: Path = ("profiles", name)
+    problems = workshop.problems
+    values = schema.read(table, path, schema.PROFILE, problems)
+    named = values.pop("databases", ())
+    for index, database in enumerate(named):
+        if database not in databases:
+            at = (*path, "databases", index)
+            problems.add(at, f'there is no database "{database}"{did_you_mean(database, databases)}')
+    chain, rules = workshop.build(values.pop("filters"), (*path, "filters"))
+    device = values.pop("device") or {}
+    return Profile(
+        name=name,
+        databases=frozenset(named),
+        chain=chain,
+        suffix=_suffix(name, table, values.pop("suffix"), path, problems),
+        roles=frozenset(values.pop("roles")),
+        users=frozenset(values.pop("users")),
+        device_headers=device,
+        epoch=epoch(rules, values["design_docs"], device),
+        rules=rules,
+        **values,
+    )
+
+
+def _suffix(name: str, table: dict[str, Any], given: str | None, path: Path, problems: Problems) -> str | None:
+    """The suffix in the file, or else the profile's name, which must then be fit for a database's name."""
+    if "suffix" in table:
+        return given
+    try:
+        return values.suffix(name)
+    except BadValue:
+        remedy = 'give it a suffix of its own, as suffix = "phone", or suffix = false'
+        problems.add(path, f'the profile\'s name "{name}" cannot end the name of a virtual database; {remedy}')
+        return None

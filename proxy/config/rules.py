@@ -1,0 +1,145 @@
+"""A profile's `filters`: from tables in the file to built filters, each mistake placed at its option."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path as FilePath
+from typing import Any
+
+from proxy.config import modules
+from proxy.config.lines import Path, dotted
+from proxy.config.model import Rule
+from proxy.config.problems import BadValue, Problems, did_you_mean, kind_of
+from proxy.contract import Filter, OptionError
+from proxy.core.lens import Chain, Link
+
+_PART = re.compile(r'\[(\d+)\]|"((?:[^"\\]|\\.)*)"|([^.\[\]"]+)')
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What building filters needs: those registered, where a site's own modules lie, where mistakes go."""
+
+    registered: Mapping[str, list[EntryPoint]]
+    directory: FilePath
+    problems: Problems
+
+    def build(self, value: Any, path: Path) -> tuple[Chain, tuple[Rule, ...]]:
+        """The chain of a profile's `filters` (`value`; None if there are none). Mistakes are left out."""
+        if value is None:
+            value = []
+        if not isinstance(value, list):
+            self.problems.add(path, f"expected an array of tables, not {kind_of(value)}; write [[{dotted(path)}]]")
+            return Chain(), ()
+        rules, links = [], []
+        for index, item in enumerate(value):
+            built = self._build_one(item, (*path, index))
+            if built is not None:
+                rules.append(built)
+                links.append(Link(f"{dotted((*path, index))} ({built.use})", built.filter))
+        return Chain(links), tuple(rules)
+
+    def _build_one(self, item: Any, path: Path) -> Rule | None:
+        if not isinstance(item, dict):
+            self.problems.add(path, f'expected a table, as {{ use = "drop" }}, not {kind_of(item)}')
+            return None
+        use = item.get("use")
+        if not isinstance(use, str) or not use:
+            what = "is missing" if use is None else f"expected a string, not {kind_of(use)}"
+            self.problems.add((*path, "use"), f'{what}; name a filter, as use = "drop" or use = "module:Class"')
+            return None
+        try:
+            found = modules.find(use, self.registered, self.directory)
+        except BadValue as error:
+            self.problems.add((*path, "use"), error.message)
+            return None
+        options = {name: option for name, option in item.items() if name != "use"}
+        if not self._options_fit(found.cls, options, path):
+            return None
+        return self._construct(use, found, options, path)
+
+    def _options_fit(self, cls: type[Filter], options: dict[str, Any], path: Path) -> bool:
+        """Whether the constructor takes these options: so a wrong name does not end as a TypeError."""
+        parameters = [p for p in inspect.signature(cls).parameters.values() if p.kind in _BY_NAME]
+        known = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        unknown = [] if len(known) < len(parameters) else [name for name in options if name not in known]
+        for name in unknown:
+            none = "" if known else "; this filter has no options"
+            self.problems.add((*path, name), f"unknown option{did_you_mean(name, known)}{none}")
+        missing = [p.name for p in parameters if _required(p) and p.name not in options]
+        for name in missing:
+            self.problems.add((*path, name), "is missing; this filter needs it")
+        return not unknown and not missing
+
+    def _construct(self, use: str, found: modules.Found, options: dict[str, Any], path: Path) -> Rule | None:
+        try:
+            built = found.cls(**options)
+            Chain([Link(use, built)])  # asks it for what a chain needs to know: that may fail as well
+            return Rule(use, options, built, _description(built, options), _identity(use, found, options))
+        except OptionError as error:
+            self.problems.add((*path, *option_path(error.option)), error.message + _caret(error))
+        except Exception as error:
+            place = modules.place_in(self.directory, error)
+            self.problems.add(path, f"the filter {use} failed: {place}{type(error).__name__}: {error}")
+        return None
+
+
+_BY_NAME = (
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+    inspect.Parameter.VAR_KEYWORD,
+)
+
+
+def _required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+
+
+def option_path(option: str) -> Path:
+    """`fields[2].path` as `("fields", 2, "path")`."""
+    return tuple(int(index) if index else quoted or bare for index, quoted, bare in _PART.findall(option))
+
+
+def _caret(error: OptionError) -> str:
+    """The expression on a line of its own (of several, the one with the fault), a caret below the fault."""
+    if error.text is None:
+        return ""
+    if error.at is None:
+        return f"\n    {error.text}"
+    at = min(max(error.at, 0), len(error.text))
+    start = error.text.rfind("\n", 0, at) + 1
+    line = error.text[start:].partition("\n")[0]
+    indent = "".join("\t" if character == "\t" else " " for character in line[: at - start])
+    return f"\n    {line}\n    {indent}^"
+
+
+def _description(built: Filter, options: dict[str, Any]) -> str:
+    describe = getattr(built, "describe", None)
+    if callable(describe):
+        return str(describe()).replace("\n", " ")
+    return ", ".join(f"{name} = {_plain(value)}" for name, value in options.items())
+
+
+def _identity(use: str, found: modules.Found, options: dict[str, Any]) -> str:
+    """What decides what the filter shows, for the epoch: options left out count with their defaults."""
+    defaults = {p.name: p.default for p in inspect.signature(found.cls).parameters.values() if _is_json(p.default)}
+    version = getattr(found.cls, "version", None)
+    return json.dumps([use, found.stamp, version, {**defaults, **options}], sort_keys=True, default=str)
+
+
+def _is_json(default: Any) -> bool:
+    """Whether a default is a plain value: the text of a sentinel would differ from run to run."""
+    try:
+        json.dumps(default)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

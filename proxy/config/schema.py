@@ -1,0 +1,137 @@
+"""Every key that a configuration file may have, section by section: its reader and its default.
+
+`docs/configuration.md` documents each; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.config import values
+from proxy.config.lines import Path
+from proxy.config.problems import BadValue, Problems, did_you_mean, kind_of
+
+REQUIRED = object()
+"""The default of a key that has none."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a section. `default` is written as in the file; None: the section's builder decides."""
+
+    name: str
+    read: Callable[[Any], Any]
+    default: Any = None
+    remedy: str = ""
+    """What to write, for the message that a required key is missing."""
+
+
+SERVER = (
+    Key("bind", values.bind, "127.0.0.1:5984"),
+    Key(
+        "secret",
+        values.secret,
+        REQUIRED,
+        f"{values.MAKE_SECRET} and set it here or in COUCH_TAILOR_SECRET, the same on every node",
+    ),
+    Key("max_body", values.size, "64MiB"),
+    Key("session_ttl", values.duration, "10s"),
+    Key("anonymous", values.boolean, False),
+    Key("trust_forwarded", values.boolean, False),
+    Key("timeout", values.timeout, "60s"),
+)
+
+SOURCE = (
+    Key("url", values.url, REQUIRED, 'write the CouchDB\'s address, as url = "http://127.0.0.1:5984"'),
+    Key("auth", values.choice("client", "service", "proxy"), "client"),
+    Key("username", values.user_name),
+    Key("password", values.string),
+    Key("roles", values.strings, ()),
+    Key("proxy_secret", values.string),
+)
+
+DATABASE = (
+    Key("source", values.string),
+    Key("name", values.database_name),
+)
+
+PROFILE = (
+    Key("databases", values.strings, REQUIRED, 'name those that it shows, as databases = ["clinic"]'),
+    Key("suffix", values.suffix),
+    Key("roles", values.strings, ()),
+    Key("users", values.strings, ()),
+    Key("by_role", values.boolean, False),
+    Key("header", values.header),
+    Key("device", values.header_names),
+    Key("design_docs", values.boolean, False),
+    Key("all_docs", values.boolean, True),
+    Key("find", values.boolean, True),
+    Key("write", values.boolean, True),
+    Key("trusted", values.boolean, False),
+    Key("orphans", values.choice("winner", "refuse"), "winner"),
+    Key("on_surplus", values.choice("refuse", "discard"), "refuse"),
+    Key("filters", lambda value: value),  # `rules` reads them: they stay tables here
+)
+
+SECTIONS = {
+    "server": SERVER,
+    "sources": SOURCE,
+    "databases": DATABASE,
+    "profiles": PROFILE,
+}
+"""The file's tables. All but `server` hold one table for each name."""
+
+
+def read(table: dict[str, Any], path: Path, keys: Sequence[Key], problems: Problems) -> dict[str, Any]:
+    """The values of a section by key, as read, or the default. A key with neither is noted and left out."""
+    known = {key.name: key for key in keys}
+    for name in [name for name in table if name not in known]:
+        problems.add((*path, name), f"unknown key{did_you_mean(name, known)}")
+    result = {}
+    for key in keys:
+        if key.name not in table and key.default is REQUIRED:
+            problems.add((*path, key.name), f"is missing; {key.remedy}")
+            continue
+        value, ok = _read_one(table, path, key, problems)
+        if ok:
+            result[key.name] = value
+    return result
+
+
+def _read_one(table: dict[str, Any], path: Path, key: Key, problems: Problems) -> tuple[Any, bool]:
+    if key.name in table:
+        try:
+            return key.read(table[key.name]), True
+        except BadValue as error:
+            problems.add((*path, key.name, *error.path), error.message)
+    if key.default is REQUIRED:
+        return None, False
+    if key.default is None or key.default == ():
+        return key.default, True
+    return key.read(key.default), True
+
+
+def tables(raw: dict[str, Any], section: str, problems: Problems) -> dict[str, dict[str, Any]]:
+    """The tables of a section: `[sources.main]` as `{"main": {...}}`. What is no table is noted, left out."""
+    whole = subtable(raw, section, (section,), problems)
+    return {
+        name: subtable(whole, name, (section, name), problems)
+        for name in whole
+        if isinstance(whole[name], dict) or _no_table(whole[name], (section, name), problems)
+    }
+
+
+def subtable(raw: dict[str, Any], name: str, path: Path, problems: Problems) -> dict[str, Any]:
+    """The table `name`, or an empty one if it is missing or something else, which is noted."""
+    value = raw.get(name, {})
+    if isinstance(value, dict):
+        return value
+    _no_table(value, path, problems)
+    return {}
+
+
+def _no_table(value: Any, path: Path, problems: Problems) -> bool:
+    problems.add(path, f"expected a table, not {kind_of(value)}")
+    return False
