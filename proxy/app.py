@@ -8,7 +8,6 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import aiohttp
 from aiohttp import web
 
 from proxy.config.model import Config
@@ -19,7 +18,7 @@ from proxy.identify import Identifier
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
 from proxy.session import session
 from proxy.trusted import pass_through
-from proxy.upstream import Upstream, open_session
+from proxy.upstream import Upstream
 from proxy.views import Views
 from proxy.writing import attachment as written_attachment
 from proxy.writing import bulk, copy, form
@@ -82,9 +81,9 @@ HANDLERS: dict[tuple[Kind, str], Handler] = {
 class App:
     """The proxy: its configuration, its sources and who is known."""
 
-    def __init__(self, config: Config, http: aiohttp.ClientSession) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
-        self.upstreams = {name: Upstream(source, http) for name, source in config.sources.items()}
+        self.upstreams = {name: Upstream(source, config.server.timeout) for name, source in config.sources.items()}
         self.identifiers = {
             name: Identifier(upstream, config.server.session_ttl, config.server.anonymous)
             for name, upstream in self.upstreams.items()
@@ -93,6 +92,11 @@ class App:
         first = next(iter(config.sources))
         self._host_upstream = self.upstreams[first]
         self._host_identifier = self.identifiers[first]
+
+    def close(self) -> None:
+        """Close the connections to the sources."""
+        for upstream in self.upstreams.values():
+            upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Errors that have a CouchDB form get it; anything else is logged and says nothing."""
@@ -153,20 +157,20 @@ class App:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
     """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given)."""
-    async with open_session(config.server.timeout) as http:
-        app = App(config, http)
-        server = web.Server(
-            app.handle, handler_cancellation=True, access_log=None, max_line_size=2**16, max_field_size=2**16
-        )
-        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)
-        try:
-            await site.start()
-            host, port = runner.addresses[0][:2]
-            yield host, port
-        finally:
-            await runner.cleanup()
+    app = App(config)
+    server = web.Server(
+        app.handle, handler_cancellation=True, access_log=None, max_line_size=2**16, max_field_size=2**16
+    )
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)
+    try:
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        yield host, port
+    finally:
+        await runner.cleanup()
+        app.close()
 
 
 async def serve(config: Config) -> None:

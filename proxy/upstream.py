@@ -1,50 +1,53 @@
-"""The only HTTP client: requests to a source, built from decoded pieces, with errors in the project's own tree.
+"""Requests to a source, built from decoded pieces, with errors in the project's own tree.
 
 Bodies come as they are on the wire (content codings not undone). A reply that breaks off raises Unavailable from
-whatever reads it; a connection that is not read to its end is closed, never put back into the pool.
+whatever reads it; a connection that is not read to its end is closed, never kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp import hdrs
-from multidict import CIMultiDictProxy
-from yarl import URL
+from multidict import CIMultiDict
 
 from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
 from proxy.errors import CouchError, Unavailable
+from proxy.http_client import Body, BrokenOff, Connection, Origin, Pool, Unreachable, multidict, request_head
 
 Headers = Mapping[str, str]
-Body = bytes | AsyncIterator[bytes] | None
+T = TypeVar("T")
 
-_SKIPPED = (hdrs.ACCEPT_ENCODING, hdrs.USER_AGENT, hdrs.CONTENT_TYPE, hdrs.ACCEPT)
 JSON_HEADERS: Headers = {"Accept": "application/json", "Content-Type": "application/json"}
+_CONNECT_SECONDS = 10.0
 
 
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
-    def __init__(self, response: aiohttp.ClientResponse, where: str) -> None:
-        self._response = response
+    def __init__(self, connection: Connection, pool: Pool, where: str, timeout: float | None) -> None:
+        self._connection: Connection | None = connection
+        self._open = connection
+        self._pool = pool
         self._where = where
-        self.status = response.status
+        self._timeout = timeout
+        self.status = connection.status
+        self._raw_headers = connection.raw_headers
 
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        return self._response.headers
+    @cached_property
+    def headers(self) -> CIMultiDict[str]:
+        return multidict(self._raw_headers)
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable if it breaks off."""
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise broke_off(self._where, error) from error
+        return await _within(self._timeout, self._open.read(), self._where)
 
     async def json(self) -> Any:
         """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down."""
@@ -56,11 +59,8 @@ class Reply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off."""
-        try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise broke_off(self._where, error) from error
+        while chunk := await _within(self._timeout, self._open.read_some(), self._where):
+            yield chunk
 
     async def error(self) -> CouchError:
         """The error that a reply other than 2xx stands for, in the source's words."""
@@ -80,18 +80,27 @@ class Reply:
 
     def release(self) -> None:
         """Give the connection back if the body was read to its end, close it otherwise."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        if self._connection is not None:
+            self._pool.give_back(self._connection)
+            self._connection = None
 
 
 class Upstream:
-    """Requests to one source."""
+    """Requests to one source. `timeout`: seconds without a byte after which a request is given up."""
 
-    def __init__(self, source: Source, session: aiohttp.ClientSession) -> None:
+    def __init__(self, source: Source, timeout: float = 60.0) -> None:
         self.source = source
-        self._session = session
+        self._timeout = timeout
+        url = urlsplit(source.url)
+        tls = ssl.create_default_context() if url.scheme == "https" else None
+        port = url.port or (443 if tls else 80)
+        self._host = url.netloc.rpartition("@")[2]
+        self._prefix = url.path.rstrip("/")
+        self._pool = Pool(Origin(url.hostname or "", port, tls))
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._pool.close()
 
     async def request(
         self,
@@ -107,28 +116,12 @@ class Upstream:
 
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
-        url = f"{self.source.url}{path}"
-        if pairs:
-            url = f"{url}?{query_strings.encode(pairs)}"
+        target = f"{self._prefix}{path}?{query_strings.encode(pairs)}" if pairs else self._prefix + path
         where = f"The source ({method} {path})"
-        options: dict[str, Any] = {}
-        if timeout != 0:
-            options["timeout"] = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=timeout)
-        try:
-            response = await self._session.request(
-                method,
-                URL(url, encoded=True),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                skip_auto_headers=_SKIPPED,
-                **options,
-            )
-        except TimeoutError as error:
-            raise Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise broke_off(where, error) from error
-        return Reply(response, where)
+        limit = self._timeout if timeout == 0 else timeout
+        head = request_head(method, target, self._host, headers.items(), body)
+        connection = await _within(limit, self._pool.exchange(head, body, method, _CONNECT_SECONDS), where)
+        return Reply(connection, self._pool, where, limit)
 
     async def json(
         self,
@@ -147,22 +140,14 @@ class Upstream:
             return await reply.json()
 
 
-def broke_off(where: str, error: BaseException) -> Unavailable:
-    if isinstance(error, TimeoutError):
-        return Unavailable(f"{where} stopped answering.", error="gateway_timeout", status=504)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Unavailable(f"{where} cannot be reached: {error.os_error or error}.")
-    return Unavailable(f"{where} broke off: {type(error).__name__}.")
-
-
-def open_session(timeout: float) -> aiohttp.ClientSession:
-    """The session that all upstreams share: unlimited connections, no cookies of its own, bodies left as they are."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=timeout),
-        read_bufsize=2**18,
-        max_line_size=2**16,
-        max_field_size=2**16,
-    )
+async def _within(timeout: float | None, doing: Awaitable[T], where: str) -> T:
+    """The result of talking to the source, with its failures as Unavailable."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await doing
+    except TimeoutError as error:
+        raise Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504) from error
+    except Unreachable as error:
+        raise Unavailable(f"{where} cannot be reached: {error}.") from error
+    except BrokenOff as error:
+        raise Unavailable(f"{where} broke off: {error}.") from error

@@ -1,0 +1,363 @@
+"""HTTP/1.1 towards a source: connections that are kept, replies that stream, nothing else.
+
+Every document that passes costs one exchange here, so this is as lean as a protocol on httptools can be. Rules:
+
+  - a connection goes back into the pool only when its reply was read to the end and the source left it open;
+  - bytes that nobody asked for condemn a connection (CouchDB 3.5.0 sends one chunk too many after an event stream);
+  - a kept connection that the source closed before the first byte of a reply is no failure of GET and HEAD: they are
+    sent again, once, on a new one;
+  - reading stops when the reader lags behind by HIGH_WATER bytes, writing when the source does;
+  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httptools
+from multidict import CIMultiDict
+
+HIGH_WATER = 256 * 1024
+_IDLE_SECONDS = 15.0
+"""Shorter than any server keeps an idle connection, so that it is we who close it."""
+
+Body = bytes | AsyncIterator[bytes] | None
+
+
+class BrokenOff(Exception):
+    """The source closed the connection, or sent something that is not HTTP, before the reply was complete."""
+
+
+class Unreachable(Exception):
+    """No connection to the source can be made."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where connections go."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+class Connection(asyncio.Protocol):
+    """One connection, with at most one exchange at a time."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused = False
+        self._head_only = False
+        self.used = 0
+        self.idle_since = 0.0
+        self.closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.status = 0
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._headers_done = False
+        self._complete = False
+        self._until_close = False
+        self._failure: str | None = None
+        self._heard = False
+        self._keep = True
+
+    # ---- an exchange
+
+    async def send(self, head: bytes, body: Body, head_only: bool) -> None:
+        """Send a request; the reply's status and headers are there when this returns. Raises BrokenOff."""
+        assert self._transport is not None
+        self._begin()
+        self._head_only = head_only
+        self._parser = httptools.HttpResponseParser(self)
+        self.used += 1
+        if body is None or isinstance(body, bytes):
+            self._transport.write(head + body if body else head)
+            await self._until_headers()
+            return
+        self._transport.write(head)
+        sending = asyncio.ensure_future(self._send_chunked(body))
+        try:
+            await self._until_headers(sending)
+        finally:
+            if not sending.done():
+                # the source has answered without reading on: the connection is of no further use
+                self._keep = False
+                sending.cancel()
+            await asyncio.wait([sending])
+        if not sending.cancelled() and sending.exception() is not None and not self._headers_done:
+            raise cast(BaseException, sending.exception())
+
+    async def _send_chunked(self, body: AsyncIterator[bytes]) -> None:
+        assert self._transport is not None
+        async for piece in body:
+            if self.closed:
+                return
+            if piece:
+                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+            if self._writable is not None:
+                await self._writable
+        if not self.closed:
+            self._transport.write(b"0\r\n\r\n")
+
+    async def _until_headers(self, sending: asyncio.Future[None] | None = None) -> None:
+        while not self._headers_done:
+            if self._failure is not None:
+                raise BrokenOff(self._failure)
+            if sending is not None and sending.done() and sending.exception() is not None:
+                self.close()
+                raise cast(BaseException, sending.exception())
+            if sending is not None and not sending.done():
+                waiter = self._wait()
+                await asyncio.wait([waiter, sending], return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await self._wait()
+
+    def _wait(self) -> asyncio.Future[None]:
+        if self._waiter is None or self._waiter.done():
+            self._waiter = self._loop.create_future()
+        return self._waiter
+
+    async def read(self) -> bytes:
+        """The rest of the body. Raises BrokenOff."""
+        while not self._complete:
+            if self._failure is not None:
+                raise BrokenOff(self._failure)
+            self._resume()
+            await self._wait()
+        return self._take()
+
+    async def read_some(self) -> bytes:
+        """What of the body has arrived, b"" at its end. Raises BrokenOff."""
+        while not self._chunks:
+            if self._complete:
+                return b""
+            if self._failure is not None:
+                raise BrokenOff(self._failure)
+            self._resume()
+            await self._wait()
+        return self._take()
+
+    def _take(self) -> bytes:
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        self._resume()
+        return data
+
+    @property
+    def finished(self) -> bool:
+        """Whether the reply was read to its end."""
+        return self._complete and not self._chunks
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow on this connection."""
+        return self.finished and self._keep and not self._until_close and not self.closed and self._failure is None
+
+    @property
+    def heard(self) -> bool:
+        """Whether any byte of the present reply has arrived."""
+        return self._heard
+
+    def close(self) -> None:
+        """Cut the connection."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._complete or self._parser is None:
+            self._keep = False
+            self.close()
+            return
+        self._heard = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(f"what it sent is not HTTP ({type(error).__name__})")
+            self.close()
+            return
+        if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed = True
+        if self._until_close and self._headers_done and error is None:
+            self._complete = True
+        elif not self._complete:
+            self._fail("the connection was closed")
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _fail(self, why: str) -> None:
+        if self._failure is None:
+            self._failure = why
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _resume(self) -> None:
+        if self._paused and self._buffered <= HIGH_WATER and self._transport is not None and not self.closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # ---- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self._headers_done:
+            # a second message after the reply: not ours
+            self._keep = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._headers_done:
+            self.raw_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._headers_done:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self.raw_headers = []
+            return
+        self.status = status
+        self._headers_done = True
+        if not self._parser.should_keep_alive():
+            self._keep = False
+        if self._head_only or status in (204, 304):
+            self._complete = True
+            if self._head_only:
+                self._parser = None
+            return
+        names = {name.lower() for name, _ in self.raw_headers}
+        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
+
+    def on_body(self, data: bytes) -> None:
+        if not self._complete:
+            self._chunks.append(data)
+            self._buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._headers_done:
+            self._complete = True
+
+
+class Pool:
+    """The connections to one origin."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._idle: deque[Connection] = deque()
+
+    async def exchange(self, head: bytes, body: Body, method: str, connect_timeout: float) -> Connection:
+        """Send a request on a kept connection, or a new one. Raises BrokenOff, Unreachable."""
+        connection = self._kept()
+        if connection is not None:
+            try:
+                await self._send(connection, head, body, method)
+                return connection
+            except BrokenOff:
+                if connection.heard or method not in ("GET", "HEAD"):
+                    raise
+        connection = await self._connect(connect_timeout)
+        await self._send(connection, head, body, method)
+        return connection
+
+    async def _send(self, connection: Connection, head: bytes, body: Body, method: str) -> None:
+        try:
+            await connection.send(head, body, method == "HEAD")
+        except BaseException:
+            connection.close()
+            raise
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection whose exchange is over, or close it."""
+        if connection.reusable:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _kept(self) -> Connection | None:
+        oldest = time.monotonic() - _IDLE_SECONDS
+        while self._idle and (self._idle[0].closed or self._idle[0].idle_since < oldest):
+            self._idle.popleft().close()
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    async def _connect(self, timeout: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        origin = self._origin
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(
+                    Connection, origin.host, origin.port, ssl=origin.tls, server_hostname=None
+                )
+        except TimeoutError:
+            raise Unreachable(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from None
+        except OSError as error:
+            raise Unreachable(f"{origin.host}:{origin.port}: {error.strerror or error}") from error
+        return connection
+
+
+def request_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: Body) -> bytes:
+    """The head of a request. Raises ValueError for a header that would break out of its line."""
+    lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}"]
+    for name, value in headers:
+        if "\r" in value or "\n" in value or "\x00" in value:
+            raise ValueError(f"a line break in the header {name}")
+        lines.append(f"{name}: {value}")
+    if isinstance(body, bytes):
+        lines.append(f"Content-Length: {len(body)}")
+    elif body is not None:
+        lines.append("Transfer-Encoding: chunked")
+    elif method in ("POST", "PUT"):
+        lines.append("Content-Length: 0")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def multidict(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
+    """Headers as they came, by case-insensitive name."""
+    return CIMultiDict([(name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in raw])

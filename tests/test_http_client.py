@@ -1,0 +1,283 @@
+"""The HTTP client against a scripted server: framing in any pieces, break-offs, kept connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.config.model import Source
+from proxy.core.query import Pairs
+from proxy.errors import Unavailable
+from proxy.upstream import Upstream
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """A server whose every connection runs a script; counts the connections."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.connections = 0
+        self.writers: list[asyncio.StreamWriter] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        try:
+            await self.script(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted(script: Script, timeout: float = 5.0) -> AsyncIterator[tuple[Server, Upstream]]:
+    server = Server(script)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    host, port = listener.sockets[0].getsockname()
+    server.url = f"http://{host}:{port}"
+    upstream = Upstream(Source("test", server.url), timeout)
+    try:
+        yield server, upstream
+    finally:
+        upstream.close()
+        listener.close()
+        for writer in server.writers:
+            writer.close()
+
+
+async def request_line(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head.split(b"\r\n", 1)[0]
+
+
+def replying(reply: bytes, cut: int | None = None, close: bool = False) -> Script:
+    """A script that answers every request with `reply`, in pieces of `cut` bytes."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request_line(reader)
+            for start in range(0, len(reply), cut or len(reply)):
+                writer.write(reply[start : start + (cut or len(reply))])
+                if cut:
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            if close:
+                return
+
+    return script
+
+
+REPLIES = {
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\nx-a: 2\r\n\r\nhello", b"hello"),
+    "empty": (b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", b""),
+    "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", b"hello"),
+    "continue": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+    "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("cut", [None, 1, 7])
+@pytest.mark.parametrize("name", REPLIES)
+async def test_a_reply_is_the_same_however_it_is_cut(name: str, cut: int | None) -> None:
+    reply, body = REPLIES[name]
+    async with scripted(replying(reply, cut)) as (server, upstream):
+        for _ in range(3):
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                assert await got.read() == body
+        assert server.connections == 1
+
+
+async def test_status_and_headers_by_any_case_and_repeated() -> None:
+    async with (
+        scripted(replying(REPLIES["length"][0])) as (_, upstream),
+        await upstream.request("GET", "/x", headers={}) as got,
+    ):
+        assert got.status == 200
+        assert got.headers.getall("X-a") == ["1", "2"]
+        await got.read()
+
+
+async def test_head_has_no_body_whatever_its_length_says_and_keeps_the_connection() -> None:
+    async with scripted(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 484\r\n\r\n")) as (server, upstream):
+        for _ in range(3):
+            async with await upstream.request("HEAD", "/x", headers={}) as got:
+                assert got.headers["Content-Length"] == "484"
+                assert await got.read() == b""
+        assert server.connections == 1
+
+
+async def test_a_body_without_length_lasts_until_the_end_of_the_connection() -> None:
+    async with scripted(replying(b"HTTP/1.1 200 OK\r\n\r\nall of it", close=True)) as (server, upstream):
+        for _ in range(2):
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                assert await got.read() == b"all of it"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n0\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"not http at all\r\n\r\n",
+    ],
+)
+async def test_a_reply_that_ends_early_is_never_taken_for_whole(reply: bytes) -> None:
+    async with scripted(replying(reply, close=True)) as (_, upstream):
+        with pytest.raises(Unavailable) as caught:
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                await got.read()
+        assert "broke off" in caught.value.reason
+        with pytest.raises(Unavailable):
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                assert [piece async for piece in got.chunks()] != []
+
+
+async def test_bytes_after_the_reply_condemn_the_connection() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + b"1\r\n\n\r\n0\r\n\r\n"
+    async with scripted(replying(reply)) as (server, upstream):
+        for _ in range(3):
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                assert await got.read() == b"ok"
+        assert server.connections == 3
+
+
+async def test_a_kept_connection_that_went_stale_is_replaced_for_get_only() -> None:
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    served = 0
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        await request_line(reader)
+        served += 1
+        writer.write(ok)
+        await writer.drain()
+        await request_line(reader)  # and hang up without a word
+
+    async with scripted(once) as (server, upstream):
+        for _ in range(2):
+            async with await upstream.request("GET", "/x", headers={}) as got:
+                assert await got.read() == b"ok"
+        assert (served, server.connections) == (2, 2)
+        with pytest.raises(Unavailable):
+            await upstream.request("POST", "/x", headers={}, body=b"{}")
+        assert served == 2
+
+
+async def test_a_source_that_is_not_there_says_where() -> None:
+    async with scripted(replying(b"")) as (server, _):
+        port = server.url.rpartition(":")[2]
+    with pytest.raises(Unavailable) as caught:
+        await Upstream(Source("test", f"http://127.0.0.1:{port}")).request("GET", "/db", headers={})
+    assert f"127.0.0.1:{port}" in caught.value.reason
+    assert caught.value.status == 502
+
+
+async def test_a_source_that_says_nothing_is_given_up() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_line(reader)
+        await reader.read()
+
+    async with scripted(silent, timeout=0.2) as (_, upstream):
+        with pytest.raises(Unavailable) as caught:
+            await upstream.request("GET", "/db", headers={})
+        assert caught.value.status == 504
+
+
+async def test_the_target_is_what_was_decided_on() -> None:
+    seen = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await request_line(reader))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    pairs: Pairs = [("rev", "1-a&b"), ("x", "ü")]
+    async with scripted(script) as (_, upstream):
+        (await upstream.request("GET", "/db/a%2Fb", pairs, headers={})).release()
+    assert seen == [b"GET /db/a%2Fb?rev=1-a%26b&x=%C3%BC HTTP/1.1"]
+
+
+async def test_no_header_breaks_out_of_its_line() -> None:
+    async with scripted(replying(REPLIES["empty"][0])) as (_, upstream):
+        with pytest.raises(ValueError, match="line break"):
+            await upstream.request("GET", "/", headers={"Cookie": "a\r\nX-Auth-CouchDB-UserName: admin"})
+
+
+async def test_uploads_stream_chunked_and_stop_when_the_source_answers_early() -> None:
+    received = bytearray()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Transfer-Encoding: chunked" in head
+        while not received.endswith(b"0\r\n\r\n"):
+            received.extend(await reader.read(65536))
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one", b"", b"two"):
+            yield piece
+
+    async with scripted(script) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=pieces()) as got:
+            assert (got.status, await got.read()) == (201, b"ok")
+    assert bytes(received) == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await reader.read()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+            await asyncio.sleep(0)
+
+    async with scripted(early) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=endless()) as got:
+            assert (got.status, await got.read()) == (413, b"no")
+
+
+async def test_a_body_that_fails_to_come_fails_the_request() -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise ConnectionResetError("the client is gone")
+
+    async with scripted(swallow) as (_, upstream):
+        with pytest.raises(ConnectionResetError):
+            await upstream.request("PUT", "/x", headers={}, body=failing())
+
+
+async def test_reading_stops_when_the_reader_lags_behind() -> None:
+    sent = 0
+    total = 64 * 1024 * 1024
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await request_line(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % total)
+        while sent < total:
+            writer.write(b"x" * 65536)
+            sent += 65536
+            await writer.drain()
+
+    async with scripted(script) as (_, upstream):
+        async with await upstream.request("GET", "/x", headers={}) as got:
+            for _ in range(50):
+                await asyncio.sleep(0.01)
+            assert sent < total / 2
+            size = 0
+            async for piece in got.chunks():
+                size += len(piece)
+    assert size == total
