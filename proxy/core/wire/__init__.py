@@ -1,11 +1,14 @@
 """Wire codecs: bytes in, values out, and back. No I/O; the same result however the input is cut.
 
-    rows         a streamed JSON object with one big array (`_changes`, `_all_docs`, views, `_find`,
-    `_bulk_get`, ...) lines        continuous feeds (one JSON object per line) and event streams changes
-    the four `_changes` layouts, byte for byte as CouchDB writes them multipart    incremental decoder for
-    multipart/related, /mixed and /form-data envelope     encoders of CouchDB's multipart layouts header
-    `type/subtype; name=value` header values accept       what an Accept header lets CouchDB answer gzip
-    request bodies with a content coding, bounded
+    rows         a streamed JSON object with one big array (`_changes`, `_all_docs`, `_find`, ...)
+    values       where a JSON value ends
+    lines        continuous feeds (one JSON object per line) and event streams
+    changes      the four `_changes` layouts, byte for byte as CouchDB writes them
+    multipart    incremental decoder for multipart/related, /mixed and /form-data
+    envelope     encoders of CouchDB's multipart layouts
+    header       `type/subtype; name=value` header values
+    accept       what an Accept header lets CouchDB answer
+    gzip         request bodies with a content coding, bounded
 
 Decoders are fed with `feed(data)`, which returns what that data completed, and told of the end with
 `close()`, which raises WireError if the input stopped short: a truncated body is never taken for a whole

@@ -1,18 +1,42 @@
-"""A streamed JSON object with one big array member, split into the elements of that array."""
+"""A streamed JSON object with one big array member, split into the elements of that array.
+
+How elements are found, fast and yet exactly:
+
+  - A JSON array, object or string is never a prefix of a longer one. So if the bytes from the start of an
+    element up to some comma parse, they are that element; and if they parse once `[` and `]` are put around
+    them, they are a whole number of elements. A cut can thus be guessed: parsing, which has to be done
+    anyway, proves it.
+  - The guess is what stood between the first two elements: `},\\r\\n` in CouchDB's rows, `]},{"id":` in
+    `_bulk_get`. Everything up to its last occurrence is parsed at once.
+  - Where a guess fails, or there is none, a scan finds the end of the element. After a few failures guessing
+    ends: the elements themselves contain what we take for the cut.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
+import orjson
+
+from proxy.core import jsonio
+from proxy.core.wire import WireError
+from proxy.core.wire.values import ValueScanner
+
 DEFAULT_MAX_ITEM = 64 * 1024 * 1024
+
+_SPACE = re.compile(rb"[ \t\r\n]*+")
+_BETWEEN = re.compile(rb'([}\]]?\})([ \t\r\n]*,[ \t\r\n]*)(\{"[^"\\]{1,24}":)?')
+_MAX_FAILURES = 8
 
 
 class ArraySplitter:
     """Splits `{..., "rows": [element, element, ...], ...}` as it arrives; the whole is never held.
 
-    `head` and `tail` hold the other members, before and after the array, decoded: `head` is complete when
-    the first element is handed out, `tail` after `close`. An element is handed out when the comma or
-    bracket after it is seen.
+    `head` and `tail` hold the other members, before and after the array, decoded: `head` is complete when the
+    first element is handed out, `tail` after `close`. An element is handed out at the latest when the comma
+    or bracket after it has arrived.
     """
 
     def __init__(self, member: str | None, max_item: int = DEFAULT_MAX_ITEM) -> None:
@@ -22,15 +46,279 @@ class ArraySplitter:
         """
         self.head: dict[str, Any] = {}
         self.tail: dict[str, Any] = {}
+        self._member = member
+        self._max = max_item
+        self._buffer = bytearray()
+        self._scanner = ValueScanner()
+        self._cut = _Cut()
+        self._seen = False
+        self._key = ""
+        self._decode = False
+        self._out: list[Any] = []
+        self._step: Callable[[], bool] = self._start
+        self._failure: WireError | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The raw elements that `data` completes, each checked to be JSON. Raises WireError if malformed."""
-        raise NotImplementedError
+        """The raw elements that `data` completes, each proven to be JSON. Raises WireError if malformed.
+
+        Costs as much as decoding: whoever decodes the elements anyway takes `feed_decoded`.
+        """
+        self._decode = False
+        return self._run(data)
 
     def feed_decoded(self, data: bytes) -> list[Any]:
-        """As `feed`, decoded (as jsonio.loads would): the faster way for whoever decodes them anyway."""
-        raise NotImplementedError
+        """As `feed`, decoded as jsonio.loads does."""
+        self._decode = True
+        return self._run(data)
 
     def close(self) -> None:
         """Tells of the end. Raises WireError if the object is not complete or the array was missing."""
-        raise NotImplementedError
+        if self._failure is not None:
+            raise self._failure
+        if self._step != self._end:
+            raise WireError("the JSON ended before it was complete")
+        if not self._seen:
+            raise WireError(f'the JSON object has no "{self._member}"')
+
+    def _run(self, data: bytes) -> list[Any]:
+        if self._failure is not None:
+            raise self._failure
+        self._buffer += data
+        self._out = []
+        try:
+            while self._step():
+                pass
+            if len(self._buffer) > self._max:
+                raise self._too_large()
+        except WireError as error:
+            self._failure = error
+            raise
+        return self._out
+
+    # Steps: each consumes from the buffer, sets the next step, and says whether that one may be tried.
+
+    def _start(self) -> bool:
+        char = self._next()
+        if char == (b"[" if self._member is None else b"{"):
+            return self._go(self._first_element if self._member is None else self._first_key)
+        return self._unexpected(char, "the start")
+
+    def _first_key(self) -> bool:
+        if self._next(take=False) == b"}":
+            return self._go(self._end, take=1)
+        return self._go(self._name) if self._buffer else False
+
+    def _name(self) -> bool:
+        char = self._next(take=False)
+        if char != b'"':
+            return self._unexpected(char, "a member's name")
+        name = self._value()
+        if name is None:
+            return False
+        self._key = _parse(name)
+        return self._go(self._colon)
+
+    def _colon(self) -> bool:
+        char = self._next()
+        return self._go(self._member_value) if char == b":" else self._unexpected(char, "the colon after a name")
+
+    def _member_value(self) -> bool:
+        char = self._next(take=False)
+        if not char:
+            return False
+        if self._key == self._member:
+            if char != b"[" or self._seen:
+                raise WireError(f'"{self._member}" is not one array')
+            return self._go(self._first_element, take=1)
+        value = self._value()
+        if value is None:
+            return False
+        (self.tail if self._seen else self.head)[self._key] = _parse(value)
+        return self._go(self._after_member)
+
+    def _after_member(self) -> bool:
+        char = self._next()
+        if char == b",":
+            return self._go(self._name)
+        return self._go(self._end) if char == b"}" else self._unexpected(char, "what follows a member")
+
+    def _first_element(self) -> bool:
+        self._seen = True
+        if self._next(take=False) == b"]":
+            return self._end_of_array(take=1)
+        return self._go(self._elements) if self._buffer else False
+
+    def _elements(self) -> bool:
+        if not self._next(take=False):
+            return False
+        self._guessed()
+        raw = self._value(learn=True)
+        if raw is None:
+            return False
+        self._out.append(_parse(raw) if self._decode else _proven(raw))
+        return self._go(self._after_element)
+
+    def _after_element(self) -> bool:
+        char = self._next()
+        if char == b",":
+            return self._go(self._elements)
+        return self._end_of_array() if char == b"]" else self._unexpected(char, "what follows an element")
+
+    def _end(self) -> bool:
+        char = self._next(take=False)
+        return self._unexpected(char, "the end") if char else False
+
+    # What the steps are made of.
+
+    def _go(self, step: Callable[[], bool], take: int = 0) -> bool:
+        self._drop(take)
+        self._step = step
+        return True
+
+    def _end_of_array(self, take: int = 0) -> bool:
+        return self._go(self._end if self._member is None else self._after_member, take)
+
+    def _next(self, *, take: bool = True) -> bytes:
+        """The next character that is not white space, or none; what precedes it is dropped."""
+        at = _SPACE.match(self._buffer).end()  # type: ignore[union-attr]  # matches empty
+        char = bytes(self._buffer[at : at + 1])
+        self._drop(at + take)
+        return char
+
+    def _unexpected(self, char: bytes, where: str) -> bool:
+        if not char:
+            return False
+        raise WireError(f"malformed JSON: {char.decode('latin-1')!r} at {where}")
+
+    def _value(self, *, learn: bool = False) -> bytes | None:
+        """The value that the buffer begins with, taken from it; None if it is not complete."""
+        end = self._scanner.end(self._buffer)
+        if end < 0:
+            return None
+        if end > self._max:
+            raise self._too_large()
+        if learn:
+            self._cut.learn(self._buffer, end)
+        raw = bytes(self._buffer[:end])
+        self._drop(end)
+        return raw
+
+    def _guessed(self) -> None:
+        """Takes the elements up to the last guessed cut, as far as parsing proves them."""
+        size = self._cut.last(self._buffer)
+        if size < 0:
+            return
+        if self._decode and size <= self._max:
+            with memoryview(self._buffer) as view:
+                text = b"".join((b"[", view[:size], b"]"))
+            try:
+                self._out += jsonio.loads(text)
+                self._drop(size + self._cut.gap)
+                return
+            except ValueError:
+                pass
+        self._one_by_one(bytes(self._buffer[:size]))
+
+    def _one_by_one(self, text: bytes) -> None:
+        """Takes the elements of `text`, with which the buffer begins, up to the first cut that proves
+        wrong.
+        """
+        start = 0
+        for end in self._cut.all(text):
+            if end - start > self._max:
+                break
+            raw = text[start:end]
+            try:
+                value = jsonio.loads(raw) if self._decode else orjson.loads(raw)
+            except ValueError:
+                self._cut.failed()
+                break
+            self._out.append(value if self._decode else raw)
+            start = end + self._cut.gap
+        self._drop(start)
+
+    def _drop(self, size: int) -> None:
+        if size:
+            del self._buffer[:size]
+            self._scanner.reset()
+            self._cut.moved(size)
+
+    def _too_large(self) -> WireError:
+        return WireError(f"a JSON value is larger than {self._max} bytes")
+
+
+class _Cut:
+    """The guess: bytes that end an element, then a gap with the comma, then bytes that begin the next one."""
+
+    def __init__(self) -> None:
+        self._left = self._between = self._right = b""
+        self._searched = 0
+        self._failures = 0
+
+    @property
+    def gap(self) -> int:
+        return len(self._between)
+
+    def learn(self, buffer: bytearray, end: int) -> None:
+        """Takes note of how the element that ends at `end` is told from the next, and guesses what both
+        share.
+        """
+        found = _BETWEEN.match(buffer, max(0, end - 2)) or _BETWEEN.match(buffer, end - 1)
+        if found is None or found.end(1) != end:
+            return
+        left, between, right = found.groups(b"")
+        if b"\n" in between:  # never within a string
+            left, right = left[-1:], b""
+        elif not right:
+            return
+        if self._between:
+            if between != self._between:
+                return
+            left, right = _common(left[::-1], self._left[::-1])[::-1], _common(right, self._right)
+        if (left, between, right) != (self._left, self._between, self._right):
+            self._left, self._between, self._right = left, between, right
+            self._searched = 0
+
+    def last(self, buffer: bytearray) -> int:
+        """Where the last element before a guessed cut ends; -1 if there is none."""
+        if not self._between or self._failures > _MAX_FAILURES:
+            return -1
+        pattern = self._left + self._between + self._right
+        at = buffer.rfind(pattern, max(0, self._searched - len(pattern)))
+        self._searched = len(buffer)
+        return at + len(self._left) if at >= 0 else -1
+
+    def all(self, text: bytes) -> list[int]:
+        """Where the elements of `text` end, by the guess; its own end is the last."""
+        pattern = re.escape(self._left + self._between + self._right)
+        return [*(found.start() + len(self._left) for found in re.finditer(pattern, text)), len(text)]
+
+    def moved(self, size: int) -> None:
+        """`size` bytes were taken from the front of the buffer."""
+        self._searched = max(0, self._searched - size)
+
+    def failed(self) -> None:
+        """The guess proved wrong: what follows may be guessed again, but not for ever."""
+        self._failures += 1
+        self._searched = 0
+
+
+def _common(one: bytes, other: bytes) -> bytes:
+    """The longest common prefix."""
+    size = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:size]
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return jsonio.loads(raw)
+    except ValueError as error:
+        raise WireError(f"malformed JSON: {error}") from None
+
+
+def _proven(raw: bytes) -> bytes:
+    try:
+        orjson.loads(raw)
+    except ValueError as error:
+        raise WireError(f"malformed JSON: {error}") from None
+    return raw
