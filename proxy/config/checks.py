@@ -91,7 +91,7 @@ def _claims(profile: Profile) -> Iterator[tuple[tuple[str, ...], str]]:
             yield ("the name", virtual), "suffix"
         if profile.header is not None:
             yield ("the header", ": ".join(profile.header), database), "header"
-        if profile.by_role:
+        elif profile.by_role:
             for role in sorted(profile.roles):
                 yield ("the role", role, database), "by_role"
             for user in sorted(profile.users):
@@ -119,7 +119,7 @@ def _warn(config: Config, problems: Problems) -> None:
         if source.name not in used:
             problems.warn(("sources", source.name), "no database comes from this source")
         if source.auth == "client" and (source.username or source.password):
-            message = 'is used by `couch-tailor shape --id` only: auth = "client" passes on the clients\' own'
+            message = 'serves `couch-tailor shape --id` only: auth = "client" passes on what each client sends'
             problems.warn(("sources", source.name, "username" if source.username else "password"), message)
     for profile in config.profiles.values():
         _warn_of_profile(profile, config, problems)
@@ -137,6 +137,8 @@ def _warn_of_profile(profile: Profile, config: Config, problems: Problems) -> No
         problems.warn(path, f"{message}; restrict it with roles or users")
     if everybody and config.server.anonymous and profile.write and any(d.source.auth == "service" for d in unsigned):
         problems.warn(path, "lets clients without an account write, with the rights of the source's service account")
+    if profile.by_role and profile.header is not None:
+        problems.warn((*path, "by_role"), "has no effect: for the plain database name the header alone decides")
     if profile.trusted and everybody:
         problems.warn(
             (*path, "trusted"),

@@ -26,6 +26,8 @@ class Key:
     default: Any = None
     remedy: str = ""
     """What to write, for the message that a required key is missing."""
+    fallback: str = "none"
+    """In words, for the documentation: what holds where `default` is None."""
 
 
 SERVER = (
@@ -53,13 +55,13 @@ SOURCE = (
 )
 
 DATABASE = (
-    Key("source", values.string),
-    Key("name", values.database_name),
+    Key("source", values.string, fallback="the only source"),
+    Key("name", values.database_name, fallback="the same name"),
 )
 
 PROFILE = (
     Key("databases", values.strings, REQUIRED, 'name those that it shows, as databases = ["clinic"]'),
-    Key("suffix", values.suffix),
+    Key("suffix", values.suffix, fallback="the profile's name"),
     Key("roles", values.strings, ()),
     Key("users", values.strings, ()),
     Key("by_role", values.boolean, False),

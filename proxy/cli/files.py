@@ -1,0 +1,57 @@
+"""What commands read: the configuration that is meant, and JSON documents."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from proxy.cli.errors import UsageError
+from proxy.config import load
+from proxy.config.environment import CONFIG
+from proxy.config.model import Config
+from proxy.contract import Doc
+from proxy.core import jsonio
+
+CONFIG_HELP = f"the configuration file; without it, the one that {CONFIG} names"
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", metavar="FILE", help=CONFIG_HELP)
+
+
+def config_path(given: str | None) -> str:
+    """The path of the configuration file. Raises UsageError if none is named."""
+    path = given or os.environ.get(CONFIG)
+    if not path:
+        raise UsageError(f"no configuration: name its file with --config FILE, or set {CONFIG}")
+    return path
+
+
+def load_config(given: str | None) -> Config:
+    """The configuration. Raises UsageError or ConfigError."""
+    return load(config_path(given), os.environ)
+
+
+def print_warnings(config: Config) -> None:
+    """To standard error, so that what a command has to say stays clean."""
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def read_document(path: str) -> Doc:
+    """The document in a JSON file, or on standard input for `-`. Raises UsageError with line and column."""
+    name = "standard input" if path == "-" else path
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        doc = jsonio.loads(data)
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
+    except jsonio.JSONDecodeError as error:
+        raise UsageError(f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    if not isinstance(doc, dict):
+        raise UsageError(f"{name}: is not a document: a document is a JSON object")
+    if not isinstance(doc.get("_id"), str) or not doc["_id"]:
+        raise UsageError(f"{name}: is not a document of CouchDB: it has no _id; add one")
+    return doc
