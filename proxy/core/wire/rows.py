@@ -8,8 +8,8 @@ How elements are found, fast and yet exactly:
     anyway, proves it.
   - The guess is what stood between the first two elements: `},\\r\\n` in CouchDB's rows, `]},{"id":` in
     `_bulk_get`. Everything up to its last occurrence is parsed at once.
-  - Where a guess fails, or there is none, a scan finds the end of the element. After a few failures guessing
-    ends: the elements themselves contain what we take for the cut.
+  - Where a guess fails, the elements are tried one by one, each up to the next few cuts. Where none of these
+    is right, or there is no guess, a scan finds the end of the element. After some failures guessing ends.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ DEFAULT_MAX_ITEM = 64 * 1024 * 1024
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _BETWEEN = re.compile(rb'([}\]]?\})([ \t\r\n]*,[ \t\r\n]*)(\{"[^"\\]{1,24}":)?')
+_MAX_TRIES = 4
 _MAX_FAILURES = 8
 
 
@@ -208,7 +209,7 @@ class ArraySplitter:
         size = self._cut.last(self._buffer)
         if size < 0:
             return
-        if self._decode and size <= self._max:
+        if self._decode and size <= self._max and self._cut.rarely_wrong:
             with memoryview(self._buffer) as view:
                 text = b"".join((b"[", view[:size], b"]"))
             try:
@@ -216,25 +217,27 @@ class ArraySplitter:
                 self._drop(size + self._cut.gap)
                 return
             except ValueError:
-                pass
+                self._cut.failed()
         self._one_by_one(bytes(self._buffer[:size]))
 
     def _one_by_one(self, text: bytes) -> None:
-        """Takes the elements of `text`, with which the buffer begins, up to the first cut that proves
-        wrong.
-        """
-        start = 0
+        """Takes the elements of `text`, with which the buffer begins, until no cut within reach proves right."""
+        parse = jsonio.loads if self._decode else orjson.loads
+        start = tries = 0
         for end in self._cut.all(text):
-            if end - start > self._max:
-                break
             raw = text[start:end]
             try:
-                value = jsonio.loads(raw) if self._decode else orjson.loads(raw)
+                value = parse(raw)
             except ValueError:
-                self._cut.failed()
-                break
-            self._out.append(value if self._decode else raw)
-            start = end + self._cut.gap
+                tries += 1
+                if tries > _MAX_TRIES:
+                    self._cut.gave_up()
+                    break
+            else:
+                if len(raw) > self._max:
+                    break
+                self._out.append(value if self._decode else raw)
+                start, tries = end + self._cut.gap, 0
         self._drop(start)
 
     def _drop(self, size: int) -> None:
@@ -254,6 +257,12 @@ class _Cut:
         self._left = self._between = self._right = b""
         self._searched = 0
         self._failures = 0
+        self._surrenders = 0
+
+    @property
+    def rarely_wrong(self) -> bool:
+        """Whether it pays to parse many elements at once."""
+        return self._failures <= _MAX_FAILURES
 
     @property
     def gap(self) -> int:
@@ -263,6 +272,8 @@ class _Cut:
         """Takes note of how the element that ends at `end` is told from the next, and guesses what both
         share.
         """
+        if self._surrenders > _MAX_FAILURES:
+            return
         found = _BETWEEN.match(buffer, max(0, end - 2)) or _BETWEEN.match(buffer, end - 1)
         if found is None or found.end(1) != end:
             return
@@ -271,17 +282,16 @@ class _Cut:
             left, right = left[-1:], b""
         elif not right:
             return
-        if self._between:
-            if between != self._between:
-                return
-            left, right = _common(left[::-1], self._left[::-1])[::-1], _common(right, self._right)
-        if (left, between, right) != (self._left, self._between, self._right):
+        if not self._between:
             self._left, self._between, self._right = left, between, right
+        elif between == self._between and not (left.endswith(self._left) and right.startswith(self._right)):
+            self._left = _common(left[::-1], self._left[::-1])[::-1]
+            self._right = _common(right, self._right)
             self._searched = 0
 
     def last(self, buffer: bytearray) -> int:
         """Where the last element before a guessed cut ends; -1 if there is none."""
-        if not self._between or self._failures > _MAX_FAILURES:
+        if not self._between or self._surrenders > _MAX_FAILURES:
             return -1
         pattern = self._left + self._between + self._right
         at = buffer.rfind(pattern, max(0, self._searched - len(pattern)))
@@ -298,8 +308,12 @@ class _Cut:
         self._searched = max(0, self._searched - size)
 
     def failed(self) -> None:
-        """The guess proved wrong: what follows may be guessed again, but not for ever."""
+        """The last cut of the buffer was none."""
         self._failures += 1
+
+    def gave_up(self) -> None:
+        """No cut within reach was one: what follows may be guessed again, but not for ever."""
+        self._surrenders += 1
         self._searched = 0
 
 

@@ -1,7 +1,7 @@
 """Where a JSON value ends, in bytes that are still arriving.
 
-Only strings and brackets are looked at: whether what lies between them is JSON is for a parser to say. The
-work is linear in the bytes, however they are cut, for the scan goes on where it stopped.
+Only strings and brackets are looked at: whether what lies between them is JSON is for a parser to say. The work
+is linear in the bytes, however they are cut, for the scan goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 
 _FLAT = rb'[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"'
 _SKIP = re.compile(rb"(?:%b|[{\[](?:%b)*+[}\]])*+" % (_FLAT, _FLAT), re.DOTALL)  # and whole innermost values
-_STRING = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\]}]*+")
-_QUOTE, _OPENING, _CLOSING = ord('"'), frozenset(b"{["), frozenset(b"}]")
+_QUOTE, _BACKSLASH = b'"\\'
+_OPENING = frozenset(b"{[")
 
 
 class ValueScanner:
@@ -28,34 +28,61 @@ class ValueScanner:
         self._in_string = False
 
     def end(self, buffer: bytearray) -> int:
-        """The length of the value that `buffer` begins with (no white space before it), or -1: more is
-        needed.
+        """The length of the value that `buffer` begins with (no white space before it), or -1: more is needed.
 
         A number or word ends where something follows it. `buffer` may only have grown since the last call.
         """
-        while self._at < len(buffer):
+        if not buffer:
+            return -1
+        if buffer[0] != _QUOTE and buffer[0] not in _OPENING:
+            self._at = _SCALAR.match(buffer, self._at).end()  # type: ignore[union-attr]  # matches empty
+            return self._at if self._at < len(buffer) else -1
+        return self._closing(buffer)
+
+    def _closing(self, buffer: bytearray) -> int:
+        at, depth, size, skip = self._at, self._depth, len(buffer), _SKIP.match
+        while True:
             if self._in_string:
-                self._at = _STRING.match(buffer, self._at).end()  # type: ignore[union-attr]  # matches empty
-                if self._at == len(buffer) or buffer[self._at] != _QUOTE:
-                    return -1
-                self._in_string = False
-            elif self._depth:
-                self._at = _SKIP.match(buffer, self._at).end()  # type: ignore[union-attr]  # matches empty
-                if self._at == len(buffer):
-                    return -1
-                self._bracket_or_quote(buffer[self._at])
-            elif buffer[0] == _QUOTE or buffer[0] in _OPENING:
-                self._bracket_or_quote(buffer[0])
+                at = self._leave_string(buffer, at)
+                if self._in_string:
+                    break
+                if not depth:
+                    return at
+            if depth:
+                at = skip(buffer, at).end()  # type: ignore[union-attr]  # matches empty
+            if at >= size:
+                break
+            char = buffer[at]
+            at += 1
+            if char == _QUOTE:
+                self._in_string = True
+            elif char in _OPENING:
+                depth += 1
+            elif depth == 1:
+                return at
             else:
-                self._at = _SCALAR.match(buffer, self._at).end()  # type: ignore[union-attr]  # matches empty
-                return self._at if self._at < len(buffer) else -1
-            self._at += 1
-            if not self._depth and not self._in_string:
-                return self._at
+                depth -= 1
+        self._at, self._depth = at, depth
         return -1
 
-    def _bracket_or_quote(self, char: int) -> None:
-        if char == _QUOTE:
-            self._in_string = True
-        else:
-            self._depth += 1 if char in _OPENING else -1
+    def _leave_string(self, buffer: bytearray, at: int) -> int:
+        """Where to go on: after the string's closing quote, or, still in the string, where more is needed.
+
+        Strings may be long (attachments in base64), and finding a byte is much faster than matching a pattern.
+        """
+        quote = buffer.find(b'"', at)
+        while quote >= 0:
+            if not _escaped(buffer, at, quote):
+                self._in_string = False
+                return quote + 1
+            at = quote + 1
+            quote = buffer.find(b'"', at)
+        return len(buffer) - _escaped(buffer, at, len(buffer))
+
+
+def _escaped(buffer: bytearray, start: int, at: int) -> bool:
+    """Whether an odd number of backslashes stands before `at`; `start` lies outside of an escape."""
+    first = at
+    while first > start and buffer[first - 1] == _BACKSLASH:
+        first -= 1
+    return (at - first) % 2 == 1
