@@ -1,0 +1,82 @@
+"""A replication goes on where it stopped, whatever was restarted in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.clinic import patient
+from tests.support.site import Site, fetched
+from tests.support.sources import Source
+
+MakeSite = Callable[[str], Site]
+
+
+@pytest.mark.parametrize("restarted", ["client", "proxy", "source", "all"])
+def test_nothing_is_fetched_twice(
+    private_source: Source, private_site: MakeSite, tmp_path: Path, restarted: str
+) -> None:
+    site = private_site(private_source.url)
+    site.database.json("POST", "_bulk_docs", {"docs": [patient(n, "f1" if n % 3 else "f2") for n in range(1, 31)]})
+    ann = site.person("ann", directory=tmp_path / "phone")
+    first = ann.pull(batch_size=5)
+    assert sorted(fetched(first["requests"])) == ann.device.ids()
+
+    if restarted in ("client", "all"):
+        ann.device.close()
+        site.forget(ann)
+        ann = site.person("ann", directory=tmp_path / "phone")
+    if restarted in ("source", "all"):
+        assert private_source.process is not None
+        private_source.process.restart()
+    if restarted in ("proxy", "all"):
+        site.proxy.process.restart()
+
+    again = ann.pull(batch_size=5)
+    assert fetched(again["requests"]) == []
+    site.database.edit("patient:1", name="changed")
+    site.database.edit("patient:3", name="changed")
+    later = ann.pull(batch_size=5)
+    assert fetched(later["requests"]) == ["patient:1"]
+    assert ann.device.get("patient:1")["name"] == "changed"
+
+
+def test_a_push_goes_on_where_it_stopped(site: Site) -> None:
+    ann = site.person("ann")
+    for number in range(5):
+        ann.device.put({"_id": f"visit:{number}", "facility": "f1"})
+    assert ann.push()["docs_written"] == 5
+    again = ann.push()
+    assert again["docs_read"] == 0
+    assert not [request for request in again["requests"] if request["path"].endswith("/_revs_diff")]
+
+
+def test_two_devices_of_one_user_do_not_share_a_checkpoint(site: Site) -> None:
+    site.database.json("POST", "_bulk_docs", {"docs": [patient(n) for n in range(1, 6)]})
+    for _ in range(2):
+        ann = site.person("ann")
+        assert ann.pull()["docs_written"] == 5
+
+
+def test_profiles_of_one_device_do_not_share_a_checkpoint(site: Site) -> None:
+    site.database.json("POST", "_bulk_docs", {"docs": [patient(n) for n in range(1, 6)]})
+    ann = site.person("ann")
+    ann.pull()
+    tablet = site.person("ann", "tablet")
+    result = ann.device.pull(tablet.url, tablet.auth)
+    assert len([r for r in result["requests"] if r["path"].endswith("/_changes")]) >= 1
+    assert result["docs_read"] == 0, "the device has these revisions: only the feed is read again"
+    assert result["last_seq"] not in (0, None)
+
+
+def test_local_documents_are_kept_apart(site: Site) -> None:
+    ann, carol, bob = site.person("ann"), site.person("carol"), site.person("bob")
+    for person in (ann, bob):
+        person.http.json("PUT", "/_local/same", {"of": person.user})
+    assert ann.http.json("GET", "/_local/same")["of"] == "ann"
+    assert bob.http.json("GET", "/_local/same")["of"] == "bob"
+    assert carol.http.request("GET", "/_local/same").status == 404
+    assert ann.http.json("GET", "/_local/same")["_id"] == "_local/same"
+    assert site.source.http.request("GET", f"/{site.database.name}/_local/same").status == 404
