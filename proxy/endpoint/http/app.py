@@ -1,0 +1,71 @@
+"""The endpoint as an HTTP server: who asks, which handler, its reply or CouchDB's words for what went wrong."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import ClientError, web
+
+from proxy.endpoint.http.auth import Authenticator
+from proxy.endpoint.http.call import Call
+from proxy.endpoint.http.reply import Reply, Sent, error_reply, send
+from proxy.endpoint.http.routing import answer
+from proxy.endpoint.server import Server
+from proxy.errors import CouchError
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 64 * 1024 * 1024
+
+
+class Endpoint:
+    """Serves the databases of `server`. `handle` is for `aiohttp.web.Server`; `web_server` makes one.
+
+    `open_to_all`: everybody is an administrator. `proxy_secret`: believe CouchDB's proxy authentication headers that
+    are signed with it. `max_body`: bytes of a JSON body, inflated; attachments are not limited. `session_seconds`: the
+    life of a session cookie. `host`: for `Location`, where a client sends no Host.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        open_to_all: bool = False,
+        proxy_secret: str | None = None,
+        max_body: int = MAX_BODY,
+        session_seconds: int = 600,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.server = server
+        self.max_body = max_body
+        self.host = host
+        self.authenticator = Authenticator(
+            server, open_to_all=open_to_all, proxy_secret=proxy_secret, session_seconds=session_seconds
+        )
+
+    def web_server(self) -> web.Server:
+        """Bodies are inflated here, not by aiohttp; a client that hangs up ends its handler at the next await."""
+        return web.Server(self.handle, access_log=None, auto_decompress=False, handler_cancellation=True)
+
+    async def handle(self, request: web.BaseRequest) -> Sent:
+        method, extra = request.method, b""
+        try:
+            call = Call(request, self)
+            method = call.method
+            call.identity = await self.authenticator.identify(call)
+            extra = call.identity.set_cookie
+            reply = await answer(call)
+        except CouchError as error:
+            reply = error_reply(error)
+        except (ConnectionError, ClientError):
+            raise ConnectionResetError("the client hung up") from None
+        except Exception:
+            log.exception("%s %s failed", method, request.raw_path)
+            reply = _internal_error()
+        if b"Set-Cookie" in reply.head:
+            extra = b""  # a log-in or log-out decides about the cookie itself
+        return await send(request, method, reply, extra)
+
+
+def _internal_error() -> Reply:
+    return error_reply(CouchError("The server could not answer; its log says why.", error="unknown_error"))

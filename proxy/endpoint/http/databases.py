@@ -1,0 +1,73 @@
+"""Handlers of a database as such."""
+
+from __future__ import annotations
+
+from proxy.endpoint.database import Database
+from proxy.endpoint.http import permissions
+from proxy.endpoint.http.call import Call
+from proxy.endpoint.http.documents import stored
+from proxy.endpoint.http.reply import Reply, json_reply, line
+from proxy.errors import BadRequest
+
+_OK = {"ok": True}
+
+
+async def create(call: Call, name: str) -> Reply:
+    permissions.need_server_admin(call.identity)
+    await call.endpoint.server.create(name)
+    return json_reply(_OK, 201, line("Location", call.location(name)))
+
+
+async def delete(call: Call, name: str) -> Reply:
+    permissions.need_server_admin(call.identity)
+    if "rev" in call.query:
+        raise BadRequest(
+            "You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?"
+        )
+    await call.endpoint.server.delete(name)
+    return json_reply(_OK)
+
+
+async def info(call: Call, database: Database) -> Reply:
+    return json_reply(database.info())
+
+
+async def new_document(call: Call, database: Database) -> Reply:
+    """`POST /{db}`: a document that may leave its id to the server."""
+    call.need_json_type()
+    doc = await call.json()
+    if not isinstance(doc, dict):
+        raise BadRequest("Document must be a JSON object")
+    doc_id = doc.get("_id", "")
+    if not isinstance(doc_id, str):
+        raise BadRequest("Document id must be a string", error="illegal_docid")
+    if "_id" not in doc:
+        doc_id = call.endpoint.server.uuids(1)[0]
+    return await stored(call, database, doc_id, doc, tagged=False)
+
+
+async def security(call: Call, database: Database) -> Reply:
+    return json_reply(database.security())
+
+
+async def set_security(call: Call, database: Database) -> Reply:
+    permissions.need_admin(call.identity, database)
+    await database.set_security(await call.json())
+    return json_reply(_OK)
+
+
+async def revs_limit(call: Call, database: Database) -> Reply:
+    return json_reply(database.revs_limit())
+
+
+async def set_revs_limit(call: Call, database: Database) -> Reply:
+    permissions.need_admin(call.identity, database)
+    await database.set_revs_limit(await call.json())
+    return json_reply(_OK)
+
+
+async def ensure_full_commit(call: Call, database: Database) -> Reply:
+    """Every acknowledged write is durable already; replicators compare the start time with the database's."""
+    call.need_json_type()
+    await call.body()
+    return json_reply({"ok": True, "instance_start_time": database.instance_start_time}, 201)
