@@ -1,4 +1,4 @@
-"""What a filter author sees. `filters/` imports this module and nothing else of the proxy.
+"""What a filter author sees: `filters/` imports this module and `proxy.rules`, and nothing else of the proxy.
 
 A filter is a *lens* over documents. `shape` cuts the source's document to fit a client; `restore` sews what the
 client wrote back into the whole. The laws, for every document and client for which `shape` does not return None:
@@ -6,7 +6,8 @@ client wrote back into the whole. The laws, for every document and client for wh
     GetPut   restore(shape(doc), doc) == doc          an untouched shape changes nothing
     PutGet   shape(restore(edited, doc)) == edited     the client reads back what it wrote
 
-PutGet is also enforced by the proxy on every write; a write that breaks it is refused with `forbidden`.
+PutGet is also enforced by the proxy on every write; a write that breaks it is refused with `forbidden`. What a
+filter decides by itself (`sets_fields`) is exempt.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
+
+from proxy.core.structural import restore_structurally
 
 Doc = dict[str, Any]
 """A JSON document as CouchDB sends it: `_id`, `_rev`, the body, and, where present, `_deleted` and `_attachments`.
@@ -113,8 +116,6 @@ class Filter:
         The default applies the difference between `shape(original)` and `edited` to `original`, in nested objects and
         in arrays. Raise Refused to refuse the write.
         """
-        from proxy.core.structural import restore_structurally  # the contract stays importable on its own
-
         if original is None:
             return edited
         shaped = self.shape(original, client)
@@ -129,3 +130,17 @@ class Filter:
     def audience_fields(self) -> Iterable[str]:
         """Top-level fields by which `shape` decides whom a document reaches: they are kept in tombstones."""
         return ()
+
+    def sets_fields(self) -> Iterable[str]:
+        """Paths (`owner`, `notes[].by`) of what this filter decides by itself, whatever the client sends.
+
+        As `shape` shows them. What a client reads back there may differ from what it wrote.
+        """
+        return ()
+
+    def origins(self) -> Mapping[str, Iterable[str]]:
+        """By the name of a top-level field that `shape` shows: the fields it is made of, where it is not the same one.
+
+        So that fields which a later filter of the chain names can be found in the source's document.
+        """
+        return _EMPTY

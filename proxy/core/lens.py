@@ -3,15 +3,22 @@
 Invariants:
   - a filter that raises withholds the document: `shape` raises Withheld, which callers treat as "not visible" and log;
   - `_id` and `_rev` come out as they went in, whatever a filter does to them;
-  - a chain restores in reverse order, each filter onto the original that it was given on the way out.
+  - a chain restores in reverse order, each filter onto the original that it was given on the way out;
+  - a deletion is restored like any other edit, and then loses what the client was not shown: only the fields that
+    decide whom the tombstone reaches are kept for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from proxy.contract import Client, Doc, Filter, Refused
+from proxy.core.differences import differences
+from proxy.core.equality import same
+from proxy.core.paths import Paths, compile_steps
+from proxy.core.pathtree import Step, parse_paths
 
 
 class Withheld(Exception):
@@ -36,9 +43,11 @@ class Chain:
     def __init__(self, links: Sequence[Link] = ()) -> None:
         self.links = tuple(links)
         self.passes_all = all(link.filter.passes_all for link in self.links)
-        self.audience_fields = frozenset(
-            name for link in self.links for name in link.filter.audience_fields()
-        )
+        filters = [link.filter for link in self.links]
+        self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
+        """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
+        self._set = _set_paths(filters)
+        self._set_fields = _in_source(filters, _set_fields)
         self._steps = tuple((link.filter.shape, link.name) for link in self.links)
 
     def __bool__(self) -> bool:
@@ -60,21 +69,66 @@ class Chain:
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""
-        stages: list[Doc | None] = [original]
-        for step, name in self._steps[:-1]:
-            previous = stages[-1]
-            if previous is None:
-                stages.append(None)
-                continue
-            try:
-                stage = step(previous, client)
-            except Exception as error:
-                raise Withheld(name, error) from error
-            if stage is None:
-                raise Refused("the document is not visible to this client")
+        stages = self._stages(original, client)
+        whole = self._restore(edited, stages, client)
+        if original is not None and edited.get("_deleted") is True and original.get("_deleted") is not True:
+            whole = self._deletion(whole, edited, original, stages, client)
+        return whole
+
+    def tombstone(self, original: Doc, client: Client) -> Doc:
+        """The fields to store in the tombstone when `client` deletes `original` without a body of its own.
+
+        Raises Refused if the client may not, and Withheld.
+        """
+        whole = self.restore(_bare_deletion(original), original, client)
+        return {name: value for name, value in whole.items() if not name.startswith("_")}
+
+    def check_putget(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> list[str]:
+        """The paths at which `client` would not read back what it wrote: where the shape of `whole` is not `edited`.
+
+        Not compared are `_rev`, protocol members, what filters set themselves, and of attachments all but the names;
+        of a deletion, what the client did not send. `original` tells of what type and size the attachments are that
+        `whole` has as bare stubs. Raises Refused if the client could not read the document at all: such a write is
+        refused even where a surplus may be discarded.
+        """
+        try:
+            shaped = self.shape(_with_described_stubs(whole, original), client)
+            if shaped is None and _is_bare_deletion(edited):
+                return []
+            if shaped is not None:
+                return self._differences(shaped, edited, client)
+        except Withheld as error:
+            raise Refused(f"the document could not be read back: {error}") from error
+        except RecursionError:
+            raise Refused("the document is nested too deeply") from None
+        raise Refused("the document would not be visible to the client that writes it")
+
+    def _differences(self, shaped: Doc, edited: Doc, client: Client) -> list[str]:
+        sent, read = _comparable(edited), _comparable(shaped)
+        if edited.get("_deleted") is True:
+            read = {name: value for name, value in read.items() if name in sent}
+        if self._set is not None:
+            sent, read = self._set.drop(sent, client), self._set.drop(read, client)
+        return list(differences(read, sent))
+
+    def _stages(self, original: Doc | None, client: Client) -> list[Doc | None]:
+        """What each filter is given of the original. Raises Refused if the client does not get it."""
+        stages = [original]
+        for step, name in self._steps:
+            stage = stages[-1]
+            if stage is not None:
+                try:
+                    stage = step(stage, client)
+                except Exception as error:
+                    raise Withheld(name, error) from error
+                if stage is None:
+                    raise Refused("the document is not visible to this client")
             stages.append(stage)
+        return stages[:-1]
+
+    def _restore(self, edited: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
         whole = edited
-        for link, stage in zip(reversed(self.links), reversed(stages), strict=False):
+        for link, stage in zip(reversed(self.links), reversed(stages), strict=True):
             try:
                 whole = link.filter.restore(whole, stage, client)
             except Refused:
@@ -82,6 +136,90 @@ class Chain:
             except Exception as error:
                 raise Withheld(link.name, error) from error
         return whole if whole is edited else _same_identity(whole, edited)
+
+    def _deletion(self, whole: Doc, edited: Doc, original: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
+        """`whole` without the fields that came from the original alone, but with those of the audience."""
+        hidden = self._from_original(edited, original, stages, client)
+        left = {name: value for name, value in whole.items() if not (name in hidden and same(hidden[name], value))}
+        if "_attachments" not in edited:
+            left.pop("_attachments", None)
+        kept = {name: value for name, value in original.items() if name in self.audience_fields}
+        return {**left, **{name: value for name, value in kept.items() if name not in left}}
+
+    def _from_original(self, edited: Doc, original: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
+        """What a deletion without a body would carry on of the original, except for what filters set anew."""
+        try:
+            bare = self._restore(_bare_deletion(edited), stages, client)
+        except Refused:  # by a rule about the body, which the client's own has passed
+            bare = {name: value for name, value in original.items() if name not in edited}
+        return {
+            name: value
+            for name, value in bare.items()
+            if not name.startswith("_") and (name not in self._set_fields or same(value, original.get(name)))
+        }
+
+
+def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:
+    """The fields that filters name, as the source's document calls them before the filters ahead of each."""
+    found: set[str] = set()
+    for position, filter_ in enumerate(filters):
+        names = set(names_of(filter_))
+        for earlier in reversed(filters[:position]):
+            origins = earlier.origins()
+            names = {source for name in names for source in origins.get(name, (name,))}
+        found |= names
+    return frozenset(found)
+
+
+def _set_steps(filter_: Filter) -> list[list[Step]]:
+    texts = list(filter_.sets_fields())
+    return list(parse_paths(texts, "sets_fields").values()) if texts else []
+
+
+def _set_fields(filter_: Filter) -> Iterable[str]:
+    return [str(steps[0][1]) for steps in _set_steps(filter_)]
+
+
+def _set_paths(filters: Sequence[Filter]) -> Paths | None:
+    """What filters set themselves, as the client is shown it at the end of the chain."""
+    found: list[list[Step]] = []
+    for position, filter_ in enumerate(filters):
+        paths = _set_steps(filter_)
+        for later in filters[position + 1 :]:
+            origins = later.origins().items()
+            paths += [[("name", name), *path[1:]] for path in paths for name, of in origins if path[0][1] in of]
+        found.extend(paths)
+    return compile_steps(found) if found else None
+
+
+def _bare_deletion(doc: Doc) -> Doc:
+    return {**{name: doc[name] for name in ("_id", "_rev") if name in doc}, "_deleted": True}
+
+
+def _is_bare_deletion(doc: Doc) -> bool:
+    return doc.get("_deleted") is True and all(name.startswith("_") for name in doc)
+
+
+def _comparable(doc: Doc) -> Doc:
+    """What a client wrote or reads, without what is not its content: of attachments the names, ..."""
+    content: dict[str, Any] = {name: value for name, value in doc.items() if not name.startswith("_")}
+    if doc.get("_deleted"):
+        content["_deleted"] = True
+    if doc.get("_attachments"):
+        content["_attachments"] = dict.fromkeys(doc["_attachments"])
+    return content
+
+
+def _with_described_stubs(whole: Doc, original: Doc | None) -> Doc:
+    """`whole` with the type and size that the original knows for attachments of which only the name came back."""
+    known = original.get("_attachments") if original else None
+    own = whole.get("_attachments")
+    if not known or not own:
+        return whole
+    described = {
+        name: {**known[name], **entry} if name in known and entry.get("stub") else entry for name, entry in own.items()
+    }
+    return {**whole, "_attachments": described}
 
 
 def _same_identity(result: Doc | None, given: Doc) -> Doc:

@@ -1,10 +1,178 @@
-"""Structural restore: apply the difference between what a client was shown and what it sent to the whole document."""
+"""Structural restore: apply the difference between what a client was shown and what it sent to the whole document.
+
+Three values are walked in step: what the client `edited`, what it was `shaped`, and the `original`. The rules:
+
+  1. What the client left as it was comes from the original, with everything that is hidden in it. What the filter
+     made up for which the original has nothing, and the client left as it was, goes.
+  2. A changed scalar is the client's. (A filter that shows part of a scalar says itself how to sew it: `sew`.)
+  3. Objects are merged by name. A member of the original that was not shown stays, even if the client sends one of
+     that name: it cannot know it. What was shown and is gone is removed. New members follow the old ones.
+  4. Arrays are aligned: the shown elements with those of the original, then those sent with those shown (see
+     `alignment`). A sent element that has a partner is merged with it; one that has none is the client's own.
+  5. An element that was not shown stays behind the one that it followed, or the nearest before it that is left.
+  6. What the client removes goes with the fields hidden in it, as a deleted document does. But array elements that
+     were not shown, and an object of which nothing was shown, stay: the client cannot mean what it never saw. It
+     then reads back something it did not send, and the write is refused or its surplus discarded.
+  7. `_attachments`: the client's entries come first and as they are, since the parts of a multipart body belong to
+     them by order; hidden ones follow as `{"stub": true}`, without `revpos`: the source fills in the rest.
+
+Restoring an untouched shape gives the original exactly, the order of members included.
+"""
 
 from __future__ import annotations
 
-from proxy.contract import Doc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from proxy.core.alignment import align, embed
+from proxy.core.equality import same
+
+Doc = dict[str, Any]
+
+Sew = Callable[[Any, Any, Any], Any]
+"""From (edited, shaped, original) at one place to the value to store: for changed values that cannot be merged."""
+
+_GONE: Final = object()
 
 
-def restore_structurally(edited: Doc, shaped: Doc, original: Doc) -> Doc:
-    """`original` with the changes that lead from `shaped` to `edited`. Arguments are not changed."""
-    raise NotImplementedError
+def restore_structurally(
+    edited: Doc,
+    shaped: Doc,
+    original: Doc,
+    *,
+    survivors: Mapping[int, Sequence[int]] | None = None,
+    sew: Sew | None = None,
+) -> Doc:
+    """`original` with the changes that lead from `shaped` to `edited`. Arguments are not changed.
+
+    `survivors` gives, by `id` of an array in `shaped`, the indices of its elements in the original's array, where
+    the filter knows them (`Paths` records them); without it they are found by comparing. `sew` is asked for the value
+    to store where a changed value is not an object or array in all three; the default takes the client's.
+    """
+    if edited is shaped or same(edited, shaped):
+        return original
+    if shaped is original:
+        return edited
+    return _Restore(survivors or {}, sew or _take_edited).document(edited, shaped, original)
+
+
+class _Restore:
+    def __init__(self, survivors: Mapping[int, Sequence[int]], sew: Sew) -> None:
+        self._survivors = survivors
+        self._sew = sew
+
+    def document(self, edited: Doc, shaped: Doc, original: Doc) -> Doc:
+        if "_attachments" not in original:
+            return self._members(edited, shaped, original)
+        rest = [_without_attachments(doc) for doc in (edited, shaped, original)]
+        whole = self._members(*rest)
+        attachments = _attachments(edited, shaped, original)
+        if attachments:
+            whole["_attachments"] = attachments
+        return whole
+
+    def _value(self, edited: Any, shaped: Any, original: Any) -> Any:
+        if edited is shaped or same(edited, shaped):
+            return original
+        if isinstance(edited, dict) and isinstance(shaped, dict) and isinstance(original, dict):
+            return self._members(edited, shaped, original)
+        if isinstance(edited, list) and isinstance(shaped, list) and isinstance(original, list):
+            return self._elements(edited, shaped, original)
+        left = self._left_of_member(shaped, original)
+        return self._sew(edited, shaped, original) if left is _GONE else left
+
+    def _members(self, edited: Doc, shaped: Doc, original: Doc) -> Doc:
+        whole: Doc = {}
+        for name, value in original.items():
+            if name not in shaped:
+                whole[name] = value
+            elif name in edited:
+                whole[name] = self._value(edited[name], shaped[name], value)
+            elif (left := self._left_of_member(shaped[name], value)) is not _GONE:
+                whole[name] = left
+        for name, value in edited.items():
+            if name not in original and not (name in shaped and same(value, shaped[name])):
+                whole[name] = value
+        return whole
+
+    def _elements(self, edited: list[Any], shaped: list[Any], original: list[Any]) -> list[Any]:
+        if shaped is original or same(shaped, original):
+            return edited
+        origins = self._origins(shaped, original)
+        partners = align(edited, shaped)
+        merged: list[Any] = []
+        at: dict[int, int] = {}  # index in the original → position in `merged`
+        for element, partner in zip(edited, partners, strict=True):
+            if partner is not None:
+                origin = origins[partner]
+                if origin is not None:
+                    at[origin] = len(merged)
+                    element = self._value(element, shaped[partner], original[origin])
+                elif same(element, shaped[partner]):
+                    continue  # made by the filter, and untouched
+            merged.append(element)
+        return _with_followers(merged, at, self._unshown(shaped, original, origins, set(at)))
+
+    def _origins(self, shaped: list[Any], original: list[Any]) -> Sequence[int | None]:
+        known = self._survivors.get(id(shaped))
+        return embed(shaped, original) if known is None else known
+
+    def _unshown(
+        self, shaped: list[Any], original: list[Any], origins: Sequence[int | None], merged: set[int]
+    ) -> dict[int, Any]:
+        """What stays of the original's elements that have no partner in what the client sent, by index."""
+        shown = {origin: index for index, origin in enumerate(origins) if origin is not None}
+        staying: dict[int, Any] = {}
+        for index, element in enumerate(original):
+            if index not in merged:
+                left = self._left_of(shaped[shown[index]], element) if index in shown else element
+                if left is not _GONE:
+                    staying[index] = left
+        return staying
+
+    def _left_of(self, shaped: Any, original: Any) -> Any:
+        """What stays of a value that the client removed (rule 6)."""
+        if shaped is original:
+            return _GONE
+        if isinstance(shaped, list) and isinstance(original, list):
+            return self._elements([], shaped, original) or _GONE
+        if not (isinstance(shaped, dict) and isinstance(original, dict)):
+            return _GONE
+        left = {n: self._left_of_member(value, original[n]) for n, value in shaped.items() if n in original}
+        return {n: value for n, value in left.items() if value is not _GONE} or _GONE
+
+    def _left_of_member(self, shaped: Any, original: Any) -> Any:
+        if shaped == {} and isinstance(original, dict) and original:
+            return original
+        return self._left_of(shaped, original)
+
+
+def _with_followers(merged: list[Any], at: Mapping[int, int], staying: Mapping[int, Any]) -> list[Any]:
+    """`merged` with each of the elements `staying` behind the nearest one before it in the original."""
+    behind: dict[int, list[Any]] = {}
+    position = -1
+    for index in sorted([*at, *staying]):
+        if index in staying:
+            behind.setdefault(position, []).append(staying[index])
+        else:
+            position = at[index]
+    whole = behind.get(-1, [])[:]
+    for position, element in enumerate(merged):
+        whole.append(element)
+        whole.extend(behind.get(position, ()))
+    return whole
+
+
+def _attachments(edited: Doc, shaped: Doc, original: Doc) -> Doc:
+    shown = shaped.get("_attachments") or {}
+    hidden = [name for name in original["_attachments"] if name not in shown]
+    own = {name: entry for name, entry in (edited.get("_attachments") or {}).items() if name not in hidden}
+    return {**own, **{name: {"stub": True} for name in hidden}}
+
+
+def _without_attachments(doc: Doc) -> Doc:
+    return {name: value for name, value in doc.items() if name != "_attachments"}
+
+
+def _take_edited(edited: Any, shaped: Any, original: Any) -> Any:
+    return edited

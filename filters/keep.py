@@ -1,0 +1,35 @@
+"""`keep`: show nothing but some parts of documents.
+
+Options: `paths`. `_id`, `_rev`, `_deleted` and `_attachments` always stay: those are for `attachments` to cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from filters.options import document_paths
+from proxy.contract import Client, Doc, Filter
+from proxy.rules import Survivors, compile_paths, restore_structurally
+
+_ALWAYS = ("_id", "_rev", "_deleted", "_attachments")
+
+
+class Keep(Filter):
+    """Shows what `paths` lead to, with the objects and arrays on the way; the rest stays hidden."""
+
+    passes_all: ClassVar[bool] = True
+
+    def __init__(self, *, paths: Sequence[str]) -> None:
+        document_paths("paths", paths)
+        self._paths = compile_paths([*paths, *_ALWAYS], option="paths")
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return self._paths.keep(doc, client)
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        if original is None:
+            return edited
+        survivors: Survivors = {}
+        shaped = self._paths.keep(original, client, survivors)
+        return restore_structurally(edited, shaped, original, survivors=survivors)

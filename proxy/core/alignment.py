@@ -1,0 +1,192 @@
+"""Which element of an array is which element of another: `align` for edits, `embed` for what a filter has cut.
+
+An edit is aligned in three steps:
+
+  1. Elements with an identity (`_id`, `id` or `key`, unique on its side) are partners wherever they stand; one whose
+     identity the other side lacks has no partner.
+  2. Of the others, a longest common subsequence of equal elements are partners.
+  3. Between those, changed elements: in order, so that partners agree in as many members as possible. An element
+     that was changed in place thus finds its former self, also when its neighbour was inserted or removed.
+
+Cost is bounded for hostile input: beyond a size, steps 2 and 3 settle for a common subsequence that may be shorter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
+
+from proxy.core.equality import canonical, same
+
+_IDENTITIES = ("_id", "id", "key")
+_MAX_CANDIDATES = 32
+"""Of how many equal elements each element is weighed against the nearest only."""
+_MAX_CELLS = 10_000
+"""The largest gap (elements sent × elements shown) whose changed elements are paired by likeness."""
+
+
+def align(new: Sequence[Any], old: Sequence[Any]) -> list[int | None]:
+    """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice."""
+    partners: list[int | None] = [None] * len(new)
+    named_new, named_old = _identities(new, old), _identities(old, new)
+    for identity, position in named_new.items():
+        partners[position] = named_old.get(identity)
+    rest_new = _without(len(new), named_new.values())
+    rest_old = _without(len(old), named_old.values())
+    for i, j in _in_order([new[i] for i in rest_new], [old[j] for j in rest_old]):
+        partners[rest_new[i]] = rest_old[j]
+    return partners
+
+
+def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
+    """For each element of `cut` the index of the element of `whole` that it was made of.
+
+    Identities tell, or an equal length. Otherwise elements are expected in order, with members and elements left out
+    but nothing else changed; failing that, they are aligned as an edit would be.
+    """
+    named = _identities(cut, whole)
+    if len(named) == len(cut) and named.keys() <= _identities(whole, cut).keys():
+        return align(cut, whole)
+    if len(cut) == len(whole):
+        return list(range(len(whole)))
+    origins: list[int | None] = []
+    position = 0
+    for element in cut:
+        while position < len(whole) and not _is_cut(element, whole[position]):
+            position += 1
+        if position == len(whole):
+            return align(cut, whole)
+        origins.append(position)
+        position += 1
+    return origins
+
+
+def _is_cut(cut: Any, whole: Any) -> bool:
+    """Whether `cut` is `whole` with members of objects and elements of arrays left out at any depth."""
+    if isinstance(cut, dict) and isinstance(whole, dict):
+        return all(name in whole and _is_cut(value, whole[name]) for name, value in cut.items())
+    if isinstance(cut, list) and isinstance(whole, list):
+        rest = iter(whole)
+        return all(any(_is_cut(element, candidate) for candidate in rest) for element in cut)
+    return same(cut, whole)
+
+
+def _identities(elements: Sequence[Any], others: Sequence[Any]) -> dict[Hashable, int]:
+    """Index by identity, of the elements that have one that is unique among them and not ambiguous among `others`."""
+    found = [_identity(element) for element in elements]
+    counts = Counter(found)
+    counts += Counter(_identity(other) for other in others) - Counter(set(map(_identity, others)))
+    return {identity: i for i, identity in enumerate(found) if identity is not None and counts[identity] == 1}
+
+
+def _identity(element: Any) -> Hashable:
+    if isinstance(element, dict):
+        for name in _IDENTITIES:
+            value = element.get(name)
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                return (name, value)
+    return None
+
+
+def _without(length: int, positions: Iterable[int]) -> list[int]:
+    taken = set(positions)
+    return [i for i in range(length) if i not in taken]
+
+
+def _in_order(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
+    """Partners in order: equal elements, and between those the changed ones."""
+    start_new = start_old = 0
+    for i, j in [*_common(new, old), (len(new), len(old))]:
+        yield from _changed(new, old, range(start_new, i), range(start_old, j))
+        if i < len(new):
+            yield i, j
+        start_new, start_old = i + 1, j + 1
+
+
+def _common(new: list[Any], old: list[Any]) -> list[tuple[int, int]]:
+    """A longest common subsequence of equal elements, as pairs of indices (after Hunt and Szymanski)."""
+    keys_new, keys_old = [canonical(e) for e in new], [canonical(e) for e in old]
+    head = 0
+    while head < min(len(new), len(old)) and keys_new[head] == keys_old[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(new), len(old)) - head and keys_new[-1 - tail] == keys_old[-1 - tail]:
+        tail += 1
+    middle = _longest(keys_new[head : len(new) - tail], keys_old[head : len(old) - tail])
+    return [
+        *((i, i) for i in range(head)),
+        *((head + i, head + j) for i, j in middle),
+        *((len(new) - k, len(old) - k) for k in range(tail, 0, -1)),
+    ]
+
+
+def _longest(new: list[Hashable], old: list[Hashable]) -> list[tuple[int, int]]:
+    places: dict[Hashable, list[int]] = {}
+    for j, key in enumerate(old):
+        places.setdefault(key, []).append(j)
+    ends: list[int] = []  # ends[n]: the smallest index of `old` at which a common subsequence of n + 1 ends
+    links: list[_Link] = []
+    for i, key in enumerate(new):
+        for j in _nearest(places.get(key, []), i):
+            n = bisect_left(ends, j)
+            link = (i, j, links[n - 1] if n else None)
+            if n == len(ends):
+                ends.append(j)
+                links.append(link)
+            elif j < ends[n]:
+                ends[n], links[n] = j, link
+    return _unlink(links[-1] if links else None)
+
+
+_Link = tuple[int, int, Any]
+
+
+def _nearest(places: list[int], i: int) -> Iterator[int]:
+    """The candidates for element `i`, last first, so that one element is not counted twice."""
+    middle = bisect_left(places, i)
+    half = _MAX_CANDIDATES // 2
+    return reversed(places[max(0, middle - half) : middle + half])
+
+
+def _unlink(link: _Link | None) -> list[tuple[int, int]]:
+    pairs = []
+    while link is not None:
+        i, j, link = link
+        pairs.append((i, j))
+    return pairs[::-1]
+
+
+def _changed(new: list[Any], old: list[Any], among_new: range, among_old: range) -> list[tuple[int, int]]:
+    """Partners among elements none of which are equal, in order, with the greatest total likeness."""
+    if len(among_new) * len(among_old) > _MAX_CELLS:
+        return [(i, j) for i, j in zip(among_new, among_old, strict=False) if _likeness(new[i], old[j])]
+    best: list[list[int]] = [[0] * (len(among_old) + 1) for _ in range(len(among_new) + 1)]
+    for a in range(len(among_new) - 1, -1, -1):
+        for b in range(len(among_old) - 1, -1, -1):
+            paired = _paired(_likeness(new[among_new[a]], old[among_old[b]]), best[a + 1][b + 1])
+            best[a][b] = max(paired, best[a + 1][b], best[a][b + 1])
+    pairs, a, b = [], 0, 0
+    while a < len(among_new) and b < len(among_old):
+        likeness = _likeness(new[among_new[a]], old[among_old[b]])
+        if likeness and best[a][b] == likeness + best[a + 1][b + 1]:
+            pairs.append((among_new[a], among_old[b]))
+            a, b = a + 1, b + 1
+        elif best[a][b] == best[a + 1][b]:
+            a += 1
+        else:
+            b += 1
+    return pairs
+
+
+def _paired(likeness: int, rest: int) -> int:
+    return likeness + rest if likeness else 0
+
+
+def _likeness(new: Any, old: Any) -> int:
+    """0 for values of different kinds; otherwise 1 and more, with the members that two objects agree in."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        agreeing = sum(1 for name, value in new.items() if name in old and same(value, old[name]))
+        return 1 + 4 * agreeing
+    return int(isinstance(new, list) is isinstance(old, list) and isinstance(new, dict) is isinstance(old, dict))

@@ -1,0 +1,32 @@
+"""Equality of JSON values. Python's own takes `True` for `1`, and so `[1]` for `[True]`."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two JSON values are equal. `1` and `1.0` are: JavaScript clients cannot tell them apart."""
+    return bool(a == b) and _same_booleans(a, b)
+
+
+def _same_booleans(a: Any, b: Any) -> bool:
+    """Of two values that Python takes as equal, whether the booleans are where the booleans are."""
+    if isinstance(a, dict):
+        return all(_same_booleans(value, b[name]) for name, value in a.items())
+    if isinstance(a, list):
+        return all(map(_same_booleans, a, b))
+    return isinstance(a, bool) is isinstance(b, bool)
+
+
+def canonical(value: Any) -> Hashable:
+    """A hashable that two values share exactly if they are the `same`."""
+    if isinstance(value, dict):
+        return ("object", frozenset((name, canonical(member)) for name, member in value.items()))
+    if isinstance(value, list):
+        return ("array", *map(canonical, value))
+    if isinstance(value, bool):
+        return ("boolean", value)
+    result: Hashable = value
+    return result

@@ -1,0 +1,149 @@
+"""A compiled expression, what it reads, and the mistakes that can be told before it is used."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from jmespath.exceptions import JMESPathError
+from jmespath.lexer import Lexer
+from jmespath.parser import Parser
+
+from proxy.contract import Client, OptionError
+from proxy.core.jmes.compiler import Names, Node, Run, Uncovered, compile_tree, is_false
+from proxy.core.jmes.functions import ARITY
+from proxy.core.jmes.reads import Path, Reads
+
+_NO_NAMES: Names = {"client": None}
+
+
+class Expression:
+    """A JMESPath expression, compiled. Immutable; made by `compile_expression`.
+
+    Evaluation raises what the library raises: JMESPathError (a ValueError) where a function is given a value of the
+    wrong type, TypeError where a number is ordered against a string.
+    """
+
+    def __init__(self, text: str, tree: Node, run: Run, names: frozenset[str]) -> None:
+        reads = Reads(tree, names)
+        self.text = text
+        self.tree = tree
+        """The library's syntax tree; read only."""
+        self.fields: frozenset[str] | None = reads.fields
+        """The top-level fields of the document that it can read; None if it can read all."""
+        self.client_attributes = frozenset(str(p[1]) for p in reads.paths if p[0] == "client" and len(p) > 1)
+        """What it reads below `client`."""
+        self._client_paths = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
+        self._uses_client = bool(self._client_paths)
+        self._run = run
+        self._last: tuple[Client, tuple[Path, ...]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Expression {self.text}>"
+
+    def search(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> Any:
+        """The value of the expression. `client` and `names` give the values of the names that it may use."""
+        given = {"client": client.scope} if self._uses_client and client is not None else _NO_NAMES
+        return self._run(doc, given if names is None else {**given, **names})
+
+    def truthy(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> bool:
+        """Whether the value is true by JMESPath's rules: not false, null, or an empty string, array or object."""
+        return not is_false(self.search(doc, client, names))
+
+    def lacks(self, client: Client, optional: Collection[str] = ()) -> str | None:
+        """The first path below `client` that the expression names and that is null for this client; None if it has all.
+
+        Rules that decide on visibility must ask: null equals null, so a client without a facility would be given the
+        documents without one. Attributes in `optional` may be null.
+        """
+        if not self._uses_client:
+            return None
+        last = self._last
+        if last is None or last[0] is not client:  # a feed asks for one client many times
+            self._last = last = (client, tuple(p for p in self._client_paths if _at(client.scope, p) is None))
+        lacking = last[1]
+        if lacking and optional:
+            lacking = tuple(path for path in lacking if path[0] not in optional)
+        return _dotted(lacking[0]) if lacking else None
+
+
+def compile_expression(text: object, *, option: str, names: Collection[str] = ("client",)) -> Expression:
+    """The expression that the option's `text` holds. `names` stand for given values in it.
+
+    Raises OptionError, with the offset of the fault where it has one, if it is not text or not JMESPath, or calls a
+    function that does not exist or with a wrong number of arguments.
+    """
+    if not isinstance(text, str):
+        raise OptionError(option, f"must be a JMESPath expression (a string), not {type(text).__name__}")
+    given = frozenset(names)
+    tree = _parse(text, option)
+    _check_functions(tree, text, option)
+    try:
+        return Expression(text, tree, compile_tree(tree, given), given)
+    except Uncovered as error:
+        raise OptionError(option, f"a name such as `client` cannot be used in this: {error}", text=text) from None
+    except RecursionError:
+        raise OptionError(option, "is nested too deeply", text=text) from None
+
+
+def _parse(text: str, option: str) -> Node:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library's own about an old form of literals
+            tree: Node = Parser().parse(text).parsed
+    except JMESPathError as error:
+        at = getattr(error, "lex_position", None)
+        message = getattr(error, "msg", None) or getattr(error, "message", None) or str(error)
+        raise OptionError(option, f"is not JMESPath: {message}", text=text, at=at) from None
+    except (IndexError, RecursionError, TypeError, ValueError, AttributeError) as error:
+        # how the library's parser fails on some texts that it does not judge
+        raise OptionError(option, f"is not JMESPath ({type(error).__name__})", text=text) from None
+    return tree
+
+
+def _check_functions(tree: Node, text: str, option: str) -> None:
+    for node in _nodes(tree):
+        if node["type"] == "slice" and node["children"][2] == 0:
+            raise OptionError(option, "a slice cannot have a step of 0", text=text)
+        if node["type"] != "function_expression":
+            continue
+        name, count = node["value"], len(node["children"])
+        if name not in ARITY:
+            raise OptionError(option, f"there is no function {name}()", text=text, at=_call(name, text))
+        arity, more = ARITY[name]
+        if count < arity or (count > arity and not more):
+            least = "at least " if more else ""
+            message = f"{name}() takes {least}{arity} argument{'' if arity == 1 else 's'}, not {count}"
+            raise OptionError(option, message, text=text, at=_call(name, text))
+
+
+def _nodes(node: Any) -> Iterable[Node]:
+    if isinstance(node, dict):
+        yield node
+        for child in node.get("children", ()):
+            yield from _nodes(child)
+
+
+def _call(name: str, text: str) -> int | None:
+    """Where the function is first called."""
+    tokens = list(Lexer().tokenize(text))
+    for token, following in pairwise(tokens):
+        if token["value"] == name and following["type"] == "lparen":
+            start: int = token["start"]
+            return start
+    return None
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        else:
+            value = value[step] if isinstance(value, list) and -len(value) <= step < len(value) else None
+    return value
+
+
+def _dotted(path: Path) -> str:
+    return "client" + "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in path)

@@ -1,0 +1,21 @@
+"""What a filter author may use beside the contract: compiled expressions and paths, and the structural restore."""
+
+from __future__ import annotations
+
+from proxy.core.equality import same
+from proxy.core.jmes import Expression, compile_expression
+from proxy.core.paths import GONE, Paths, Survivors, compile_paths
+from proxy.core.pathtree import quote
+from proxy.core.structural import restore_structurally
+
+__all__ = [
+    "GONE",
+    "Expression",
+    "Paths",
+    "Survivors",
+    "compile_expression",
+    "compile_paths",
+    "quote",
+    "restore_structurally",
+    "same",
+]
