@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from proxy.endpoint.database import Attachment, Database, Updated
-from proxy.endpoint.http import documents, etag, outgoing
+from proxy.endpoint.http import etag, outgoing, writing
 from proxy.endpoint.http.accept import accepts_gzip
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.ranges import parse_ranges
 from proxy.endpoint.http.reply import REVALIDATE, Reply, Stream, json_reply, line
+from proxy.endpoint.http.revs import claimed_rev
 from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 
 _MISSING = "Document is missing attachment"
@@ -82,9 +83,9 @@ async def _byteranges(
 
 async def write(call: Call, database: Database, doc_id: str, name: str) -> Reply:
     """`PUT /{db}/{id}/{name}`: the body, as it comes, becomes the attachment in a new revision."""
-    documents.check_id(doc_id)
-    documents.need_writer(call, database, doc_id)
-    rev = documents.claimed_rev(call, None)
+    writing.check_id(doc_id)
+    writing.need_writer(call, database, doc_id)
+    rev = claimed_rev(call)
     encoding = _encoding(call.headers.get("Content-Encoding"))
     _refuse_early(database, doc_id, rev)
     async with database.new_upload() as upload:
@@ -125,8 +126,8 @@ def _leaves(database: Database, doc_id: str) -> list[str]:
 
 async def delete(call: Call, database: Database, doc_id: str, name: str) -> Reply:
     """`DELETE /{db}/{id}/{name}`: a new revision without the attachment."""
-    documents.need_writer(call, database, doc_id)
-    rev = documents.claimed_rev(call, None)
+    writing.need_writer(call, database, doc_id)
+    rev = claimed_rev(call)
     if rev is not None:
         _need_rev(database, doc_id, rev)
     updated = await database.delete_attachment(doc_id, name, rev=rev)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from proxy.endpoint.database import Database
 from proxy.endpoint.http import permissions
 from proxy.endpoint.http.call import Call
-from proxy.endpoint.http.documents import stored
 from proxy.endpoint.http.reply import Reply, json_reply, line
+from proxy.endpoint.http.writing import stored
 from proxy.errors import BadRequest
 
 _OK = {"ok": True}

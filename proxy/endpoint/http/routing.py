@@ -22,6 +22,7 @@ from proxy.endpoint.http import (
     permissions,
     server,
     session,
+    writing,
 )
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.reply import Reply, line
@@ -147,10 +148,10 @@ IN_DATABASE: dict[str, Methods[DatabaseHandler]] = {
 DOCUMENT: Methods[DocumentHandler] = Methods(
     {
         "GET": documents.read,
-        "PUT": documents.write,
-        "DELETE": documents.remove,
-        "COPY": documents.copy,
-        "POST": documents.form,
+        "PUT": writing.write,
+        "DELETE": writing.remove,
+        "COPY": writing.copy,
+        "POST": writing.form,
     },
     "DELETE,GET,HEAD,POST,PUT,COPY",
 )
