@@ -21,7 +21,7 @@ def check(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for database in config.databases.values():
         _check_database(database, raw, problems)
     for profile in config.profiles.values():
-        _check_profile(profile, problems)
+        _check_profile(profile, raw["profiles"][profile.name], problems)
     _check_clashes(config, problems)
     _warn(config, problems)
 
@@ -59,16 +59,17 @@ def _check_database(database: Database, raw: dict[str, Any], problems: Problems)
         problems.add(("databases", database.name), f'"{database.name}" {fault}; {remedy}')
 
 
-def _check_profile(profile: Profile, problems: Problems) -> None:
+def _check_profile(profile: Profile, table: dict[str, Any], problems: Problems) -> None:
     path = ("profiles", profile.name)
     if profile.by_role and not (profile.roles or profile.users):
         problems.add((*path, "by_role"), "needs roles or users to choose the profile by; add one of them")
-    if profile.suffix is None and not profile.by_role and profile.header is None:
+    if table.get("suffix") is False and not table.get("by_role") and "header" not in table:
         problems.add(path, "nothing chooses this profile; give it a suffix, a header, or by_role with roles or users")
     for database in sorted(profile.databases):
         virtual = profile.virtual_name(database)
         if virtual is not None and len(virtual) > MAX_DATABASE_NAME:
             problems.add((*path, "suffix"), f'"{virtual}" is longer than a database name may be; shorten the suffix')
+            break
 
 
 def _check_clashes(config: Config, problems: Problems) -> None:

@@ -110,5 +110,5 @@ def _report_unknown(env: Mapping[str, str], known: set[str], problems: Problems)
         if name.startswith(_NAMED_SOURCE) and env[name]:
             problems.add_at(name, "no source of the file has this name, or sources have no such setting")
         elif name.startswith(PREFIX) and name not in candidates and not _ORCHESTRATOR.fullmatch(name):
-            near = get_close_matches(name, candidates, n=1)
+            near = get_close_matches(name, candidates, n=1, cutoff=0.9)
             problems.warn_at(name, "unknown variable, ignored" + (f"; did you mean {near[0]}?" if near else ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path as FilePath
 from typing import Any
@@ -76,8 +76,12 @@ def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Co
     server = _server(schema.read(server_table, ("server",), schema.SERVER, problems))
     named = {section: schema.tables(raw, section, problems) for section in ("sources", "databases", "profiles")}
     sources = {name: _source(name, table, problems) for name, table in named["sources"].items()}
-    databases = {name: _database(name, table, sources, problems) for name, table in named["databases"].items()}
-    profiles = {name: _profile(name, table, databases, workshop) for name, table in named["profiles"].items()}
+    refer = {section: schema.names(raw, section) for section in named}
+    databases = {
+        name: _database(name, table, _source_of(name, table, refer["sources"], problems), sources, problems)
+        for name, table in named["databases"].items()
+    }
+    profiles = {name: _profile(name, table, refer["databases"], workshop) for name, table in named["profiles"].items()}
     config = Config(
         server,
         sources,
@@ -98,21 +102,28 @@ def _source(name: str, table: dict[str, Any], problems: Problems) -> Source:
     return Source(name, **{"url": "", **values})  # an empty one is noted as a mistake: nobody gets to see it
 
 
-def _database(name: str, table: dict[str, Any], sources: Mapping[str, Source], problems: Problems) -> Database | None:
-    path: Path = ("databases", name)
-    values = schema.read(table, path, schema.DATABASE, problems)
-    source = values["source"]
-    if source is None and len(sources) == 1:
-        source = next(iter(sources))
-    elif source is None and sources:
-        problems.add((*path, "source"), f"is missing; name one of the sources: {', '.join(sorted(sources))}")
-    elif source is not None and source not in sources:
-        problems.add((*path, "source"), f'there is no source "{source}"{did_you_mean(source, sources)}')
+def _database(
+    name: str, table: dict[str, Any], source: str | None, sources: Mapping[str, Source], problems: Problems
+) -> Database | None:
+    values = schema.read(table, ("databases", name), schema.DATABASE, problems)
     found = sources.get(source) if source is not None else None
     return Database(name, found, values["name"] or name) if found else None
 
 
-def _profile(name: str, table: dict[str, Any], databases: Mapping[str, object], workshop: Workshop) -> Profile:
+def _source_of(name: str, table: dict[str, Any], sources: Collection[str], problems: Problems) -> str | None:
+    """The name of the source that a database comes from: the only one need not be named."""
+    path: Path = ("databases", name, "source")
+    named = table.get("source")
+    if named is None and len(sources) == 1:
+        return next(iter(sources))
+    if named is None and sources:
+        problems.add(path, f"is missing; name one of the sources: {', '.join(sorted(sources))}")
+    if isinstance(named, str) and named and named not in sources:
+        problems.add(path, f'there is no source "{named}"{did_you_mean(named, sources)}')
+    return named if isinstance(named, str) else None
+
+
+def _profile(name: str, table: dict[str, Any], databases: Collection[str], workshop: Workshop) -> Profile:
     path: Path = ("profiles", name)
     problems = workshop.problems
     values = schema.read(table, path, schema.PROFILE, problems)

@@ -59,7 +59,7 @@ def _offers(entries: list[EntryPoint]) -> str:
 def _registered(use: str, entry: EntryPoint) -> Found:
     try:
         cls = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadValue(f'"{use}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}') from error
     _check_class(cls, entry.value)
     foreign = entry.dist is not None and entry.dist.name != _OWN_DISTRIBUTION
@@ -94,7 +94,7 @@ def _import(name: str, directory: FilePath) -> ModuleType:
         return importlib.import_module(name)
     except SyntaxError as error:
         raise BadValue(f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadValue(f"{place_in(directory, error)}{type(error).__name__}: {error}") from error
 
 

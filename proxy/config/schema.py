@@ -125,6 +125,12 @@ def tables(raw: dict[str, Any], section: str, problems: Problems) -> dict[str, d
     }
 
 
+def names(raw: dict[str, Any], section: str) -> list[str]:
+    """The names in a section, also of what is no table: what refers to one of those is no further mistake."""
+    whole = raw.get(section)
+    return list(whole) if isinstance(whole, dict) else []
+
+
 def subtable(raw: dict[str, Any], name: str, path: Path, problems: Problems) -> dict[str, Any]:
     """The table `name`, or an empty one if it is missing or something else, which is noted."""
     value = raw.get(name, {})
