@@ -45,7 +45,7 @@ def decode_body(data: bytes, coding: str | None, limit: int) -> bytes:
     if coding == "gzip":
         return inflate(data, limit)
     if coding not in (None, "identity"):
-        raise BadContentType(f"{coding} is not a supported content encoding.", error="bad_ctype")
+        raise BadContentType(f"{coding} is not a supported content encoding.")
     if len(data) > limit:
         raise TooLarge("the request entity is too large")
     return data

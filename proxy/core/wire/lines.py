@@ -70,6 +70,7 @@ class EventStreamDecoder:
         self._max = max_event
         self._buffer = bytearray()
         self._at_start = True
+        self._after_cr = False  # a line feed that follows belongs to it
         self._data: list[bytes] = []
         self._size = 0
         self._event = ""
@@ -79,26 +80,24 @@ class EventStreamDecoder:
         """The events that `data` completes. An event without a data field is none (CouchDB's heartbeat has
         one).
         """
-        searched = max(0, len(self._buffer) - 1)
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        searched = len(self._buffer)
         self._buffer += data
         events: list[Event] = []
         begin = 0
         for end in _END.finditer(self._buffer, searched):
-            if end.end() == len(self._buffer) and self._buffer.endswith(b"\r"):
-                break  # the line feed that belongs to it may be yet to come
             self._line(bytes(self._buffer[begin : end.start()]), events)
             begin = end.end()
+        self._after_cr = self._after_cr or (begin == len(self._buffer) and data.endswith(b"\r"))
         del self._buffer[:begin]
         self._check(len(self._buffer))
         return events
 
     def close(self) -> None:
         """Tells of the end. Raises WireError if the last event is not complete."""
-        events: list[Event] = []
-        if self._buffer.endswith(b"\r"):
-            self._line(bytes(self._buffer[:-1]), events)
-            self._buffer.clear()
-        if self._buffer or self._data or self._event or events:
+        if self._buffer or self._data or self._event:
             raise WireError("the event stream ended in the middle of an event")
 
     def _line(self, line: bytes, events: list[Event]) -> None:
