@@ -1,8 +1,45 @@
-"""Users: administrators from the configuration, all others documents of `_users`, as in CouchDB."""
+"""Users: administrators from the configuration, all others documents of `_users`, as in CouchDB.
+
+A user's document has `name`, `roles`, `type: "user"` and, when it is sent, a `password`, which is replaced
+with CouchDB's own PBKDF2 members before it is stored. Who may write which user's document is for the HTTP
+layer to say (`check_change`); here is what must hold for anyone (`_auth`'s validation function in CouchDB).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.endpoint.documents import Edit
+from proxy.errors import Forbidden, Unauthorized
+
+PREFIX = "org.couchdb.user:"
+DATABASE = "_users"
+
+_DESIGN = "_design/"
+_REMEMBERED = 1000
+_MAX_ITERATIONS = 10_000_000
+_PASSWORD_MEMBERS = frozenset(
+    {
+        "derived_key",
+        "iterations",
+        "password",
+        "password_scheme",
+        "password_sha",
+        "pbkdf2_prf",
+        "preserve_salt",
+        "salt",
+    }
+)
+_DIGESTS = {"sha": "sha1", "sha224": "sha224", "sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
+_WRONG = "Name or password is incorrect."
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +52,149 @@ class User:
     name: str | None
     roles: tuple[str, ...] = ()
     salt: str = ""
+
+
+class Users:
+    """`find` gives the body of a live document of `_users` by its id, or None."""
+
+    def __init__(
+        self,
+        find: Callable[[str], Mapping[str, Any] | None],
+        admins: Mapping[str, str],
+        secret: bytes,
+        iterations: int,
+    ) -> None:
+        self._find = find
+        self._admins = dict(admins)
+        self._secret = secret
+        self._iterations = iterations
+        self._verified: OrderedDict[bytes, None] = OrderedDict()
+
+    def user(self, name: str) -> User | None:
+        """An administrator, or a user with a document that is in order; None for others."""
+        if name in self._admins:
+            salt = hmac.digest(self._secret, f"{name}:{self._admins[name]}".encode(), "sha256").hex()
+            return User(name, ("_admin",), salt)
+        document = self._find(PREFIX + name)
+        return None if document is None else _user(name, document)
+
+    async def authenticate(self, name: str, password: str) -> User:
+        """Raises Unauthorized, in the same time whether it is the name or the password that is wrong."""
+        if name in self._admins:
+            right = hmac.compare_digest(self._admins[name].encode(), password.encode("utf-8", "replace"))
+        else:
+            right = await self._verify(self._find(PREFIX + name) or {}, password)
+        user = self.user(name) if right else None
+        if user is None:
+            raise Unauthorized(_WRONG)
+        return user
+
+    async def prepare(self, edit: Edit) -> Edit:
+        """What `_users` does with an edit before it is stored. Raises Forbidden."""
+        if edit.deleted or edit.is_local or edit.id.startswith(_DESIGN):
+            return edit
+        body = edit.body
+        password = body.get("password")
+        if password is not None:
+            if not isinstance(password, str):
+                raise Forbidden("doc.password must be a string.")
+            salt = secrets.token_hex(16)
+            key = await asyncio.to_thread(_derive, "sha256", password, salt, self._iterations)
+            body = {
+                "password_scheme": "pbkdf2",
+                "pbkdf2_prf": "sha256",
+                "salt": salt,
+                "iterations": self._iterations,
+                "derived_key": key,
+                **{name: value for name, value in body.items() if name not in _PASSWORD_MEMBERS},
+            }
+        _check(edit.id, body)
+        return Edit(edit.id, body, jsonio.dumps(body), False, edit.revisions, edit.attachments)
+
+    async def _verify(self, document: Mapping[str, Any], password: str) -> bool:
+        """A password once found right is remembered, as a keyed digest, while the document keeps its hash."""
+        known = jsonio.dumps([password, document.get("salt"), document.get("derived_key")])
+        digest = hmac.digest(self._secret, known, "sha256")
+        if digest in self._verified:
+            self._verified.move_to_end(digest)
+            return True
+        right = await asyncio.to_thread(_matches, document, password, self._iterations)
+        if right:
+            self._verified[digest] = None
+            if len(self._verified) > _REMEMBERED:
+                self._verified.popitem(last=False)
+        return right
+
+
+def check_change(user: User, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> None:
+    """Whether someone who is no administrator may turn the user document `old` into `new` (None: absent, deleted).
+
+    Raises Forbidden with the words of CouchDB's validation function: users change their own document only,
+    and no one their own roles.
+    """
+    if new is None:
+        if old is None or user.name is None or user.name != old.get("name"):
+            raise Forbidden("Only admins may delete other user docs.")
+        return
+    roles = new.get("roles") or []
+    if old is None:
+        if roles:
+            raise Forbidden("Only _admin may set roles")
+    elif user.name is None or user.name != new.get("name"):
+        raise Forbidden("You may only update your own user document.")
+    elif sorted(map(str, old.get("roles") or [])) != sorted(map(str, roles)):
+        raise Forbidden("Only _admin may edit roles")
+
+
+def _user(name: str, document: Mapping[str, Any]) -> User | None:
+    roles = document.get("roles")
+    if document.get("name") != name or not isinstance(roles, list):
+        return None
+    return User(name, tuple(role for role in roles if isinstance(role, str)), str(document.get("salt", "")))
+
+
+def _check(doc_id: str, body: Mapping[str, Any]) -> None:
+    name, roles = body.get("name"), body.get("roles")
+    problem = None
+    if body.get("type") != "user":
+        problem = "doc.type must be user"
+    elif not name:
+        problem = "doc.name is required"
+    elif roles is None:
+        problem = "doc.roles must exist"
+    elif not isinstance(roles, list):
+        problem = "doc.roles must be an array"
+    elif not all(isinstance(role, str) for role in roles):
+        problem = "doc.roles can only contain strings"
+    elif not isinstance(name, str) or doc_id != PREFIX + name:
+        problem = "Doc ID must be of the form org.couchdb.user:name"
+    elif any(role.startswith("_") and role != "_metrics" for role in roles):
+        problem = "No system roles (starting with underscore) in users db."
+    elif name.startswith("_"):
+        problem = "Username may not start with underscore."
+    elif ":" in name:
+        problem = "Character `:` is not allowed in usernames."
+    if problem is not None:
+        raise Forbidden(problem)
+
+
+def _matches(document: Mapping[str, Any], password: str, iterations: int) -> bool:
+    """Whether the password is the document's; takes as long if there is none."""
+    scheme, salt = document.get("password_scheme"), document.get("salt")
+    if scheme == "simple" and isinstance(salt, str):
+        computed = hashlib.sha1((password + salt).encode()).hexdigest()
+        return _same(computed, document.get("password_sha"))
+    count, digest = document.get("iterations", iterations), _DIGESTS.get(document.get("pbkdf2_prf", "sha"))
+    usable = scheme == "pbkdf2" and isinstance(salt, str) and digest is not None
+    if not usable or not isinstance(count, int) or not 0 < count <= _MAX_ITERATIONS:
+        _derive("sha256", password, "", iterations)
+        return False
+    return _same(_derive(str(digest), password, str(salt), count), document.get("derived_key"))
+
+
+def _same(computed: str, stored: Any) -> bool:
+    return isinstance(stored, str) and hmac.compare_digest(computed.encode(), stored.lower().encode())
+
+
+def _derive(digest: str, password: str, salt: str, iterations: int) -> str:
+    return hashlib.pbkdf2_hmac(digest, password.encode("utf-8", "replace"), salt.encode(), iterations).hex()
