@@ -32,6 +32,9 @@ Doc = dict[str, Any]
 Sew = Callable[[Any, Any, Any], Any]
 """From (edited, shaped, original) at one place to the value to store: for changed values that cannot be merged."""
 
+Stays = Callable[[Any, Any], bool]
+"""From (shaped, original) to whether a member stays although the client removed it, as one that was masked may."""
+
 _GONE: Final = object()
 
 
@@ -42,24 +45,27 @@ def restore_structurally(
     *,
     survivors: Mapping[int, Sequence[int]] | None = None,
     sew: Sew | None = None,
+    stays: Stays | None = None,
 ) -> Doc:
     """`original` with the changes that lead from `shaped` to `edited`. Arguments are not changed.
 
     `survivors` gives, by `id` of an array in `shaped`, the indices of its elements in the original's array, where
     the filter knows them (`Paths` records them); without it they are found by comparing. `sew` is asked for the value
-    to store where a changed value is not an object or array in all three; the default takes the client's.
+    to store where a changed value is not an object or array in all three; the default takes the client's. `stays` is
+    asked about members that are neither and that the client removed; by default they go.
     """
     if edited is shaped or same(edited, shaped):
         return original
     if shaped is original:
         return edited
-    return _Restore(survivors or {}, sew or _take_edited).document(edited, shaped, original)
+    return _Restore(survivors or {}, sew or _take_edited, stays or _never).document(edited, shaped, original)
 
 
 class _Restore:
-    def __init__(self, survivors: Mapping[int, Sequence[int]], sew: Sew) -> None:
+    def __init__(self, survivors: Mapping[int, Sequence[int]], sew: Sew, stays: Stays) -> None:
         self._survivors = survivors
         self._sew = sew
+        self._stays = stays
 
     def document(self, edited: Doc, shaped: Doc, original: Doc) -> Doc:
         if "_attachments" not in original:
@@ -88,12 +94,19 @@ class _Restore:
                 whole[name] = value
             elif name in edited:
                 whole[name] = self._value(edited[name], shaped[name], value)
+            elif self._is_leaf(shaped[name], value) and self._stays(shaped[name], value):
+                whole[name] = value
             elif (left := self._left_of_member(shaped[name], value)) is not _GONE:
                 whole[name] = left
         for name, value in edited.items():
             if name not in original and not (name in shaped and same(value, shaped[name])):
                 whole[name] = value
         return whole
+
+    @staticmethod
+    def _is_leaf(shaped: Any, original: Any) -> bool:
+        """Whether the two cannot be walked in step."""
+        return not isinstance(shaped, dict | list) or type(shaped) is not type(original)
 
     def _elements(self, edited: list[Any], shaped: list[Any], original: list[Any]) -> list[Any]:
         if shaped is original or same(shaped, original):
@@ -172,6 +185,10 @@ def _attachments(edited: Doc, shaped: Doc, original: Doc) -> Doc:
 
 def _without_attachments(doc: Doc) -> Doc:
     return {name: value for name, value in doc.items() if name != "_attachments"}
+
+
+def _never(shaped: Any, original: Any) -> bool:
+    return False
 
 
 def _take_edited(edited: Any, shaped: Any, original: Any) -> Any:

@@ -1,0 +1,104 @@
+"""`attachments`: show only some of a document's attachments.
+
+Options: `allow` and `deny`, content types with `*` as in `image/*`; `allow_names` and `deny_names`, patterns of names
+as in `*.pdf`; `max_size`, in bytes. An attachment is shown if it meets all that are given; `allow = []` shows none.
+Of one without a known type the type is `application/octet-stream`; one without a known size is too large for any
+`max_size`.
+
+Hidden attachments stay with the document when it is written. A client cannot store one that it would not be shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import translate
+from typing import Any, ClassVar
+
+from filters.options import count, texts
+from proxy.contract import Client, Doc, Filter, OptionError, Refused
+from proxy.rules import quote, restore_structurally
+
+_DEFAULT_TYPE = "application/octet-stream"
+
+
+class Attachments(Filter):
+    """Leaves out attachments by type, name and size."""
+
+    passes_all: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        allow_names: Sequence[str] | None = None,
+        deny_names: Sequence[str] = (),
+        max_size: int | None = None,
+    ) -> None:
+        if allow is None and allow_names is None and max_size is None and not deny and not deny_names:
+            raise OptionError("allow", "is missing: give allow, deny, allow_names, deny_names or max_size")
+        self._allow = None if allow is None else _patterns("allow", allow, re.IGNORECASE)
+        self._deny = _patterns("deny", deny, re.IGNORECASE)
+        self._allow_names = None if allow_names is None else _patterns("allow_names", allow_names)
+        self._deny_names = _patterns("deny_names", deny_names)
+        self._max_size = None if max_size is None else count("max_size", max_size)
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        attachments = _entries(doc)
+        shown = {name: entry for name, entry in attachments.items() if self._shows(name, entry)}
+        if len(shown) == len(attachments) and (attachments or "_attachments" not in doc):
+            return doc
+        rest = {name: value for name, value in doc.items() if name != "_attachments"}
+        return {**rest, "_attachments": shown} if shown else rest
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        shaped = {} if original is None else self.shape(original, client)
+        had, shown = _entries(original or {}), _entries(shaped)
+        for name, entry in _entries(edited).items():
+            hidden = name in had and name not in shown
+            unchanged = name in shown and isinstance(entry, dict) and bool(entry.get("stub"))
+            if hidden or not (unchanged or self._shows(name, entry)):
+                raise Refused(f"this client may not store an attachment such as {name}", f"_attachments.{quote(name)}")
+        return edited if original is None else restore_structurally(edited, shaped, original)
+
+    def _shows(self, name: str, entry: Any) -> bool:
+        if not _is_described(entry):
+            return False
+        kind = str(entry.get("content_type") or _DEFAULT_TYPE).partition(";")[0].strip()
+        return (
+            (self._allow is None or _matches(self._allow, kind))
+            and not _matches(self._deny, kind)
+            and (self._allow_names is None or _matches(self._allow_names, name))
+            and not _matches(self._deny_names, name)
+            and (self._max_size is None or _size(entry, self._max_size) <= self._max_size)
+        )
+
+
+def _entries(doc: Doc) -> Mapping[str, Any]:
+    entries = doc.get("_attachments")
+    return entries if isinstance(entries, dict) else {}
+
+
+def _patterns(option: str, value: object, flags: int = 0) -> list[re.Pattern[str]]:
+    return [re.compile(translate(pattern), flags) for pattern in texts(option, value)]
+
+
+def _matches(patterns: Iterable[re.Pattern[str]], name: str) -> bool:
+    return any(pattern.match(name) for pattern in patterns)
+
+
+def _is_described(entry: Any) -> bool:
+    """A bare stub says nothing of its attachment; the source never sends one, and judged as it is it would pass."""
+    return isinstance(entry, Mapping) and any(
+        name in entry for name in ("content_type", "digest", "length", "data", "follows")
+    )
+
+
+def _size(entry: Mapping[str, Any], limit: int) -> int:
+    """The size in bytes; more than `limit` if it is not known."""
+    data = entry.get("data")
+    if isinstance(data, str):
+        return len(data.rstrip("=")) * 3 // 4
+    length = entry.get("length")
+    return length if isinstance(length, int) else limit + 1

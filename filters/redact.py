@@ -1,0 +1,119 @@
+"""`redact`: show that there is a value, but not which.
+
+Options: `paths`; `mode`: "constant" (the default; shows `value`, "***" unless given), "hash" (a digest of the value
+under `key`, a secret of at least 16 characters: equal values can be told, but not guessed) or "partial" (`value`, then
+the last `keep` characters of a string or number, if it is longer than that); `writable`: whether a client may store a
+new value in place of one that it cannot see.
+
+A value that a client leaves as it was shown stays what it is. A changed one is refused, unless `writable`. What was
+only ever a mask (in a copied array element, say) is not stored as if it were a value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from filters.options import choice, count, document_paths, flag, text
+from proxy.contract import Client, Doc, Filter, OptionError, Refused
+from proxy.rules import restore_structurally, same
+
+_DIGEST_BYTES = 16
+_LEAST_KEY = 16
+
+
+class Redact(Filter):
+    """Shows masks for what `paths` lead to."""
+
+    passes_all: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        paths: Sequence[str],
+        mode: str = "constant",
+        value: Any = "***",
+        key: str | None = None,
+        keep: int | None = None,
+        writable: bool = False,
+    ) -> None:
+        self._paths = document_paths("paths", paths)
+        choice("mode", mode, ("constant", "hash", "partial"))
+        _only_with("key", key, mode, "hash")
+        _only_with("keep", keep, mode, "partial")
+        self._mode = mode
+        if mode == "constant":
+            self._mask: Callable[[Any], Any] = lambda hidden: value
+        elif mode == "hash":
+            self._mask = _hash(key)
+        else:
+            self._mask = _partial(count("keep", keep, 1), text("value", value))
+        self._masked = self._paths.rewriter(self._mask)
+        self._writable = flag("writable", writable)
+
+    def describe(self) -> str:
+        """For listings: the key stays out of them."""
+        return f"{', '.join(self._paths.texts)} ({self._mode}{', writable' if self._writable else ''})"
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return self._masked(doc, client, None)
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        if original is None:
+            self._check(edited, edited, [], client)
+            return edited
+        stays = None if self._writable else _is_masked
+        whole = restore_structurally(edited, self.shape(original, client), original, stays=stays)
+        self._check(edited, whole, list(self._paths.locate(original, client).values()), client)
+        return whole
+
+    def _check(self, edited: Doc, whole: Doc, known: list[Any], client: Client) -> None:
+        sent = self._paths.locate(edited, client)
+        for place, value in self._paths.locate(whole, client).items():
+            removed = place not in sent and "_deleted" not in edited  # a deletion removes everything
+            changed = place in sent and not same(sent[place], self._mask(value))
+            if (removed or changed) and not self._writable:
+                raise Refused(f"{place} is redacted and cannot be changed", place)
+            if same(self._mask(value), value) and not any(same(value, other) for other in known):
+                raise Refused(f"{place} would be a mask instead of a value", place)
+
+    def sets_fields(self) -> Iterable[str]:
+        return self._paths.texts if self._writable else ()
+
+
+def _is_masked(shaped: Any, original: Any) -> bool:
+    return not same(shaped, original)
+
+
+def _only_with(option: str, value: object, mode: str, its_mode: str) -> None:
+    if mode == its_mode and value is None:
+        raise OptionError(option, f'is missing: mode "{mode}" needs it')
+    if mode != its_mode and value is not None:
+        raise OptionError(option, f'has no meaning in mode "{mode}", only in "{its_mode}"')
+
+
+def _hash(key: object) -> Callable[[Any], str]:
+    secret = text("key", key).encode()
+    if not _LEAST_KEY <= len(secret) <= blake2b.MAX_KEY_SIZE:
+        raise OptionError("key", f"must have {_LEAST_KEY} to {blake2b.MAX_KEY_SIZE} bytes, not {len(secret)}")
+
+    def mask(hidden: Any) -> str:
+        try:
+            canonical = json.dumps(hidden, sort_keys=True).encode()
+        except RecursionError:  # deeper than Python goes: one mask for all of those
+            canonical = b""
+        return blake2b(canonical, key=secret, digest_size=_DIGEST_BYTES).hexdigest()
+
+    return mask
+
+
+def _partial(keep: int, mask: str) -> Callable[[Any], str]:
+    def masked(hidden: Any) -> str:
+        if isinstance(hidden, bool) or not isinstance(hidden, str | int | float):
+            return mask
+        shown = str(hidden)
+        return mask + shown[-keep:] if len(shown) > keep else mask
+
+    return masked
