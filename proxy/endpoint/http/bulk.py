@@ -191,7 +191,7 @@ async def _one(database: Database, doc_id: str, one: Document | MissingRev | dic
 def _multipart(database: Database, wanted: list[_Wanted], shown: Shown, latest: bool, kind: str) -> Reply:
     if not wanted:
         return Reply(200, line("Content-Type", kind))
-    form = envelope.BulkGet(b"--" + outgoing.new_boundary(), kind.partition("/")[2])
+    form = envelope.BulkGet(b"--" + outgoing.new_boundary(), kind)
     everything = replace(shown, attachments=True, encoding_info=True)
     stream = outgoing.enveloped(database, form, _parts(database, wanted, everything, latest), everything)
     return Reply(200, line("Content-Type", form.content_type), stream)

@@ -66,8 +66,9 @@ class Feed:
         pending = [encoder.head()]
         async for piece in self._batches(encoder, pending):
             yield piece
+        if not self.written and not self._complete():
+            pending.append(b"\n")  # as CouchDB does where a wait comes before the first row
         while not self._complete():
-            pending.append(b"\n")  # as CouchDB does on each wait; it brings out what is pending, the head at first
             yield _taken(pending)
             while not (changed := await self.database.wait_for_change(self.seq, asked.wait_ms / 1000)):
                 if asked.heartbeat is None:

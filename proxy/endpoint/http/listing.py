@@ -43,7 +43,7 @@ async def local_docs(call: Call, database: Database) -> Reply:
     asked = await _asked(call)
     rows = database.local_docs(include_docs=asked.include_docs)
     head = _head(None, None)
-    return json_stream(_rows(database, head, _selected(rows, asked), asked))
+    return json_stream(_rows(database, head, _paired(_selected(rows, asked)), asked))
 
 
 async def _asked(call: Call) -> Options:
@@ -73,7 +73,9 @@ def _document(database: Database, asked: Options, total: int | None = None, end:
         return _rows(database, _head(count, None, *seq), keyed, asked, end)
     start = asked.start
     offset = database.all_docs_offset(start, descending=asked.descending) + asked.skip
-    return _rows(database, _head(count, min(offset, database.doc_count), *seq), _ranged(database, asked), asked, end)
+    return _rows(
+        database, _head(count, min(offset, database.doc_count), *seq), _paired(_ranged(database, asked)), asked, end
+    )
 
 
 def _head(total: int | None, offset: int | None, *seq: str | None) -> bytes:
@@ -119,18 +121,21 @@ def _selected(rows: Iterable[Row], asked: Options) -> Iterator[Row]:
     return islice(chosen, asked.skip, None if asked.limit is None else asked.skip + asked.limit)
 
 
+def _paired(rows: Iterable[Row]) -> Iterator[tuple[Any, Row | None]]:
+    return ((row.id, row) for row in rows)
+
+
 async def _rows(
     database: Database,
     head: bytes,
-    rows: Iterable[Row | tuple[Any, Row | None]],
+    rows: Iterable[tuple[Any, Row | None]],
     asked: Options,
     end: bytes = b"\r\n]}\n",
 ) -> Stream:
     pieces = [head]
     size = 0
     separator = b"\r\n"
-    for row in rows:
-        key, found = row if isinstance(row, tuple) else (row.id, row)
+    for key, found in rows:
         if found is None:
             text = b'{"key":%b,"error":"not_found"}' % jsonio.dumps(key)
         else:
