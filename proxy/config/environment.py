@@ -16,6 +16,9 @@ PREFIX = "COUCH_TAILOR_"
 CONFIG = "COUCH_TAILOR_CONFIG"
 """Where the configuration file is: read by the command line, not by the loader."""
 
+ENDPOINT_SECRET = "COUCH_TAILOR_PROXY_SECRET"
+"""Read by `couch-tailor endpoint`; here it is only known."""
+
 SERVER_VARIABLES = {"COUCH_TAILOR_BIND": "bind", "COUCH_TAILOR_SECRET": "secret"}
 SOURCE_KEYS = ("url", "auth", "username", "password", "proxy_secret")
 _ONLY_SOURCE = "COUCH_TAILOR_SOURCE_"
@@ -39,14 +42,14 @@ def documented() -> list[str]:
         [f"{prefix}{key.upper()}{tail}" for key in SOURCE_KEYS for tail in ("", "_FILE")]
         for prefix in (_ONLY_SOURCE, f"{_NAMED_SOURCE}<NAME>_")
     )
-    return [CONFIG, *server, *only, *named]
+    return [CONFIG, ENDPOINT_SECRET, *server, *only, *named]
 
 
 def apply(raw: dict[str, Any], env: Mapping[str, str], problems: Problems) -> None:
     """Put what the environment says into `raw`, as if the file had said it. Empty counts as not set."""
     if _sources_to_make(raw) and any(env.get(_ONLY_SOURCE + "URL" + tail) for tail in ("", "_FILE")):
         raw["sources"] = {"main": {}}
-    known = {CONFIG}
+    known = {CONFIG, ENDPOINT_SECRET}
     for variable in _variables(raw, env, problems):
         known |= {variable.name, f"{variable.name}_FILE"}
         value = _value(variable, env, problems)

@@ -16,7 +16,7 @@ class Server:
 
     host: str = "127.0.0.1"
     port: int = 5984
-    secret: bytes = b""
+    secret: bytes = field(default=b"", repr=False)
     """Keys tokens, grafts and local-document names; the same on every node."""
     max_body: int = 64 * 1024 * 1024
     """Bytes of a JSON request body, inflated; larger is 413. Attachments stream, without this limit."""
@@ -44,9 +44,9 @@ class Source:
     """Without a trailing slash; may have a path prefix."""
     auth: Literal["client", "service", "proxy"] = "client"
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     roles: tuple[str, ...] = ()
-    proxy_secret: str | None = None
+    proxy_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Rule:
     """One entry of a profile's `filters`: what the file says, and the filter that was built from it."""
 
     use: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)
     filter: Filter
     description: str
     """One line for people: the filter's own `describe()` where it has one, or else its options."""
-    identity: str
+    identity: str = field(repr=False)
     """What decides what the filter shows: its options, and a stamp of its code if that is the site's."""
 
 

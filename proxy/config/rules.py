@@ -122,7 +122,7 @@ def _description(built: Filter, options: dict[str, Any]) -> str:
     describe = getattr(built, "describe", None)
     if callable(describe):
         return str(describe()).replace("\n", " ")
-    return ", ".join(f"{name} = {_plain(value)}" for name, value in options.items())
+    return ", ".join(f"{name} = {_plain(name, value)}" for name, value in options.items())
 
 
 def _identity(use: str, found: modules.Found, options: dict[str, Any]) -> str:
@@ -141,5 +141,11 @@ def _is_json(default: Any) -> bool:
     return True
 
 
-def _plain(value: Any) -> str:
+_SECRET = frozenset(("key", "secret", "password", "token"))
+"""Options whose values are not for a terminal or the log of a build."""
+
+
+def _plain(name: str, value: Any) -> str:
+    if name in _SECRET:
+        return "(not shown)"
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,342 @@
+"""The command as people run it: a process, its output and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIG = """\
+[server]
+secret = "0123456789abcdef"
+[sources.main]
+url = "http://127.0.0.1:9"
+[databases.clinic]
+[databases.stock]
+[profiles.phone]
+databases = ["clinic", "stock"]
+roles = ["nurse"]
+users = ["ann"]
+header = "X-Device: phone"
+device = { model = "X-Model" }
+filters = [
+  { use = "rules:Own" },
+  { use = "rules:Without", fields = ["ssn"], key = "do not print" },
+]
+[profiles.plain]
+databases = ["clinic"]
+write = false
+[profiles.lenient]
+databases = ["clinic"]
+on_surplus = "discard"
+design_docs = true
+filters = [{ use = "rules:Without", fields = ["ssn", "photo"] }]
+"""
+RULES = """\
+from proxy.contract import Filter, Refused
+
+class Own(Filter):
+    def shape(self, doc, client):
+        if "explode" in doc:
+            raise RuntimeError("boom")
+        return doc if doc.get("owner") in (client.name, client.device.get("model")) else None
+
+class Without(Filter):
+    passes_all = True
+    def __init__(self, fields, key=""):
+        self.fields = frozenset(fields)
+    def shape(self, doc, client):
+        return {name: value for name, value in doc.items() if name not in self.fields}
+    def restore(self, edited, original, client):
+        if edited.get("locked"):
+            raise Refused("it is locked", "locked")
+        hidden = {name: value for name, value in (original or {}).items() if name in self.fields}
+        return {**self.shape(edited, client), **hidden}
+"""
+DOC = {"_id": "a", "_rev": "1-x", "owner": "ann", "name": "Zoë", "ssn": "123", "_revisions": {"start": 1, "ids": ["x"]}}
+
+
+class Command:
+    """Runs couch-tailor in a directory with the configuration above."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.write("clinic.toml", CONFIG)
+        self.write("rules.py", RULES)
+        self.write("doc.json", DOC)
+
+    def write(self, name: str, content: Any) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (self.directory / name).write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "proxy.cli", *arguments],
+            cwd=self.directory,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    def shape(
+        self, *arguments: str, profile: str = "phone", user: str = "ann", stdin: str = ""
+    ) -> tuple[int, str, str]:
+        return self.run("shape", "-c", "clinic.toml", "-p", profile, "-u", user, *arguments, stdin=stdin)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+def test_the_installed_command_is_this_one() -> None:
+    [script] = entry_points(group="console_scripts", name="couch-tailor")
+    assert script.value == "proxy.cli:main"
+
+
+def test_version_and_help(command: Command) -> None:
+    assert command.run("--version") == (0, "couch-tailor 0.1.0\n", "")
+    status, out, err = command.run("--help")
+    assert (status, err) == (0, "")
+    assert all(f"\n    {name} " in out for name in ("serve", "check", "shape", "endpoint", "demo"))
+
+
+@pytest.mark.parametrize("name", ["serve", "check", "shape", "endpoint"])
+def test_help_of_a_command(command: Command, name: str) -> None:
+    status, out, err = command.run(name, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: couch-tailor {name} ")
+
+
+@pytest.mark.parametrize("arguments", [[], ["sharpe"], ["shape"], ["check", "--nothing"]])
+def test_wrong_arguments(command: Command, arguments: list[str]) -> None:
+    status, out, err = command.run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: couch-tailor")
+
+
+def test_check_says_what_profiles_do(command: Command) -> None:
+    status, out, err = command.run("check", "clinic.toml")
+    assert (status, err) == (0, "")
+    lines = out.split("\n")
+    assert lines[:4] == [
+        "clinic.toml is right",
+        "listens on 127.0.0.1:5984; clients need an account",
+        "source main: http://127.0.0.1:9, asked with each client's own credentials",
+        "",
+    ]
+    assert lines[4].startswith("profile phone (rules ")
+    assert lines[5:15] == [
+        "  shows      clinic as /clinic-phone and /clinic",
+        "  shows      stock as /stock-phone and /stock",
+        "  chosen by  name, ending in -phone; request header x-device: phone",
+        "  used by    the role nurse or the user ann",
+        "  reading    documents and feeds; _all_docs, _find; no design documents",
+        "  writing    allowed; what a client would not read back is refused; "
+        "without a known ancestor onto the winning revision",
+        "  device     device.model from x-model",
+        "  filters    1. rules:Own",
+        '             2. rules:Without: fields = ["ssn"], key = (not shown)',
+        "",
+    ]
+    assert "  writing    refused" in lines
+    assert "  filters    none: documents are shown whole" in lines
+
+
+def test_check_quietly(command: Command) -> None:
+    assert command.run("check", "-q", "clinic.toml") == (0, "", "")
+
+
+def test_check_reports_all_mistakes(command: Command) -> None:
+    command.write("clinic.toml", CONFIG.replace("0123456789abcdef", "x").replace("on_surplus", "on_surpls"))
+    assert command.run("check", "clinic.toml") == (
+        2,
+        "",
+        "clinic.toml:2: server.secret: has 1 characters and needs at least 16; make one with `openssl rand -hex 32`\n"
+        'clinic.toml:22: profiles.lenient.on_surpls: unknown key; did you mean "on_surplus"?\n'
+        "couch-tailor: 2 mistakes in the configuration\n",
+    )
+
+
+def test_check_warns(command: Command) -> None:
+    command.write("clinic.toml", CONFIG.replace('"clinic", "stock"', '"clinic"'))
+    status, out, err = command.run("check", "-q", "clinic.toml")
+    assert (status, out) == (0, "")
+    assert err == "warning: clinic.toml:6: databases.stock: no profile shows this database: nobody can reach it\n"
+
+
+def test_the_file_can_come_from_the_environment(command: Command) -> None:
+    assert command.run("check", "-q", env={"COUCH_TAILOR_CONFIG": "clinic.toml"}) == (0, "", "")
+    assert command.run("check") == (
+        2,
+        "",
+        "couch-tailor: no configuration: name its file with --config FILE, or set COUCH_TAILOR_CONFIG\n",
+    )
+    assert command.run("serve", env={"COUCH_TAILOR_CONFIG": "none.toml"}) == (
+        2,
+        "",
+        "none.toml: cannot be read: No such file or directory\ncouch-tailor: 1 mistake in the configuration\n",
+    )
+
+
+def test_check_needs_no_network_library(command: Command) -> None:
+    program = "import sys, proxy.cli; proxy.cli.main(['check', '-q', 'clinic.toml']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=command.directory,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"aiohttp", "httptools", "uvloop", "sqlite3"} & set(done.stdout.split())
+
+
+def test_shape(command: Command) -> None:
+    shown = '{\n  "_id": "a",\n  "_rev": "1-x",\n  "owner": "ann",\n  "name": "Zoë",\n'
+    revisions = '  "_revisions": {\n    "start": 1,\n    "ids": [\n      "x"\n    ]\n  }\n}\n'
+    assert command.shape("doc.json") == (0, shown + revisions, "")
+    assert command.shape("-", stdin=json.dumps(DOC)) == (0, shown + revisions, "")
+
+
+def test_shape_as_a_difference(command: Command) -> None:
+    command.write("doc.json", {"_id": "a", "ssn": 1, "owner": "ann"})
+    assert command.shape("doc.json", "--diff") == (
+        0,
+        '--- source\n+++ phone\n@@ -1,5 +1,4 @@\n {\n   "_id": "a",\n-  "owner": "ann",\n-  "ssn": 1\n'
+        '+  "owner": "ann"\n }\n',
+        "",
+    )
+
+
+def test_shape_by_device(command: Command) -> None:
+    command.write("doc.json", {"_id": "a", "owner": "x9"})
+    assert command.shape("doc.json", "--device", "model=x9")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("doc", "user", "profile", "message"),
+    [
+        ({"_id": "a", "owner": "bob"}, "ann", "phone", "profiles.phone.filters[0] (rules:Own) withholds it"),
+        ({"_id": "a", "explode": 1}, "ann", "phone",
+         "it is withheld, as filter profiles.phone.filters[0] (rules:Own) raised RuntimeError: boom"),
+        ({"_id": "_design/a"}, "ann", "phone", "the profile shows no design documents"),
+        ({"_id": "a"}, "bob", "phone", "profile phone is for clients with the role nurse or the user name ann only"),
+    ],
+)  # fmt: skip
+def test_what_is_not_visible(command: Command, doc: dict[str, Any], user: str, profile: str, message: str) -> None:
+    command.write("doc.json", doc)
+    expected = (1, "", f"couch-tailor: not visible: {message}\n")
+    assert command.shape("doc.json", user=user, profile=profile) == expected
+
+
+def test_nobody_in_particular(command: Command) -> None:
+    assert command.run("shape", "-c", "clinic.toml", "-p", "plain", "doc.json") == (
+        1,
+        "",
+        "couch-tailor: not visible: the client is anonymous, and server.anonymous is false; "
+        "say who it is with --user\n",
+    )
+
+
+def test_design_documents_are_not_shaped(command: Command) -> None:
+    command.write("doc.json", {"_id": "_design/a", "ssn": 1})
+    assert command.shape("doc.json", profile="lenient") == (0, '{\n  "_id": "_design/a",\n  "ssn": 1\n}\n', "")
+
+
+def test_restore(command: Command) -> None:
+    command.write("edited.json", {"_id": "a", "_rev": "1-x", "owner": "ann", "name": "Eve", "age": 3})
+    status, out, err = command.shape("doc.json", "--restore", "edited.json")
+    assert (status, err) == (0, "")
+    whole = {"_id": "a", "_rev": "1-x", "owner": "ann", "name": "Eve", "age": 3, "ssn": "123"}
+    assert json.loads(out) == whole
+    status, out, err = command.shape("doc.json", "--restore", "edited.json", "--diff")
+    assert (status, err) == (0, "")
+    assert '-  "name": "Zoë",\n' in out
+    assert '+  "name": "Eve",\n' in out
+
+
+@pytest.mark.parametrize(
+    ("edited", "profile", "message"),
+    [
+        ({"_id": "a", "owner": "ann", "ssn": "9"}, "phone", "the client would not read back what it wrote (at ssn)"),
+        ({"_id": "a", "owner": "bob"}, "phone", "the client would not see the document any more: "
+         "profiles.phone.filters[0] (rules:Own) withholds it"),
+        ({"_id": "a", "owner": "ann", "locked": True}, "phone", "it is locked (at locked)"),
+        ({"_id": "a", "owner": "ann"}, "plain", "profile plain is read-only"),
+    ],
+)  # fmt: skip
+def test_edits_that_are_refused(command: Command, edited: dict[str, Any], profile: str, message: str) -> None:
+    command.write("edited.json", edited)
+    assert command.shape("doc.json", "--restore", "edited.json", profile=profile) == (
+        1,
+        "",
+        f"couch-tailor: refused: {message}\n",
+    )
+
+
+def test_what_is_discarded(command: Command) -> None:
+    command.write("edited.json", {"_id": "a", "_rev": "1-x", "owner": "bob", "ssn": "9", "photo": "p"})
+    status, out, err = command.shape("doc.json", "--restore", "edited.json", profile="lenient")
+    assert (status, json.loads(out)) == (0, {"_id": "a", "_rev": "1-x", "owner": "bob", "ssn": "123"})
+    assert err == "note: ssn is discarded: the client would not read it back\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "shape: give a file with the document, - for standard input, or --id: exactly one of them"),
+        (["doc.json", "--id", "a"],
+         "shape: give a file with the document, - for standard input, or --id: exactly one of them"),
+        (["doc.json", "--rev", "1-x"], "shape: --rev goes with --id"),
+        (["-", "--restore", "-"], "shape: only one of the two documents can come from standard input"),
+        (["doc.json", "-p", "fone"], '--profile: there is no profile "fone"; did you mean "phone"?'),
+        (["doc.json", "-d", "stok"], '--database: profile phone does not show "stok"; did you mean "stock"?'),
+        (["--id", "a"], "--database: name one of the profile's databases: clinic, stock"),
+        (["doc.json", "--device", "model"], '--device: write NAME=VALUE, not "model"'),
+        (["doc.json", "--device", "modl=3"],
+         '--device: profile phone reads no device attribute "modl"; did you mean "model"?'),
+        (["none.json"], "none.json: cannot be read: No such file or directory"),
+        (["list.json"], "list.json: is not a document: a document is a JSON object"),
+        (["anonymous.json"], "anonymous.json: is not a document of CouchDB: it has no _id; add one"),
+        (["doc.json", "--restore", "other.json"], 'other.json: is an edit of "b", not of "a"'),
+    ],
+)  # fmt: skip
+def test_mistakes_in_what_was_asked(command: Command, arguments: list[str], message: str) -> None:
+    command.write("list.json", "[]")
+    command.write("anonymous.json", "{}")
+    command.write("other.json", {"_id": "b"})
+    assert command.shape(*arguments) == (2, "", f"couch-tailor: {message}\n")
+
+
+def test_what_is_not_json_is_placed(command: Command) -> None:
+    command.write("bad.json", '{"_id": "a",\n"b": x}')
+    status, out, err = command.shape("bad.json")
+    assert (status, out) == (2, "")
+    assert err.startswith("couch-tailor: bad.json:2:6: not JSON: ")
+
+
+def test_output_that_nobody_reads_on(command: Command) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "proxy.cli", "check", "clinic.toml"],
+        cwd=command.directory,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait() == 1
