@@ -191,9 +191,10 @@ async def _one(database: Database, doc_id: str, one: Document | MissingRev | dic
 def _multipart(database: Database, wanted: list[_Wanted], shown: Shown, latest: bool, kind: str) -> Reply:
     if not wanted:
         return Reply(200, line("Content-Type", kind))
-    form = envelope.BulkGet(b"--" + outgoing.new_boundary(), kind)
+    outer, inner = b"--" + outgoing.new_boundary(), b"--" + outgoing.new_boundary()
+    form = envelope.BulkGet(outer, kind)
     everything = replace(shown, attachments=True, encoding_info=True)
-    stream = outgoing.enveloped(database, form, _parts(database, wanted, everything, latest), everything)
+    stream = outgoing.enveloped(database, form, _parts(database, wanted, everything, latest), everything, inner)
     return Reply(200, line("Content-Type", form.content_type), stream)
 
 
@@ -202,6 +203,8 @@ def _parts(database: Database, wanted: list[_Wanted], shown: Shown, latest: bool
         for one in _found(database, want, shown, latest):
             if isinstance(one, Document):
                 yield one
+            elif isinstance(one, MissingRev) and want.rev is not None:
+                yield jsonio.dumps({"rev": one.rev, "error": "not_found", "reason": "missing"})
             else:
                 yield jsonio.dumps(_missing(want.id, one.rev) if isinstance(one, MissingRev) else one)
 

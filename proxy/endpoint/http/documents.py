@@ -97,7 +97,7 @@ async def _open_revs(call: Call, database: Database, doc_id: str, shown: Shown) 
         return json_stream(_json_revs(database, found, shown))
     form = envelope.OpenRevs(outgoing.new_boundary())
     all_bytes = replace(shown, attachments=True, encoding_info=True)  # this form always has them
-    stream = outgoing.enveloped(database, form, outgoing.as_parts(found), all_bytes)
+    stream = outgoing.enveloped(database, form, outgoing.as_parts(found), all_bytes, outgoing.new_boundary())
     return Reply(200, line("Content-Type", form.content_type), stream)
 
 

@@ -50,10 +50,9 @@ async def related_stream(database: Database, message: Message) -> Stream:
 
 
 async def enveloped(
-    database: Database, form: envelope.Envelope, found: Iterable[Document | bytes], shown: Shown
+    database: Database, form: envelope.Envelope, found: Iterable[Document | bytes], shown: Shown, inner: bytes
 ) -> Stream:
-    """Documents and error parts (JSON text) in an envelope, one inner boundary for all of them."""
-    inner = new_boundary()
+    """Documents and error parts (JSON text) in an envelope, the boundary `inner` for all of them."""
     yield form.head()
     for one in found:
         if isinstance(one, bytes):
