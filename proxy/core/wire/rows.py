@@ -26,8 +26,9 @@ from proxy.core.wire.values import ValueScanner
 
 DEFAULT_MAX_ITEM = 64 * 1024 * 1024
 
+_WHITE = b" \t\r\n"
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_BETWEEN = re.compile(rb'([}\]]?\})([ \t\r\n]*,[ \t\r\n]*)(\{"[^"\\]{1,24}":)?')
+_BETWEEN = re.compile(rb'([}\]]?\})([ \t\r\n]*,[ \t\r\n]*+)(?=.)(\{"[^"\\]{1,24}":)?')
 _MAX_TRIES = 4
 _MAX_FAILURES = 8
 
@@ -153,6 +154,8 @@ class ArraySplitter:
         if not self._next(take=False):
             return False
         self._guessed()
+        if not self._next(take=False):
+            return False
         raw = self._value(learn=True)
         if raw is None:
             return False
@@ -225,7 +228,7 @@ class ArraySplitter:
         parse = jsonio.loads if self._decode else orjson.loads
         start = tries = 0
         for end in self._cut.all(text):
-            raw = text[start:end]
+            raw = text[start:end].lstrip(_WHITE)
             try:
                 value = parse(raw)
             except ValueError:
