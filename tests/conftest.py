@@ -31,8 +31,7 @@ def open_source(name: str, directory: Path) -> Source:
         source = sources.couchdb(os.environ["COUCHDB_URL"])
     else:
         source = {"embedded": sources.embedded, "pouchdb_server": sources.pouchdb_server}[name](directory)
-    for user, roles in USERS.items():
-        source.add_user(user, PASSWORD, roles)
+    source.add_users(USERS, PASSWORD)
     return source
 
 

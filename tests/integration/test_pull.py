@@ -41,7 +41,7 @@ def test_hidden_values_never_cross_the_wire(site: Site) -> None:
         person.pull()
 
     assert phone.device.received("Name 1b", "public note 1") == ["Name 1b", "public note 1"]
-    assert phone.device.received("ssn-hidden", "note-hidden", "Name 2", "patient:2", "f2") == []
+    assert phone.device.received("ssn-hidden", "note-hidden", "Name 2", "patient:2") == []
     assert tablet.device.received("ssn-hidden-1", "ssn-hidden-2") == ["ssn-hidden-1"]
     assert tablet.device.received("iban-hidden", "note", "Name 2", "patient:2") == []
     assert audit.device.received("Name 1b", "Name 2") == ["Name 1b", "Name 2"]

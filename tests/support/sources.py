@@ -7,7 +7,7 @@ Each is started on loopback with an administrator `admin` / `secret`, keeps its 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,13 @@ class Source:
     def restartable(self) -> bool:
         return self.process is not None
 
-    def add_user(self, name: str, password: str, roles: Iterable[str]) -> None:
+    def add_users(self, users: Mapping[str, Iterable[str]], password: str) -> None:
+        """Roles by name. A CouchDB that nobody has set up yet has no `_users`."""
+        self.http.request("PUT", "/_users")
+        for name, roles in users.items():
+            self._add_user(name, password, roles)
+
+    def _add_user(self, name: str, password: str, roles: Iterable[str]) -> None:
         user_id = f"org.couchdb.user:{name}"
         existing = self.http.request("GET", f"/_users/{segment(user_id)}")
         user = {"_id": user_id, "type": "user", "name": name, "password": password, "roles": list(roles)}
@@ -103,7 +109,7 @@ def embedded(directory: Path) -> Source:
     """The project's own endpoint, with its databases in SQLite files below `directory`."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("couch-tailor")), "endpoint"]
-    options = ["--port", str(port), "--directory", str(directory / "data"), "--admin", ":".join(ADMIN)]
+    options = ["--port", str(port), "--data", str(directory / "data"), "--admin", ":".join(ADMIN)]
     process = ServerProcess([*command, *options], port, directory / "endpoint.log")
     return _started("embedded", process)
 

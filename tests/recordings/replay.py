@@ -1,0 +1,134 @@
+"""The client's side of a recording, sent again to something else, and what of the replies is comparable."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+from tests.recordings.exchanges import Exchange, Headers, find
+from tests.support.http import Http, Reply
+
+_SEQ = re.compile(r"\d+-[A-Za-z0-9_-]{16,}")
+_SEQ_NAMES = {"seq", "last_seq", "update_seq", "purge_seq", "source_last_seq", "since"}
+_OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "authorization", "cookie", "user-agent"}
+
+
+@dataclass
+class Replay:
+    """Sends recorded requests with somebody's credentials. Sequences are translated by their role: a recorded one in a
+    request becomes what the server under test gave where the recording had that one.
+    """
+
+    http: Http
+    known: dict[str, str] = field(default_factory=dict)
+
+    def send(self, exchange: Exchange, target: str | None = None) -> Reply:
+        """`target`: another path and query than the recorded one."""
+        headers = {name: value for name, value in exchange.headers if name.lower() not in _OWN_HEADERS}
+        headers.setdefault("Accept", "*/*")
+        body = exchange.body
+        if find_json(exchange.header("Content-Type")):
+            body = self._translate(body.decode()).encode()
+        return self.http.request(
+            exchange.method, self._translate(target or exchange.target), body=body or None, headers=headers
+        )
+
+    def learn(self, exchange: Exchange, reply: Reply) -> None:
+        """Note which of the server's sequences stands where which recorded one stood."""
+        for recorded, own in zip(sequences(exchange.reply_body), sequences(reply.body), strict=False):
+            if recorded.partition("-")[0] == own.partition("-")[0]:
+                self.known.setdefault(recorded, own)
+
+    def _translate(self, text: str) -> str:
+        return _SEQ.sub(lambda match: self.known.get(match[0], match[0]), text)
+
+
+def find_json(content_type: str | None) -> bool:
+    return content_type is not None and content_type.startswith("application/json")
+
+
+def sequences(body: bytes) -> list[str]:
+    """All sequences in a reply, in order."""
+    names = "|".join(_SEQ_NAMES)
+    return re.findall(rf'"(?:{names})":\s*"(\d+-[^"]+)"', body.decode(errors="replace"))
+
+
+def comparable(target: str, status: int, headers: Headers, body: bytes) -> dict[str, Any]:
+    """A reply to `target` without what may differ from one server to the next: sequences keep their number alone,
+    boundaries and request ids go; JSON, JSON lines, event streams and multipart are taken apart. Feeds count as sets
+    of rows, since CouchDB's clusters give them in any order; pages of feeds as numbers of rows.
+    """
+    kind = find(headers, "Content-Type") or ""
+    shown: dict[str, Any] = {"status": status, "type": kind.partition(";")[0]}
+    for name in ("ETag", "Content-Encoding", "Content-Range"):
+        if (value := find(headers, name)) is not None:
+            shown[name] = value
+    if kind.startswith("multipart/"):
+        shown["parts"] = _parts(kind, body)
+    else:
+        shown["body"] = _content(kind, body)
+    if "/_changes" in target and status == 200:
+        shown.pop("ETag", None)
+        shown["body"] = _feed(shown["body"], page="limit=" in target, filtered="filter=" in target)
+    return shown
+
+
+def _feed(body: Any, *, page: bool, filtered: bool) -> Any:
+    lines = body if isinstance(body, list) else body["results"]
+    rows = [{**row, "seq": None} for row in lines if isinstance(row, dict) and "id" in row]
+    rest = [row for row in lines if not isinstance(row, dict) or "id" not in row]
+    end = rest if isinstance(body, list) else {name: value for name, value in body.items() if name != "results"}
+    if filtered and isinstance(end, dict):
+        end.pop("pending", None)  # CouchDB counts what the filter has not looked at yet
+    return len(rows) if page else sorted(rows, key=lambda row: str(row["id"])), end
+
+
+def _content(kind: str, body: bytes) -> Any:
+    if kind.startswith("text/event-stream"):
+        return [_normal(json.loads(line[6:])) for line in body.decode().splitlines() if line.startswith("data: {")]
+    if not kind.startswith("application/json"):
+        return body
+    try:
+        return _normal(json.loads(body))
+    except ValueError:
+        return [_normal(json.loads(line)) for line in body.splitlines() if line]
+
+
+def _normal(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _normal(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if name in _SEQ_NAMES and isinstance(value, str):
+        return int(value.partition("-")[0])
+    return value
+
+
+def _bytes(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content
+
+
+def _parts(kind: str, body: bytes) -> list[Any]:
+    """The parts of a multipart body in order; `multipart/related` parts taken apart themselves."""
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    parts: list[Any] = []
+    for part in message.iter_parts():
+        inner = part.get("Content-Type", "")
+        described = {
+            name: part[name]
+            for name in ("X-Doc-Id", "X-Rev-Id", "Content-Encoding", "Content-Disposition", "Content-Range")
+            if part[name]
+        }
+        if part.is_multipart():
+            content: Any = [_content(p.get("Content-Type", ""), _bytes(p)) for p in part.iter_parts()]
+        else:
+            content = _content(inner, _bytes(part))
+        parts.append([inner.partition(";")[0], described, content])
+    return parts

@@ -1,0 +1,311 @@
+"""A source that answers from recordings: with the recorded reply where the same request was recorded, and otherwise
+from the model of the recorded database, in the same layout. It only reads; `_local` documents alone can be written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import threading
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from tests.recordings import exchanges
+from tests.recordings.exchanges import Exchange, load
+from tests.recordings.model import READS, Model, dumps, read_model
+from tests.support.clinic import PASSWORD, USERS
+
+USER_ROLES = {"admin": ["_admin"], **USERS}
+PASSWORDS = {"admin": "secret"}
+
+_FRAMING = {"content-length", "transfer-encoding", "connection", "date", "keep-alive"}
+_NAMESPACE = re.compile(r"tailor-[0-9a-f]+-")
+_CUT = 997
+"""Bytes of a chunk: rows and characters are cut anywhere."""
+
+_MISSING = {"error": "not_found", "reason": "missing"}
+
+
+class RecordedSource:
+    """Serves `clinic` on loopback from a thread of its own while the context lasts. `use` chooses the recording."""
+
+    def __init__(self) -> None:
+        self.use("couchdb35-surface")
+        self.unknown: list[str] = []
+        """Requests that neither the recording nor the model could answer."""
+
+    def use(self, recording: str) -> None:
+        self.model: Model = read_model(recording)
+        self._local: dict[str, tuple[int, Any]] = {"cp1": (1, {"x": 1})}
+        self._recorded: dict[tuple[Any, ...], list[Exchange]] = defaultdict(list)
+        for exchange in load(recording)[: READS if recording == "couchdb35-surface" else None]:
+            key = _key(exchange.method, exchange.path, exchange.target, exchange.body)
+            self._recorded[key].append(exchange)
+
+    def forget_recorded(self) -> None:
+        """Answer everything from the model."""
+        self._recorded.clear()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """The address, without a trailing slash."""
+        started: threading.Event = threading.Event()
+        place: list[Any] = []
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(place, started)))
+        thread.start()
+        started.wait()
+        port, loop, stop = place
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+    async def _serve(self, place: list[Any], started: threading.Event) -> None:
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.2)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        stop = asyncio.Event()
+        place += [runner.addresses[0][1], asyncio.get_running_loop(), stop]
+        started.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        target, body = request.raw_path, await request.read()
+        path = exchanges.segments(target.partition("?")[0])
+        options = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
+        if path == ("_session",) and request.method == "GET":
+            return _json(_session(request))
+        if len(path) > 2 and path[1] == "_local":
+            return self._answer_local(request.method, _NAMESPACE.sub("", path[2]), body)
+        recorded = self._find(request, target, body)
+        if recorded is not None:
+            return await _replay(request, recorded)
+        if path[:1] == ("clinic",):
+            answer = await self._answer(request, path[1:], options, body)
+            if answer is not None:
+                return answer
+        self.unknown.append(f"{request.method} {target} {body[:200]!r}")
+        return _json({"error": "not_found", "reason": "This request was not recorded."}, 404)
+
+    def _find(self, request: web.BaseRequest, target: str, body: bytes) -> Exchange | None:
+        key = _key(request.method, target.partition("?")[0], target, body)
+        return next((found for found in self._recorded.get(key, ()) if _fits(request, found)), None)
+
+    def _answer_local(self, method: str, name: str, body: bytes) -> web.Response:
+        generation, doc = self._local.get(name, (0, None))
+        full = f"_local/{name}"
+        if method == "PUT":
+            doc = json.loads(body)
+            generation = int(doc.pop("_rev", "0-0").partition("-")[2]) + 1
+            doc.pop("_id", None)
+            self._local[name] = generation, doc
+            return _json({"ok": True, "id": full, "rev": f"0-{generation}"}, 201)
+        if doc is None:
+            return _json(_MISSING, 404)
+        if method == "DELETE":
+            del self._local[name]
+            return _json({"ok": True, "id": full, "rev": "0-0"})
+        return _json({"_id": full, "_rev": f"0-{generation}", **doc})
+
+    async def _answer(
+        self, request: web.BaseRequest, path: tuple[str, ...], options: dict[str, str], body: bytes
+    ) -> web.StreamResponse | None:
+        """From the model; None if it does not know this kind of request."""
+        method, wanted = request.method, {name for name, value in options.items() if value == "true"}
+        match (method, *path):
+            case ("POST", "_bulk_get"):
+                return _json({"results": self._bulk_get(json.loads(body)["docs"], wanted)})
+            case ("POST", "_revs_diff"):
+                return _json(self.model.missing(json.loads(body)))
+            case ("GET" | "POST", "_changes"):
+                return await self._changes(request, options, json.loads(body) if body else {})
+            case ("GET" | "POST", "_all_docs"):
+                keys = json.loads(body)["keys"] if body else json.loads(options.get("keys", "null"))
+                return await _stream(request, self._all_docs(options, keys, wanted))
+            case ("POST", "_ensure_full_commit"):
+                return _json({"ok": True, "instance_start_time": "1795376175"}, 201)
+            case ("GET" | "HEAD", "_design", name):
+                return self._document(method, f"_design/{name}", options, wanted)
+            case ("GET" | "HEAD", doc_id) if not doc_id.startswith("_"):
+                return self._document(method, doc_id, options, wanted)
+            case ("GET" | "HEAD", doc_id, *name) if not doc_id.startswith("_"):
+                return self._attachment(doc_id, "/".join(name))
+        return None
+
+    def _bulk_get(self, asked: list[dict[str, str]], wanted: set[str]) -> list[Any]:
+        results = []
+        for entry in asked:
+            doc_id = entry["id"]
+            revs = [entry["rev"]] if "rev" in entry else sorted(self.model.leaves(doc_id)) or ["undefined"]
+            if "latest" in wanted and "rev" in entry:
+                paths = self.model.paths.get(doc_id, {}).items()
+                revs = [leaf for leaf, path in paths if entry["rev"] in path] or revs
+            docs = []
+            for rev in revs:
+                doc = self.model.document(doc_id, rev, wanted)
+                error = {"id": doc_id, "rev": rev, "error": "not_found", "reason": "missing"}
+                docs.append({"ok": doc} if doc else {"error": error})
+            results.append({"id": doc_id, "docs": docs})
+        return results
+
+    def _document(self, method: str, doc_id: str, options: dict[str, str], wanted: set[str]) -> web.Response | None:
+        if "open_revs" in options or "attachments" in wanted:
+            return None
+        winner = next(iter(self.model.leaves(doc_id)), None)
+        rev = options.get("rev", winner)
+        doc = self.model.document(doc_id, rev, wanted) if rev else None
+        if doc is None or ("rev" not in options and doc.get("_deleted")):
+            return _json({**_MISSING, "reason": "deleted" if doc else "missing"}, 404)
+        return _json(doc, headers={"ETag": f'"{rev}"'})
+
+    def _attachment(self, doc_id: str, name: str) -> web.Response:
+        content = self.model.files.get((doc_id, name))
+        if content is None:
+            return _json({"error": "not_found", "reason": "Document is missing attachment"}, 404)
+        about = self.model.bodies[doc_id, self.model.leaves(doc_id)[0]]["_attachments"][name]
+        return web.Response(body=content, headers={"Content-Type": about["content_type"], "Accept-Ranges": "none"})
+
+    async def _changes(
+        self, request: web.BaseRequest, options: dict[str, str], body: dict[str, Any]
+    ) -> web.StreamResponse | None:
+        if options.get("filter") not in (None, "_doc_ids") or "seq_interval" in options:
+            return None
+        since = self.model.last_seq if options.get("since") == "now" else options.get("since", "0")
+        after = int(since.strip('"').partition("-")[0])
+        rows = [row for row in self.model.feed if int(row["seq"].partition("-")[0]) > after]
+        if "filter" in options:
+            rows = [row for row in rows if row["id"] in body["doc_ids"]]
+        if options.get("style") != "all_docs":
+            rows = [{**row, "changes": row["changes"][:1]} for row in rows]
+        if options.get("descending") == "true":
+            rows = list(reversed(self.model.feed))
+        page = rows[: int(options["limit"])] if "limit" in options else rows
+        last = page[-1]["seq"] if len(page) < len(rows) else self.model.last_seq
+        waits = options.get("feed") == "longpoll" and not page
+        return await _stream(request, _feed_lines(page, last, len(rows) - len(page), waits))
+
+    async def _all_docs(
+        self, options: dict[str, str], keys: list[str] | None, wanted: set[str]
+    ) -> AsyncIterator[bytes]:
+        live = dict(self.model.live())
+        rows = [self._row(doc_id, wanted) for doc_id in (live if keys is None else keys)]
+        offset: Any = 0 if keys is None else None
+        if keys is None:
+            if options.get("descending") == "true":
+                rows.reverse()
+            order = [row["id"] for row in rows]
+            for name in ("startkey", "start_key", "startkey_docid"):
+                if name in options:
+                    offset = order.index(json.loads(options[name]))
+            offset += int(options.get("skip", 0))
+            rows = rows[offset:]
+        if "limit" in options:
+            rows = rows[: int(options["limit"])]
+        yield b'{"total_rows":%d,"offset":%s,"rows":[\r\n' % (len(live), dumps(offset))
+        yield b",\r\n".join(dumps(row) for row in rows)
+        yield b"\r\n]}\n"
+
+    def _row(self, doc_id: str, wanted: set[str]) -> dict[str, Any]:
+        leaves = self.model.leaves(doc_id)
+        if not leaves:
+            return {"key": doc_id, "error": "not_found"}
+        deleted = self.model.bodies[doc_id, leaves[0]].get("_deleted") is True
+        value = {"rev": leaves[0], **({"deleted": True} if deleted else {})}
+        row: dict[str, Any] = {"id": doc_id, "key": doc_id, "value": value}
+        if "include_docs" in wanted:
+            row["doc"] = None if deleted else self.model.document(doc_id, leaves[0], wanted)
+        return row
+
+
+def _key(method: str, path: str, target: str, body: bytes) -> tuple[Any, ...]:
+    return method, exchanges.segments(path), exchanges.query(target), exchanges.canonical_body(body)
+
+
+def _fits(request: web.BaseRequest, recorded: Exchange) -> bool:
+    """Whether what decides the form of a reply, beside the request line, is the same."""
+    for name in ("Range", "If-None-Match", "Last-Event-ID"):
+        if request.headers.get(name) != recorded.header(name):
+            return False
+    accept = request.headers.get("Accept", "*/*")
+    kind = recorded.reply_header("Content-Type") or ""
+    if kind.startswith("multipart/") and "multipart" not in accept and "*/*" not in accept:
+        return False
+    if kind.startswith("application/json") and "application/json" not in accept and "*/*" not in accept:
+        return False
+    gzipped = recorded.reply_header("Content-Encoding") == "gzip"
+    return not gzipped or "gzip" in request.headers.get("Accept-Encoding", "")
+
+
+def _session(request: web.BaseRequest) -> Any:
+    user = None
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme == "Basic":
+        name, _, password = b64decode(encoded).decode().partition(":")
+        if PASSWORDS.get(name, PASSWORD) == password:
+            user = name
+    elif "AuthSession=" in request.headers.get("Cookie", ""):
+        user = "admin"
+    context = {"name": user, "roles": USER_ROLES.get(user, []) if user else []}
+    info = {"authentication_handlers": ["cookie", "default"], **({"authenticated": "default"} if user else {})}
+    return {"ok": True, "userCtx": context, "info": info}
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    kind = {"Content-Type": "application/json", "Cache-Control": "must-revalidate"}
+    return web.Response(body=dumps(value) + b"\n", status=status, headers={**kind, **(headers or {})})
+
+
+async def _replay(request: web.BaseRequest, recorded: Exchange) -> web.StreamResponse:
+    headers = [(name, value) for name, value in recorded.reply_headers if name.lower() not in _FRAMING]
+    if recorded.reply_header("Transfer-Encoding") == "chunked":
+
+        async def cut() -> AsyncIterator[bytes]:
+            for start in range(0, len(recorded.reply_body), _CUT):
+                yield recorded.reply_body[start : start + _CUT]
+
+        return await _stream(request, cut(), recorded.status, headers)
+    body = recorded.reply_body
+    response = web.Response(status=recorded.status, body=body)
+    response.headers.clear()
+    for name, value in headers:
+        response.headers.add(name, value)
+    if request.method == "HEAD" and (length := recorded.reply_header("Content-Length")):
+        response.headers["Content-Length"] = length
+    return response
+
+
+async def _stream(
+    request: web.BaseRequest,
+    chunks: AsyncIterator[bytes],
+    status: int = 200,
+    headers: list[tuple[str, str]] | None = None,
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=status)
+    for name, value in headers or [("Content-Type", "application/json")]:
+        response.headers.add(name, value)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    async for chunk in chunks:
+        if chunk:
+            await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+async def _feed_lines(rows: list[Any], last_seq: str, pending: int, waits: bool) -> AsyncIterator[bytes]:
+    yield b'{"results":[\n'
+    while waits:  # nothing ever happens in a recorded database
+        await asyncio.sleep(0.2)
+        yield b"\n"
+    yield b",\r\n".join(dumps(row) for row in rows)
+    yield b'\n],\n"last_seq":%s,"pending":%d}\n' % (dumps(last_seq), pending)

@@ -1,0 +1,108 @@
+"""An embedded endpoint in memory and the proxy in front of it, in the test's own process, over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDictProxy
+
+from proxy.app import running
+from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.contract import Filter
+from proxy.core import jsonio
+from proxy.core.lens import Chain, Link
+from proxy.endpoint.serve import start
+
+ADMIN = ("admin", "secret")
+USERS = {
+    "ann": ("ann", ("nurse", "facility:f1")),
+    "bob": ("bob", ("nurse", "facility:f2")),
+    "eva": ("eva", ("auditor",)),
+}
+
+User = tuple[str, str] | None
+
+
+@dataclass
+class Answer:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return jsonio.loads(self.body)
+
+
+class Site:
+    """Requests to source and proxy. Paths begin with the database: `/clinic/x` at the source, `/clinic-phone/x`."""
+
+    def __init__(self, source: str, proxy: str, session: aiohttp.ClientSession) -> None:
+        self.source_url = source
+        self.proxy_url = proxy
+        self.session = session
+
+    async def at_source(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        return await self.request(method, self.source_url + path, body, user=ADMIN, **options)
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, user: User = ("ann", "ann"), **options: Any
+    ) -> Answer:
+        return await self.request(method, self.proxy_url + path, body, user=user, **options)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        user: User = None,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answer:
+        """`body` is sent as JSON, `data` as it is. JSON is asked for unless `headers` says otherwise."""
+        sent = {"Accept": "application/json", **(headers or {})}
+        if body is not None:
+            data = jsonio.dumps(body)
+            sent.setdefault("Content-Type", "application/json")
+        auth = aiohttp.BasicAuth(*user) if user else None
+        async with self.session.request(method, url, data=data, headers=sent, auth=auth, allow_redirects=False) as got:
+            return Answer(got.status, got.headers, await got.read())
+
+    async def put(self, doc: Mapping[str, Any]) -> str:
+        """Store a document of the database `clinic` at the source; its new revision."""
+        answer = await self.at_source("POST", "/clinic", doc)
+        assert answer.status == 201, answer.body
+        return str(answer.json["rev"])
+
+
+def profile(name: str, *filters: Filter, **options: Any) -> Profile:
+    """A profile of the database `clinic`, reachable as `clinic-<name>`."""
+    chain = Chain([Link(type(each).__name__, each) for each in filters])
+    return Profile(name, frozenset(["clinic"]), chain, **{"suffix": name, **options})
+
+
+@asynccontextmanager
+async def site(*profiles: Profile, docs: Sequence[Mapping[str, Any]] = (), **server: Any) -> AsyncIterator[Site]:
+    """Endpoint and proxy with these profiles and documents; `server` are settings of the proxy's server."""
+    async with await start(admins=dict([ADMIN]), users=USERS) as endpoint:
+        source = Source("main", endpoint.url, "service", *ADMIN)
+        settings = {"port": 0, "secret": b"a secret of the tests", **server}
+        config = Config(
+            Server(**settings),
+            {"main": source},
+            {"clinic": Database("clinic", source, "clinic")},
+            {each.name: each for each in profiles},
+        )
+        async with running(config) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
+            made = Site(endpoint.url, f"http://{host}:{port}", session)
+            await made.at_source("PUT", "/clinic")
+            for doc in docs:
+                await made.put(doc)
+            yield made
