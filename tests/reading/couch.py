@@ -232,8 +232,8 @@ def _in_range(rows: list[Doc], query: Any) -> list[Doc]:
     inclusive = query.get("inclusive_end") != "false"
 
     def compare(row: Doc, bound: str) -> int:
-        key, other = row["key"].encode(), json.loads(bound).encode()
-        return sign * ((key > other) - (key < other))
+        key, other = str(row["key"]).encode(), str(json.loads(bound)).encode()
+        return sign * (int(key > other) - int(key < other))
 
     if low is not None:
         rows = [row for row in rows if compare(row, low) >= 0]

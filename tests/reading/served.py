@@ -113,7 +113,7 @@ async def front(
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         exchange = Exchange(request, server)
         try:
-            exchange.target = route(request.method, request.message.path)
+            exchange.target = route(request.method, request.raw_path)
             exchange.view = view
             handler = handlers[exchange.target.kind] if isinstance(handlers, Mapping) else handlers
             return await handler(exchange)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core.wire.multipart import MultipartDecoder, PartBegin
 from proxy.errors import Unavailable
@@ -21,7 +22,7 @@ from proxy.resolve import Shown
 from proxy.upstream import Upstream
 from proxy.view import View
 from tests.reading.couch import Couch, revision, serving
-from tests.reading.served import Source, profile, view_of
+from tests.reading.served import profile, view_of
 
 LATE = gzip.compress(b"late", mtime=0)
 ENTRIES = {

@@ -1,0 +1,282 @@
+"""The entries of a `_bulk_get` request, and what the view shows for each of them.
+
+The source is asked in its own bulk form, for all leaves of a document where the client wants them or `latest`
+(which some sources do not survive), otherwise for the revision. Its reply is judged as it arrives, while it works on
+the next batch. Most documents are settled by looking at them; what is not visible, missing or a graft is looked at a
+second time, together with its like in the same piece of the reply. The meaning is that of `resolve.resolve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.core.query import Pairs
+from proxy.core.revisions import parse_rev
+from proxy.core.wire import WireError
+from proxy.core.wire.rows import ArraySplitter
+from proxy.errors import BadRequest, Unavailable
+from proxy.resolve import Shown, ancestry, documents_of, find_grafts, judge, resolve
+from proxy.upstream import JSON_HEADERS, Reply
+from proxy.view import View
+
+BATCH = 500
+"""Entries of one request to the source: CouchDB 3.5 builds its whole reply before it sends the first byte."""
+_RESOLVED = 200
+
+
+@dataclass(slots=True)
+class Entry:
+    """One document that a client asks for. `doc_id` and `rev` are as they were sent, for the reply."""
+
+    doc_id: Any
+    rev: Any
+    asked: str | None = None
+    """The revision in CouchDB's own spelling; None for all leaves."""
+    atts_since: list[str] | None = None
+    problem: dict[str, Any] | None = None
+    """The error entry, if CouchDB would not look for it at all."""
+
+
+Settled = tuple[Entry, list[Shown]]
+"""An entry and the revisions that the view shows for it; none: nothing that this client may know of."""
+
+
+def parse_entries(docs: Any) -> list[Entry]:
+    """The entries of a request's `docs`. Raises BadRequest if that is no list."""
+    if not isinstance(docs, list):
+        raise BadRequest("Missing JSON list of 'docs'.")
+    return [_parse_entry(doc) for doc in docs]
+
+
+def _parse_entry(doc: Any) -> Entry:
+    if not isinstance(doc, dict) or not doc:
+        return _refused(None, None, "document must be a JSON object")
+    if "id" not in doc:
+        return _refused(None, None, "document id missed")
+    doc_id = doc["id"]
+    if not isinstance(doc_id, str):
+        return _refused(doc_id, None, "Document id must be a string", "illegal_docid")
+    if doc_id == "":
+        return _refused(doc_id, None, "Document id must not be empty", "illegal_docid")
+    if doc_id.startswith("_local/"):
+        return _refused(doc_id, "undefined", "missing", "not_found")
+    if doc_id.startswith("_") and not doc_id.startswith("_design/"):
+        return _refused(doc_id, None, "Only reserved document ids may start with underscore.", "illegal_docid")
+    entry = Entry(doc_id, doc.get("rev", "undefined"))
+    try:
+        if "rev" in doc:
+            entry.asked = str(parse_rev(doc["rev"]))
+    except ValueError as error:
+        return _refused(doc_id, doc["rev"], str(error))
+    if "atts_since" in doc:
+        return _with_atts_since(entry, doc["atts_since"])
+    return entry
+
+
+def _with_atts_since(entry: Entry, revs: Any) -> Entry:
+    if not isinstance(revs, list):
+        return _refused(entry.doc_id, revs, "att_since value must be array of revs.")
+    for rev in revs:
+        try:
+            parse_rev(rev)
+        except ValueError as error:
+            return _refused(entry.doc_id, rev, str(error))
+    entry.atts_since = revs or None
+    return entry
+
+
+def _refused(doc_id: Any, rev: Any, reason: str, error: str = "bad_request") -> Entry:
+    return Entry(doc_id, rev, problem={"rev": rev, "reason": reason, "id": doc_id, "error": error})
+
+
+def missing(entry: Entry) -> dict[str, Any]:
+    """CouchDB's error entry for a document or revision that does not exist."""
+    return {"rev": entry.rev, "reason": "missing", "id": entry.doc_id, "error": "not_found"}
+
+
+async def settle(
+    view: View, entries: Sequence[Entry], *, latest: bool, revs: bool, encodings: bool
+) -> AsyncGenerator[list[Settled], None]:
+    """What the view shows for each entry (without those that have a problem), in order, as the source delivers it.
+
+    Documents have `_revisions` with `revs`, the encodings of their attachments with `encodings`. Raises the source's
+    error, and Unavailable if its reply breaks off.
+    """
+    batches = [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
+    looker = _Looker(view, latest, revs, encodings)
+    ahead: asyncio.Task[Reply] | None = None
+    try:
+        for batch, following in pairwise([*batches, None]):
+            assert batch is not None
+            reply = await (ahead if ahead is not None else looker.ask(batch))
+            ahead = None if following is None else asyncio.ensure_future(looker.ask(following))
+            async with reply:
+                async for settled in looker.read(batch, reply):
+                    yield settled
+    finally:
+        if ahead is not None:
+            await _drop(ahead)
+
+
+async def _drop(asking: asyncio.Task[Reply]) -> None:
+    """Let go of a reply that nobody will read."""
+    asking.cancel()
+    [reply] = await asyncio.gather(asking, return_exceptions=True)
+    if isinstance(reply, Reply):
+        reply.release()
+
+
+class _Looker:
+    """Asks the source and judges what it says."""
+
+    def __init__(self, view: View, latest: bool, revs: bool, encodings: bool) -> None:
+        self._view = view
+        self._latest = latest
+        self._revs = revs
+        self._encodings = encodings
+
+    def _by_leaves(self, entry: Entry) -> bool:
+        return self._latest or entry.asked is None
+
+    async def ask(self, batch: Sequence[Entry]) -> Reply:
+        """The source's reply to a batch. Raises its error."""
+        asked: list[dict[str, str]] = []
+        revs = self._revs
+        for entry in batch:
+            if self._latest or entry.asked is None:
+                asked.append({"id": entry.doc_id})
+                revs = True
+            else:
+                asked.append({"id": entry.doc_id, "rev": entry.asked})
+        pairs: Pairs = [("revs", "true")] if revs else []
+        if self._encodings:
+            pairs.append(("att_encoding_info", "true"))
+        reply = await self._view.upstream.request(
+            "POST",
+            self._view.path("_bulk_get"),
+            pairs,
+            headers={**JSON_HEADERS, **self._view.headers},
+            body=jsonio.dumps({"docs": asked}),
+        )
+        if reply.status != 200:
+            async with reply:
+                raise await reply.error()
+        return reply
+
+    async def read(self, batch: Sequence[Entry], reply: Reply) -> AsyncGenerator[list[Settled], None]:
+        """Judge the elements of a reply as they arrive."""
+        splitter = ArraySplitter("results")
+        done = 0
+        try:
+            async for chunk in reply.chunks():
+                elements = splitter.feed_decoded(chunk)
+                if not elements:
+                    continue
+                entries = batch[done : done + len(elements)]
+                glances = self._glance(entries, elements)
+                if glances:
+                    yield await self._look_again(entries, elements, glances)
+                done += len(glances)
+                if len(glances) < len(elements):
+                    break
+            else:
+                splitter.close()
+        except (WireError, TypeError, KeyError, AttributeError) as error:
+            raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
+        # PouchDB Server groups its results by document: what does not line up is asked for again
+        for start in range(done, len(batch), _RESOLVED):
+            yield await self._resolve(batch[start : start + _RESOLVED])
+
+    def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
+        """For each element what the view shows, None where that takes a second look. Ends where they do not line up."""
+        glances: list[list[Shown] | None] = []
+        for entry, element in zip(entries, elements, strict=False):
+            found = element["docs"]
+            lines_up = _is_once(found) if self._by_leaves(entry) else _is_of(entry, found)
+            if element["id"] != entry.doc_id or not lines_up:
+                break
+            glances.append(self._visible(entry, found))
+        return glances
+
+    def _visible(self, entry: Entry, found: list[Any]) -> list[Shown] | None:
+        """The answer to an entry, if all that the source found is visible and some of it is the answer."""
+        shown = []
+        for each in found:
+            doc = each.get("ok")
+            shaped = None if doc is None else self._view.shape(doc)
+            if shaped is None:
+                return None
+            shown.append(Shown(shaped, doc["_rev"]))
+        if entry.asked is not None and self._latest:
+            shown = _descendants(shown, entry.asked)
+        return shown or None
+
+    async def _look_again(
+        self, entries: Sequence[Entry], elements: list[Any], glances: list[list[Shown] | None]
+    ) -> list[Settled]:
+        """The results of the elements that were glanced at, completed by a second look where there was none."""
+        doubtful = [index for index, shown in enumerate(glances) if shown is None]
+        settled = [(entry, shown or []) for entry, shown in zip(entries, glances, strict=False)]
+        if not doubtful:
+            return settled
+        leaves: dict[str, list[Doc]] = {}
+        exact: list[int] = []
+        for index in doubtful:
+            if self._by_leaves(entries[index]):
+                leaves[entries[index].doc_id] = list(documents_of(elements[index]))
+            else:
+                exact.append(index)
+        judged = await judge(self._view, {doc_id: docs for doc_id, docs in leaves.items() if docs})
+        for index in doubtful:
+            entry = entries[index]
+            if self._by_leaves(entry):
+                shown = sorted(judged.get(entry.doc_id, ()), key=_generation)
+                settled[index] = (entry, shown if entry.asked is None else _descendants(shown, entry.asked))
+        for index, found in zip(exact, await self._resolve([entries[i] for i in exact]), strict=True):
+            settled[index] = found
+        await self._add_grafts(settled, leaves)
+        return settled
+
+    async def _add_grafts(self, settled: list[Settled], leaves: dict[str, list[Doc]]) -> None:
+        """Fill in revisions that only this view has, of documents that the source has."""
+        lost = [
+            (entry.doc_id, entry.asked)
+            for entry, shown in settled
+            if not shown and entry.asked and leaves.get(entry.doc_id)
+        ]
+        grafts = await find_grafts(self._view, lost) if lost else {}
+        for index, (entry, shown) in enumerate(settled):
+            if not shown and entry.asked and (entry.doc_id, entry.asked) in grafts:
+                settled[index] = (entry, [grafts[entry.doc_id, entry.asked]])
+
+    async def _resolve(self, entries: Sequence[Entry]) -> list[Settled]:
+        if not entries:
+            return []
+        wanted = [(entry.doc_id, entry.asked) for entry in entries]
+        found = await resolve(self._view, wanted, self._latest, encodings=self._encodings)
+        return list(zip(entries, found, strict=True))
+
+
+def _is_once(found: list[Any]) -> bool:
+    """Whether a result has each leaf once: it is not the result of several entries."""
+    return len(found) <= 1 or len({each["ok"]["_rev"] for each in found if "ok" in each}) == len(found)
+
+
+def _is_of(entry: Entry, found: list[Any]) -> bool:
+    """Whether a result is for this one revision: the document or an error."""
+    return len(found) == 1 and ("ok" not in found[0] or found[0]["ok"]["_rev"] == entry.asked)
+
+
+def _descendants(leaves: Sequence[Shown], rev: str) -> list[Shown]:
+    """The leaves that descend from `rev`: the answer to `latest`."""
+    return [leaf for leaf in leaves if leaf.rev == rev or rev in ancestry(leaf.doc)]
+
+
+def _generation(leaf: Shown) -> int:
+    return int(leaf.rev.partition("-")[0])
