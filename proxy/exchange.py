@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +23,7 @@ from proxy.identify import Principal
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
+_request_numbers = count(secrets.randbits(40))
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 
 
@@ -55,7 +57,7 @@ class Exchange:
     def headers(self, more: Mapping[str, str] | None = None) -> CIMultiDict[str]:
         """The headers of an answer."""
         sent = self.request.headers.get("X-Couch-Request-ID", "")
-        request_id = sent if _REQUEST_ID.match(sent) else secrets.token_hex(5)
+        request_id = sent if sent and _REQUEST_ID.match(sent) else f"{next(_request_numbers) & 0xFFFFFFFFFF:010x}"
         headers = CIMultiDict(
             [
                 ("Server", _SERVER_NAME),

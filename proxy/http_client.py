@@ -7,7 +7,9 @@ Every document that passes costs one exchange here, so this is as lean as a prot
   - a kept connection that the source closed before the first byte of a reply is no failure of GET and HEAD: they are
     sent again, once, on a new one;
   - reading stops when the reader lags behind by HIGH_WATER bytes, writing when the source does;
-  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always.
+  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always;
+  - time-outs are kept by one clock for all connections of a pool: a timer for each exchange costs more than the rest
+    of it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import httptools
 from multidict import CIMultiDict
 
 HIGH_WATER = 256 * 1024
+CONNECT_SECONDS = 10.0
+_TICK_SECONDS = 0.25
 _IDLE_SECONDS = 15.0
 """Shorter than any server keeps an idle connection, so that it is we who close it."""
 
@@ -32,6 +36,10 @@ Body = bytes | AsyncIterator[bytes] | None
 
 class BrokenOff(Exception):
     """The source closed the connection, or sent something that is not HTTP, before the reply was complete."""
+
+
+class Silent(Exception):
+    """The source sent nothing for as long as the request allows."""
 
 
 class Unreachable(Exception):
@@ -60,6 +68,10 @@ class Connection(asyncio.Protocol):
         self._head_only = False
         self.used = 0
         self.idle_since = 0.0
+        self.patience: float | None = None
+        """Seconds that the source may be silent while we wait; None: for ever."""
+        self.waiting_since = 0.0
+        """When the present wait for the source began; 0 while nobody waits."""
         self.closed = False
         self._begin()
 
@@ -72,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._until_close = False
         self._failure: str | None = None
+        self._silent = False
         self._heard = False
         self._keep = True
 
@@ -106,6 +119,7 @@ class Connection(asyncio.Protocol):
         async for piece in body:
             if self.closed:
                 return
+            self.waiting_since = self._loop.time()
             if piece:
                 self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
             if self._writable is not None:
@@ -116,7 +130,7 @@ class Connection(asyncio.Protocol):
     async def _until_headers(self, sending: asyncio.Future[None] | None = None) -> None:
         while not self._headers_done:
             if self._failure is not None:
-                raise BrokenOff(self._failure)
+                raise self._error()
             if sending is not None and sending.done() and sending.exception() is not None:
                 self.close()
                 raise cast(BaseException, sending.exception())
@@ -129,13 +143,23 @@ class Connection(asyncio.Protocol):
     def _wait(self) -> asyncio.Future[None]:
         if self._waiter is None or self._waiter.done():
             self._waiter = self._loop.create_future()
+            self.waiting_since = self._loop.time()
         return self._waiter
+
+    def check_patience(self, now: float) -> None:
+        """Give up the exchange if the source has been silent for too long. Called by the pool's clock."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        if waiting and self.patience is not None and now - self.waiting_since > self.patience:
+            self._silent = True
+            self._fail("it did not answer in time")
+            self.close()
+            self._wake()
 
     async def read(self) -> bytes:
         """The rest of the body. Raises BrokenOff."""
         while not self._complete:
             if self._failure is not None:
-                raise BrokenOff(self._failure)
+                raise self._error()
             self._resume()
             await self._wait()
         return self._take()
@@ -146,7 +170,7 @@ class Connection(asyncio.Protocol):
             if self._complete:
                 return b""
             if self._failure is not None:
-                raise BrokenOff(self._failure)
+                raise self._error()
             self._resume()
             await self._wait()
         return self._take()
@@ -222,6 +246,9 @@ class Connection(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
+    def _error(self) -> BrokenOff | Silent:
+        return Silent() if self._silent else BrokenOff(self._failure)
+
     def _fail(self, why: str) -> None:
         if self._failure is None:
             self._failure = why
@@ -281,30 +308,41 @@ class Pool:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._idle: deque[Connection] = deque()
+        self._busy: set[Connection] = set()
+        self._clock: asyncio.TimerHandle | None = None
 
-    async def exchange(self, head: bytes, body: Body, method: str, connect_timeout: float) -> Connection:
-        """Send a request on a kept connection, or a new one. Raises BrokenOff, Unreachable."""
+    async def exchange(self, head: bytes, body: Body, method: str, patience: float | None) -> Connection:
+        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent.
+
+        The connection is to be given back. Raises BrokenOff, Silent, Unreachable.
+        """
         connection = self._kept()
         if connection is not None:
             try:
-                await self._send(connection, head, body, method)
+                await self._send(connection, head, body, method, patience)
                 return connection
             except BrokenOff:
                 if connection.heard or method not in ("GET", "HEAD"):
                     raise
-        connection = await self._connect(connect_timeout)
-        await self._send(connection, head, body, method)
+        connection = await self._connect(CONNECT_SECONDS if patience is None else min(CONNECT_SECONDS, patience))
+        await self._send(connection, head, body, method, patience)
         return connection
 
-    async def _send(self, connection: Connection, head: bytes, body: Body, method: str) -> None:
+    async def _send(self, connection: Connection, head: bytes, body: Body, method: str, patience: float | None) -> None:
+        connection.patience = patience
+        self._busy.add(connection)
+        if self._clock is None:
+            self._tick()
         try:
             await connection.send(head, body, method == "HEAD")
         except BaseException:
+            self._busy.discard(connection)
             connection.close()
             raise
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose exchange is over, or close it."""
+        self._busy.discard(connection)
         if connection.reusable:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
@@ -312,9 +350,22 @@ class Pool:
             connection.close()
 
     def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the connections."""
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._idle.clear()
+        self._busy.clear()
+
+    def _tick(self) -> None:
+        """One clock for all waits, running while there is somebody to wait for."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._busy):
+            connection.check_patience(now)
+        self._clock = loop.call_later(_TICK_SECONDS, self._tick) if self._busy else None
 
     def _kept(self) -> Connection | None:
         oldest = time.monotonic() - _IDLE_SECONDS
@@ -331,9 +382,7 @@ class Pool:
         origin = self._origin
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    Connection, origin.host, origin.port, ssl=origin.tls, server_hostname=None
-                )
+                _, connection = await loop.create_connection(Connection, origin.host, origin.port, ssl=origin.tls)
         except TimeoutError:
             raise Unreachable(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from None
         except OSError as error:

@@ -1,16 +1,19 @@
-"""What a filter author may use beside the contract: compiled expressions and paths, and the structural restore."""
+"""What a filter author may use beside the contract: compiled expressions and paths, the structural restore, chains."""
 
 from __future__ import annotations
 
 from proxy.core.equality import same
 from proxy.core.jmes import Expression, compile_expression
+from proxy.core.lens import Chain, Link
 from proxy.core.paths import GONE, Paths, Survivors, compile_paths
 from proxy.core.pathtree import quote
 from proxy.core.structural import restore_structurally
 
 __all__ = [
     "GONE",
+    "Chain",
     "Expression",
+    "Link",
     "Paths",
     "Survivors",
     "compile_expression",

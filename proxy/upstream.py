@@ -6,7 +6,6 @@ whatever reads it; a connection that is not read to its end is closed, never kep
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import cached_property
@@ -20,24 +19,22 @@ from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
 from proxy.errors import CouchError, Unavailable
-from proxy.http_client import Body, BrokenOff, Connection, Origin, Pool, Unreachable, multidict, request_head
+from proxy.http_client import Body, BrokenOff, Connection, Origin, Pool, Silent, Unreachable, multidict, request_head
 
 Headers = Mapping[str, str]
 T = TypeVar("T")
 
 JSON_HEADERS: Headers = {"Accept": "application/json", "Content-Type": "application/json"}
-_CONNECT_SECONDS = 10.0
 
 
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
-    def __init__(self, connection: Connection, pool: Pool, where: str, timeout: float | None) -> None:
+    def __init__(self, connection: Connection, pool: Pool, where: str) -> None:
         self._connection: Connection | None = connection
         self._open = connection
         self._pool = pool
         self._where = where
-        self._timeout = timeout
         self.status = connection.status
         self._raw_headers = connection.raw_headers
 
@@ -47,7 +44,7 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable if it breaks off."""
-        return await _within(self._timeout, self._open.read(), self._where)
+        return await _talk(self._open.read(), self._where)
 
     async def json(self) -> Any:
         """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down."""
@@ -59,7 +56,7 @@ class Reply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off."""
-        while chunk := await _within(self._timeout, self._open.read_some(), self._where):
+        while chunk := await _talk(self._open.read_some(), self._where):
             yield chunk
 
     async def error(self) -> CouchError:
@@ -120,8 +117,7 @@ class Upstream:
         where = f"The source ({method} {path})"
         limit = self._timeout if timeout == 0 else timeout
         head = request_head(method, target, self._host, headers.items(), body)
-        connection = await _within(limit, self._pool.exchange(head, body, method, _CONNECT_SECONDS), where)
-        return Reply(connection, self._pool, where, limit)
+        return Reply(await _talk(self._pool.exchange(head, body, method, limit), where), self._pool, where)
 
     async def json(
         self,
@@ -140,12 +136,11 @@ class Upstream:
             return await reply.json()
 
 
-async def _within(timeout: float | None, doing: Awaitable[T], where: str) -> T:
+async def _talk(doing: Awaitable[T], where: str) -> T:
     """The result of talking to the source, with its failures as Unavailable."""
     try:
-        async with asyncio.timeout(timeout):
-            return await doing
-    except TimeoutError as error:
+        return await doing
+    except Silent as error:
         raise Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504) from error
     except Unreachable as error:
         raise Unavailable(f"{where} cannot be reached: {error}.") from error

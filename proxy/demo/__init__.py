@@ -15,7 +15,7 @@ from proxy.config.model import Config
 from proxy.demo.data import ADMIN, USERS, documents
 from proxy.demo.http import Http
 from proxy.demo.tour import Tour
-from proxy.endpoint.serve import endpoint_running
+from proxy.endpoint.serve import start
 
 _HOST = "127.0.0.1"
 
@@ -39,10 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _demo(port: int, endpoint_port: int, once: bool) -> int:
-    async with endpoint_running(_HOST, endpoint_port, admins=dict([ADMIN])) as (_, endpoint_port):
-        source = f"http://{_HOST}:{endpoint_port}"
+    async with await start(host=_HOST, port=endpoint_port, admins=dict([ADMIN]), users=USERS) as endpoint:
+        source = endpoint.url
         async with Http() as http:
-            await _fill(http, source)
+            await http.json("PUT", f"{source}/clinic", ADMIN)
+            await http.json("POST", f"{source}/clinic/_bulk_docs", ADMIN, {"docs": documents()})
             async with running(_configuration(source, port)) as (_, port):
                 proxy = f"http://{_HOST}:{port}"
                 tour = Tour(http, source, proxy)
@@ -51,16 +52,6 @@ async def _demo(port: int, endpoint_port: int, once: bool) -> int:
                     print(_hints(source, proxy))
                     await _until_stopped()
                 return 0 if held else 1
-
-
-async def _fill(http: Http, source: str) -> None:
-    """Put users and sample documents into a fresh endpoint."""
-    for database in ("_users", "clinic"):
-        await http.json("PUT", f"{source}/{database}", ADMIN)
-    for user in USERS:
-        body = {**user, "_id": f"org.couchdb.user:{user['name']}", "type": "user"}
-        await http.json("PUT", f"{source}/_users/{body['_id']}", ADMIN, body)
-    await http.json("POST", f"{source}/clinic/_bulk_docs", ADMIN, {"docs": documents()})
 
 
 def _configuration(source: str, port: int) -> Config:

@@ -10,12 +10,13 @@ Doc = dict[str, Any]
 
 ADMIN = ("admin", "secret")
 
-USERS: tuple[Doc, ...] = (
-    {"name": "ann", "password": "ann", "roles": ["nurse", "facility:north"]},
-    {"name": "bob", "password": "bob", "roles": ["nurse", "facility:south"]},
-    {"name": "dora", "password": "dora", "roles": ["doctor"]},
-    {"name": "eva", "password": "eva", "roles": ["auditor"]},
-)
+USERS = {
+    "ann": ("ann", ("nurse", "facility:north")),
+    "bob": ("bob", ("nurse", "facility:south")),
+    "dora": ("dora", ("doctor",)),
+    "eva": ("eva", ("auditor",)),
+}
+"""Password and roles by name."""
 
 _FIRST = ("Ada", "Ben", "Cleo", "Dan", "Edda", "Finn", "Gül", "Hans", "Ida", "Jan", "Kim", "Lea")
 _LAST = ("Müller", "Okafor", "Sørensen", "Nguyen", "Rossi", "Haddad")

@@ -17,7 +17,7 @@ from proxy.exchange import Exchange, etag_matches
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
 from proxy.reading.visible import check_rev, visible_document
-from proxy.resolve import Shown, fetch_revisions, resolve, view_leaves
+from proxy.resolve import Shown, ancestry, fetch_revisions, resolve, view_leaves
 from proxy.view import View
 
 
@@ -50,17 +50,20 @@ class Wanted:
 
 def parse_wanted(query: Query) -> Wanted:
     """Raises BadRequest for a parameter that CouchDB would refuse."""
+    latest = query.sticky("latest")
+    # of a named revision CouchDB gives no account of the tree, whatever is asked for
+    winner = "rev" not in query or latest
     meta = query.sticky("meta")
     open_revs = query.last("open_revs")
     return Wanted(
         rev=None if (rev := query.last("rev")) is None else check_rev(rev),
         open_revs=None if open_revs is None else "all" if open_revs == "all" else _revs(query, "open_revs"),
-        latest=query.sticky("latest"),
+        latest=latest,
         revs=query.sticky("revs"),
-        revs_info=meta or query.sticky("revs_info"),
-        conflicts=meta or query.sticky("conflicts"),
-        deleted_conflicts=meta or query.sticky("deleted_conflicts"),
-        local_seq=query.sticky("local_seq"),
+        revs_info=winner and (meta or query.sticky("revs_info")),
+        conflicts=winner and (meta or query.sticky("conflicts")),
+        deleted_conflicts=winner and (meta or query.sticky("deleted_conflicts")),
+        local_seq=winner and query.sticky("local_seq"),
         attachments=query.sticky("attachments"),
         atts_since=_revs(query, "atts_since") if "atts_since" in query else None,
         att_encoding_info=query.sticky("att_encoding_info"),
@@ -96,7 +99,7 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 
 async def _find(view: View, doc_id: str, wanted: Wanted) -> Shown:
     extra = []
-    if wanted.revs or wanted.atts_since is not None:
+    if wanted.revs or wanted.revs_info or wanted.atts_since is not None:
         extra.append(("revs", "true"))
     if wanted.att_encoding_info or wanted.bodies:
         extra.append(("att_encoding_info", "true"))
@@ -151,12 +154,14 @@ def _without(doc: Doc, name: str) -> Doc:
 
 
 async def _with_meta(view: View, shown: Shown, wanted: Wanted) -> Doc:
+    """The winner's document (with `_revisions`) and what was asked for of its tree, as far as the view shows it."""
     doc = dict(shown.doc)
-    doc_id = doc["_id"]
-    if (wanted.revs_info or wanted.local_seq) and shown.origin is not None:
-        doc.update(await _source_meta(view, shown, wanted))
+    if wanted.revs_info:
+        doc["_revs_info"] = await _revs_info(view, shown)
+    if wanted.local_seq:
+        doc.update(await _local_seq(view, shown))
     if wanted.conflicts or wanted.deleted_conflicts:
-        others = [leaf for leaf in (await view_leaves(view, [doc_id])).get(doc_id, ()) if leaf.rev != shown.rev]
+        others = [leaf for leaf in (await view_leaves(view, [doc["_id"]])).get(doc["_id"], ()) if leaf.rev != shown.rev]
         live = [leaf.rev for leaf in others if not leaf.deleted]
         deleted = [leaf.rev for leaf in others if leaf.deleted]
         if wanted.conflicts and live:
@@ -166,23 +171,29 @@ async def _with_meta(view: View, shown: Shown, wanted: Wanted) -> Doc:
     return doc
 
 
-async def _source_meta(view: View, shown: Shown, wanted: Wanted) -> dict[str, Any]:
-    """`_revs_info` and `_local_seq` of the source; revisions that the view does not show count as missing."""
-    asked = [(name, "true") for name in ("revs_info", "local_seq") if getattr(wanted, name)]
-    doc_id, origin = shown.doc["_id"], shown.origin
-    assert origin is not None
-    found = await view.upstream.json("GET", view.document_path(doc_id), [("rev", origin), *asked], headers=view.headers)
-    meta = {name: found[name] for name in ("_revs_info", "_local_seq") if name in found}
-    if "_revs_info" in meta:
-        meta["_revs_info"] = await _judged_info(view, doc_id, shown.rev, meta["_revs_info"])
-    return meta
+async def _revs_info(view: View, shown: Shown) -> list[dict[str, str]]:
+    """The revisions of the path; those that the source no longer has, or the view does not show, are missing."""
+    path = ancestry(shown.doc)
+    bodies = await fetch_revisions(view, [(shown.doc["_id"], rev) for rev in path]) if path else {}
+    info = [{"rev": shown.rev, "status": "available"}]
+    for rev in path:
+        body = bodies.get((shown.doc["_id"], rev))
+        seen = body is not None and view.shape(body) is not None
+        status = "missing" if not seen else "deleted" if body is not None and body.get("_deleted") else "available"
+        info.append({"rev": rev, "status": status})
+    return info
 
 
-async def _judged_info(view: View, doc_id: str, own: str, info: list[dict[str, str]]) -> list[dict[str, str]]:
-    held = [(doc_id, entry["rev"]) for entry in info if entry["status"] != "missing" and entry["rev"] != own]
-    bodies = await fetch_revisions(view, held) if held else {}
-    seen = {rev for (_, rev), body in bodies.items() if view.shape(body) is not None} | {own}
-    return [entry if entry["rev"] in seen else {"rev": entry["rev"], "status": "missing"} for entry in info]
+async def _local_seq(view: View, shown: Shown) -> Doc:
+    """`_local_seq` as the source has it, which it has of its winner only."""
+    path = view.document_path(shown.doc["_id"])
+    async with await view.upstream.request(
+        "GET", path, [("local_seq", "true")], headers={**view.headers, "Accept": "application/json"}
+    ) as reply:
+        found = await reply.json()
+    if reply.status == 200 and found.get("_rev") == shown.origin and "_local_seq" in found:
+        return {"_local_seq": found["_local_seq"]}
+    return {}
 
 
 async def _open_revs(exchange: Exchange, wanted: Wanted) -> web.StreamResponse:

@@ -1,0 +1,49 @@
+"""`python -m tests.bench [--url URL --user NAME:PASSWORD] [--full] [--write]`: see docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import platform
+import sys
+from pathlib import Path
+
+import uvloop
+
+from tests.bench.filters_bench import table as filter_table
+from tests.bench.memory import measure_memory
+from tests.bench.report import Report
+from tests.bench.servers import Stage
+from tests.bench.speed import measure_speed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--url", help="a CouchDB to measure in front of, instead of the embedded endpoint")
+    parser.add_argument("--user", default="admin:secret", help="its administrator, NAME:PASSWORD")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median counts (default 5)")
+    parser.add_argument("--full", action="store_true", help="1 GB attachment and 1,000,000 rows for the memory figures")
+    parser.add_argument("--write", action="store_true", help="write the result into docs/performance.md")
+    options = parser.parse_args()
+    report = uvloop.run(_run(options))
+    text = report.text()
+    print(text)
+    if options.write:
+        report.write(Path("docs/performance.md"))
+    return 0
+
+
+async def _run(options: argparse.Namespace) -> Report:
+    report = Report(f"Python {platform.python_version()}, {platform.machine()}", " ".join(sys.argv[1:]))
+    name, _, password = options.user.partition(":")
+    async with Stage(options.url, (name, password)) as stage:
+        report.source = await stage.describe()
+        await measure_speed(stage, report, options.rounds)
+        await measure_memory(stage, report, full=options.full)
+    report.add_table("Filters", *filter_table())
+    return report
+
+
+if __name__ == "__main__":
+    asyncio.set_event_loop_policy(None)
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Memory of the proxy: at idle, and the most it holds above that while much streams through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.upstream import JSON_HEADERS
+from tests.bench.report import Report
+from tests.bench.servers import DATABASE, Stage
+from tests.bench.speed import DOCS, fill
+
+_MIB = 1024 * 1024
+
+
+async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
+    """An attachment up and down, a long feed and a large `_bulk_get`, through a profile that judges every document."""
+    size = 1024 * _MIB if full else 256 * _MIB
+    rows = 1_000_000 if full else 100_000
+    idle = stage.proxy.resident
+    lines = [["idle", "", f"{idle / _MIB:.0f}", ""]]
+    database = f"/{DATABASE}-drop"
+    rev = (await stage.request("PUT", stage.source_url, f"/{DATABASE}/large", {"type": "patient"}))["rev"]
+    up = await _peak(stage, _send(stage, f"{database}/large/film.bin?rev={rev}", size))
+    lines.append(["attachment up", f"{size // _MIB:,} MiB", *_cells(up, idle)])
+    down = await _peak(stage, _receive(stage, "GET", f"{database}/large/film.bin", None, size))
+    lines.append(["attachment down", f"{size // _MIB:,} MiB", *_cells(down, idle)])
+    await fill(stage, rows - DOCS, start=DOCS)
+    for profile in ("none", "phone"):
+        feed = await _peak(stage, _receive(stage, "GET", f"/{DATABASE}-{profile}/_changes", None, rows * 40))
+        lines.append([f"_changes ({profile})", f"{rows:,} rows", *_cells(feed, idle)])
+    entries = {"docs": [{"id": f"patient:{number:07}"} for number in range(10_000)]}
+    bulk = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_get", entries, 10_000 * 200))
+    lines.append(["_bulk_get (phone)", "10,000 documents", *_cells(bulk, idle)])
+    report.add_table("Memory of the proxy", ["what", "how much", "resident MiB, at most", "above idle"], lines)
+
+
+def _cells(peak: int, idle: int) -> list[str]:
+    return [f"{peak / _MIB:.0f}", f"{(peak - idle) / _MIB:.0f}"]
+
+
+async def _peak(stage: Stage, doing: Any) -> int:
+    """The most memory that the proxy holds while something is done."""
+    task = asyncio.ensure_future(doing)
+    peak = stage.proxy.resident
+    while not task.done():
+        await asyncio.wait([task], timeout=0.02)
+        peak = max(peak, stage.proxy.resident)
+    await task
+    return peak
+
+
+async def _send(stage: Stage, path: str, size: int) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size // _MIB):
+            yield b"x" * _MIB
+
+    client = stage.client(stage.proxy.url)
+    headers = {"Authorization": stage.authorization, "Content-Type": "application/octet-stream"}
+    async with await client.request("PUT", path, headers=headers, body=pieces()) as reply:
+        if reply.status != 201:
+            raise RuntimeError(f"upload: {reply.status} {(await reply.read())!r}")
+    client.close()
+
+
+async def _receive(stage: Stage, method: str, path: str, body: Any, least: int) -> None:
+    client = stage.client(stage.proxy.url)
+    data = None if body is None else jsonio.dumps(body)
+    headers = {**JSON_HEADERS, "Accept": "*/*", "Authorization": stage.authorization}
+    got = 0
+    async with await client.request(method, path, headers=headers, body=data) as reply:
+        async for piece in reply.chunks():
+            got += len(piece)
+    client.close()
+    if got < least:
+        raise RuntimeError(f"{path}: only {got} bytes")

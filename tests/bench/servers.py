@@ -1,0 +1,212 @@
+"""What is measured: a source, nginx in front of it, and the proxy in front of it, each a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from base64 import b64encode
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from proxy.config.model import Source
+from proxy.core import jsonio
+from proxy.upstream import JSON_HEADERS, Upstream
+
+DATABASE = "bench"
+_CONFIGURATION = """
+[server]
+bind = "127.0.0.1:{port}"
+secret = "a secret of the benchmark"
+session_ttl = 3600
+max_body = "256MiB"
+
+[sources.main]
+url = "{source}"
+auth = "service"
+username = "{user}"
+password = "{password}"
+
+[databases.{database}]
+
+[profiles.none]
+databases = ["{database}"]
+filters = []
+
+[profiles.drop]
+databases = ["{database}"]
+filters = [{{ use = "drop", paths = ["ssn", "billing", "notes[?private]"] }}]
+
+[profiles.phone]
+databases = ["{database}"]
+filters = [
+  {{ use = "select", where = "type == 'patient' && facility != 'elsewhere'" }},
+  {{ use = "drop", paths = ["ssn", "billing", "notes[?private]"] }},
+]
+
+[profiles.few]
+databases = ["{database}"]
+filters = [{{ use = "select", where = "owner == 'rare'" }}]
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """A server process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the process holds at present."""
+        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    async def stop(self) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self.process.wait(), 10)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+
+
+class Stage:
+    """All servers of a benchmark. `url`: a CouchDB that is there already; otherwise the embedded endpoint on disk."""
+
+    def __init__(self, url: str | None, user: tuple[str, str]) -> None:
+        self.user = user
+        self._given = url
+        self._processes: list[Process] = []
+        self._directory = Path(tempfile.mkdtemp(prefix="couch-tailor-bench-"))
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.source_url = self._given or await self._start_endpoint()
+            await self.prepare()
+            self.proxy = await self._start_proxy()
+            self.nginx = await self._start_nginx()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.request("DELETE", self.source_url, f"/{DATABASE}")
+        await self._stop()
+
+    async def _stop(self) -> None:
+        for process in reversed(self._processes):
+            await process.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    @property
+    def authorization(self) -> str:
+        return "Basic " + b64encode(":".join(self.user).encode()).decode()
+
+    def client(self, url: str) -> Upstream:
+        return Upstream(Source("bench", url), 600.0)
+
+    async def request(self, method: str, url: str, path: str, body: Any = None) -> Any:
+        client = self.client(url)
+        data = None if body is None else jsonio.dumps(body)
+        headers = {**JSON_HEADERS, "Authorization": self.authorization}
+        async with await client.request(method, path, headers=headers, body=data) as reply:
+            answer = await reply.json()
+        client.close()
+        return answer
+
+    async def describe(self) -> str:
+        welcome = await self.request("GET", self.source_url, "/")
+        return f"source: {'CouchDB' if self._given else 'embedded endpoint'} {welcome.get('version', '')}".strip()
+
+    async def prepare(self) -> None:
+        """Make the database anew."""
+        await self.request("DELETE", self.source_url, f"/{DATABASE}")
+        await self.request("PUT", self.source_url, f"/{DATABASE}")
+
+    async def _start_endpoint(self) -> str:
+        port = free_port()
+        command = [
+            "endpoint",
+            "--port",
+            str(port),
+            "--data",
+            str(self._directory / "data"),
+            "--admin",
+            ":".join(self.user),
+        ]
+        return (await self._start([*_tailor(), *command], port)).url
+
+    async def _start_proxy(self) -> Process:
+        port = free_port()
+        name, password = self.user
+        path = self._directory / "bench.toml"
+        path.write_text(
+            _CONFIGURATION.format(port=port, source=self.source_url, user=name, password=password, database=DATABASE)
+        )
+        return await self._start([*_tailor(), "serve", "--config", str(path)], port)
+
+    async def _start_nginx(self) -> Process | None:
+        nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+        if nginx is None:
+            print("nginx is not installed: its column stays empty", file=sys.stderr)
+            return None
+        port = free_port()
+        path = self._directory / "nginx.conf"
+        path.write_text(_nginx(port, self.source_url.removeprefix("http://").rstrip("/"), self._directory))
+        return await self._start([nginx, "-c", str(path), "-p", str(self._directory)], port)
+
+    async def _start(self, command: list[str], port: int) -> Process:
+        log = (self._directory / f"{port}.log").open("wb")
+        made = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+        log.close()
+        process = Process(made, f"http://127.0.0.1:{port}")
+        self._processes.append(process)
+        for _ in range(200):
+            if made.returncode is not None:
+                break
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return process
+            except OSError:
+                await asyncio.sleep(0.05)
+        raise RuntimeError(f"{command[0]} did not start:\n{(self._directory / f'{port}.log').read_text()}")
+
+
+def _tailor() -> list[str]:
+    return [str(Path(sys.executable).parent / "couch-tailor")]
+
+
+def _nginx(port: int, source: str, directory: Path) -> str:
+    return f"""
+worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.err;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_max_body_size 0; client_body_temp_path {directory}; proxy_temp_path {directory};
+  fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
+  upstream source {{ server {source}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://source; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
+  }}
+}}
+"""

@@ -1,0 +1,210 @@
+"""Throughput of the proxy beside the source and nginx: rounds in turn, medians, and the ratios of each round."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.upstream import JSON_HEADERS
+from tests.bench.report import Report
+from tests.bench.servers import DATABASE, Stage
+
+DOCS = 10_000
+_SECONDS = 3
+_CONNECTIONS = 16
+
+
+@dataclass
+class Lane:
+    """One way to the documents."""
+
+    name: str
+    url: str
+    database: str
+    samples: list[float] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
+
+
+def document(number: int) -> dict[str, Any]:
+    """A document of about 500 bytes, with something to hide."""
+    chance = random.Random(number)
+    return {
+        "_id": f"patient:{number:07}",
+        "type": "patient",
+        "facility": f"f{number % 10}",
+        "owner": "rare" if number % 1000 == 0 else "common",
+        "name": {"first": f"First{number}", "last": f"Last{number}"},
+        "ssn": f"{number:09}",
+        "billing": {"insurer": "Harmony", "owed": chance.randrange(1000)},
+        "notes": [
+            {"text": f"private {chance.getrandbits(200):x}", "private": True},
+            {"text": f"public {chance.getrandbits(200):x}", "private": False},
+        ],
+        "weight": chance.randrange(400, 1000) / 10,
+        "phone": f"+49 30 {chance.randrange(10**6)}",
+    }
+
+
+async def fill(stage: Stage, count: int, start: int = 0) -> None:
+    """Put documents into the source."""
+    for first in range(start, start + count, 1000):
+        docs = [document(number) for number in range(first, min(first + 1000, start + count))]
+        await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": docs})
+
+
+async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
+    """Fill the source and measure reading and writing."""
+    await fill(stage, DOCS)
+    rows = [
+        await _measure(stage, rounds, "GET document", "requests/s", _get_document, ("phone",)),
+        await _measure(stage, rounds, "_bulk_get, 1,000 documents", "docs/s", _bulk_get, ("phone",)),
+        await _measure(stage, rounds, "_changes, shaping profile", "rows/s", _changes, ("drop",)),
+        await _measure(stage, rounds, "_changes, judging profile", "rows/s", _changes, ("phone",)),
+        await _measure(stage, rounds, "_changes?include_docs=true", "rows/s", _changes_docs, ("phone",)),
+        await _measure(stage, rounds, "_all_docs?include_docs=true", "rows/s", _all_docs, ("phone",)),
+        await _measure(stage, rounds, "_bulk_docs, 500 new documents", "docs/s", _bulk_docs, ("phone",)),
+    ]
+    head = ["measure", "unit", "source", "nginx", "proxy", "proxy / source", "proxy / nginx"]
+    report.add_table("Throughput (medians; ratios round by round)", head, [row for row, _ in rows])
+    latencies = [latency for _, latency in rows if latency]
+    if latencies:
+        report.add_table("Latency of GET document, 16 connections", ["way", "p50 ms", "p99 ms"], latencies[0])
+
+
+Measure = Callable[[Stage, Lane], Awaitable[float]]
+
+
+async def _measure(
+    stage: Stage, rounds: int, title: str, unit: str, measure: Measure, profiles: tuple[str, ...]
+) -> tuple[list[str], list[list[str]]]:
+    lanes = [Lane("source", stage.source_url, DATABASE)]
+    if stage.nginx is not None:
+        lanes.append(Lane("nginx", stage.nginx.url, DATABASE))
+    lanes += [Lane(f"proxy ({profile})", stage.proxy.url, f"{DATABASE}-{profile}") for profile in profiles]
+    for lane in lanes:
+        await measure(stage, lane)  # warm
+        lane.samples.clear()
+        lane.latencies.clear()
+    for _ in range(rounds):
+        for lane in lanes:
+            lane.samples.append(await measure(stage, lane))
+    proxy, source = lanes[-1], lanes[0]
+    nginx = lanes[1] if stage.nginx is not None else None
+    cells = [f"{title} ({profiles[-1]})", unit, _median(source), _median(nginx), _median(proxy), _ratio(proxy, source)]
+    latencies = [
+        [lane.name, *(f"{statistics.median(values):.2f}" for values in zip(*lane.latencies, strict=True))]
+        for lane in lanes
+        if lane.latencies
+    ]
+    return [*cells, _ratio(proxy, nginx)], latencies
+
+
+def _median(lane: Lane | None) -> str:
+    return "" if lane is None else f"{statistics.median(lane.samples):,.0f}"
+
+
+def _ratio(lane: Lane, other: Lane | None) -> str:
+    if other is None:
+        return ""
+    return f"{statistics.median(a / b for a, b in zip(lane.samples, other.samples, strict=True)):.2f}"
+
+
+async def _get_document(stage: Stage, lane: Lane) -> float:
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise RuntimeError("wrk is not installed: apt-get install wrk")
+    process = await asyncio.create_subprocess_exec(
+        wrk,
+        *("-t1", f"-c{_CONNECTIONS}", f"-d{_SECONDS}s", "--latency"),
+        *("-H", f"Authorization: {stage.authorization}", "-H", "Accept: application/json"),
+        f"{lane.url}/{lane.database}/patient:0000042",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    text = (await process.communicate())[0].decode()
+    if "Non-2xx" in text or "Requests/sec" not in text:
+        raise RuntimeError(f"wrk could not measure {lane.name}:\n{text}")
+    lane.latencies.append((_milliseconds(text, "50%"), _milliseconds(text, "99%")))
+    return float(re.findall(r"Requests/sec:\s+([0-9.]+)", text)[0])
+
+
+def _milliseconds(text: str, percentile: str) -> float:
+    [(number, unit)] = re.findall(rf"{percentile}\s+([0-9.]+)(us|ms|s)", text)
+    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+async def _timed(stage: Stage, lane: Lane, method: str, path: str, body: Any, expect: bytes, count: int) -> float:
+    """Units a second of one request, of which the answer must hold `count` times `expect`."""
+    client = stage.client(lane.url)
+    data = None if body is None else jsonio.dumps(body)
+    headers = {**JSON_HEADERS, "Authorization": stage.authorization}
+    began = time.perf_counter()
+    pieces = []
+    async with await client.request(method, path, headers=headers, body=data) as reply:
+        async for piece in reply.chunks():
+            pieces.append(piece)
+    elapsed = time.perf_counter() - began
+    client.close()
+    found = b"".join(pieces).count(expect)
+    if found != count:
+        raise RuntimeError(f"{lane.name} answered {path} with {found} of {count} rows: {b''.join(pieces)[:200]!r}")
+    return count / elapsed
+
+
+async def _bulk_get(stage: Stage, lane: Lane) -> float:
+    docs = [{"id": f"patient:{number:07}"} for number in range(1000)]
+    rates = [
+        await _timed(
+            stage, lane, "POST", f"/{lane.database}/_bulk_get?revs=true&latest=true", {"docs": docs}, b'"ok":', 1000
+        )
+        for _ in range(5)
+    ]
+    return statistics.median(rates)
+
+
+async def _changes(stage: Stage, lane: Lane) -> float:
+    return await _timed(stage, lane, "GET", f"/{lane.database}/_changes?style=all_docs", None, b'"changes":', DOCS)
+
+
+async def _changes_docs(stage: Stage, lane: Lane) -> float:
+    return await _timed(stage, lane, "GET", f"/{lane.database}/_changes?include_docs=true", None, b'"changes":', DOCS)
+
+
+async def _all_docs(stage: Stage, lane: Lane) -> float:
+    return await _timed(stage, lane, "GET", f"/{lane.database}/_all_docs?include_docs=true", None, b'"doc":', DOCS)
+
+
+_written = 0
+
+
+async def _bulk_docs(stage: Stage, lane: Lane) -> float:
+    """Write revisions made elsewhere, as a replicator does, and take them away again."""
+    global _written
+    docs = []
+    for _ in range(500):
+        _written += 1
+        digest = f"{_written:032x}"
+        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
+        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
+        rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
+        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
+    client = stage.client(lane.url)
+    headers = {**JSON_HEADERS, "Authorization": stage.authorization}
+    body = jsonio.dumps({"docs": docs, "new_edits": False})
+    began = time.perf_counter()
+    async with await client.request("POST", f"/{lane.database}/_bulk_docs", headers=headers, body=body) as reply:
+        answer = await reply.read()
+    elapsed = time.perf_counter() - began
+    client.close()
+    if reply.status != 201 or answer.strip() != b"[]":
+        raise RuntimeError(f"{lane.name} did not store all: {answer[:300]!r}")
+    gone = [{**{key: doc[key] for key in ("_id", "_rev")}, "_deleted": True} for doc in docs]
+    await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": gone})
+    return len(docs) / elapsed
