@@ -368,8 +368,9 @@ async def test_a_client_that_does_not_read_holds_the_source_back() -> None:
     async with serving(many(count)) as couch, front(couch, post_bulk_get) as ann:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(ann.url.rpartition(":")[2]), limit=1024)
         body = dump({"docs": [{"id": f"d{i:05}"} for i in range(count)]})
-        head = b"POST /db-phone/_bulk_get HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % len(body) + body)
+        head = b"POST /db-phone/_bulk_get HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += b"Content-Length: %d\r\n\r\n" % len(body)
+        writer.write(head + body)
         await reader.readuntil(b"\r\n\r\n")
         asked = -1
         while asked < len(couch.requests):  # until nothing moves any more

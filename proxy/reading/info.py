@@ -1,0 +1,167 @@
+"""The server and the database as a client finds them: `/`, `_up`, `_uuids`, `_all_dbs`, `/db` and its settings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from proxy import __version__
+from proxy.errors import BadRequest, CouchError, Forbidden, PreconditionFailed, Unavailable
+from proxy.exchange import Exchange
+from proxy.identify import Principal
+from proxy.upstream import Upstream
+from proxy.view import View
+
+_MAX_UUIDS = 1000
+_UP_TIMEOUT = 5.0
+_DOWN_WORDS = ("maintenance_mode", "nolb", "unhealthy")
+_REVS_LIMIT = 1000
+
+_HARMLESS = ("instance_start_time", "disk_format_version", "compact_running", "props", "cluster")
+"""Members of GET /db that say nothing of what is in the database."""
+_COUNTS = ("doc_count", "doc_del_count", "sizes", "disk_size", "data_size", "other")
+"""Members that count hidden documents with the visible ones: left out if the view hides any, since a number of the
+view's own would take a scan of the whole database, and a wrong one is worse than none. No client needs them."""
+
+
+async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal) -> web.Response:
+    """GET /: the source's welcome, under a server uuid of the client's own.
+
+    PouchDB and CouchDB name their checkpoints after it: two users on one device must not continue each other's.
+    """
+    welcome = _object(await upstream.json("GET", "/", headers=principal.headers), "/")
+    vendor = {"name": "couch-tailor", "version": __version__}
+    identity = f"{welcome.get('uuid')}\0{upstream.source.name}\0{principal.name}"
+    uuid = blake2b(identity.encode(), key=exchange.server.secret[:64], digest_size=16, person=b"server uuid")
+    return exchange.json({"couchdb": "Welcome", **welcome, "uuid": uuid.hexdigest(), "vendor": vendor})
+
+
+async def get_up(exchange: Exchange, upstreams: Sequence[Upstream]) -> web.Response:
+    """GET _up: 200 if all sources answer; otherwise CouchDB's 404 of maintenance mode, or 503."""
+    states = await asyncio.gather(*map(_state, upstreams))
+    down = next((state for state in states if state[0] != 200), (200, "ok"))
+    return exchange.json({"status": down[1]}, down[0])
+
+
+async def _state(upstream: Upstream) -> tuple[int, str]:
+    """HTTP status and word for one source. Anything that it answers shows that it is up, but for 404 with a status
+    (maintenance mode) and errors of its own: some have no `_up`, some want credentials for it."""
+    accept = {"Accept": "application/json"}
+    try:
+        async with asyncio.timeout(_UP_TIMEOUT):
+            async with await upstream.request("GET", "/_up", headers=accept) as reply:
+                word = None
+                with suppress(Unavailable, AttributeError):
+                    word = (await reply.json()).get("status")
+    except (CouchError, TimeoutError):
+        return 503, "unavailable"
+    if reply.status >= 500:
+        return 503, "unavailable"
+    if reply.status == 404 and word is not None:
+        return 404, word if word in _DOWN_WORDS else "maintenance_mode"
+    return 200, "ok"
+
+
+def get_uuids(exchange: Exchange) -> web.Response:
+    """GET _uuids: random ones, at most 1000."""
+    text = exchange.query.last("count", "1")
+    if not (text and text.isascii() and text.isdigit()):
+        raise BadRequest("count must be a positive integer")
+    if len(text) > 4 or int(text) > _MAX_UUIDS:
+        raise BadRequest("count parameter too large")
+    headers = {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "Mon, 01 Jan 1990 00:00:00 GMT"}
+    return exchange.json({"uuids": [uuid4().hex for _ in range(int(text))]}, headers=headers)
+
+
+def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.Response:
+    """GET _all_dbs: of the virtual databases that the client may use, those that the query selects."""
+    query = exchange.query
+    descending = query.flag("descending")
+    start, end = query.json("startkey", "start_key", "key"), query.json("endkey", "end_key", "key")
+    low, high = (end, start) if descending else (start, end)
+    listed = [
+        name
+        for name in sorted(names, reverse=descending)
+        if (not isinstance(low, str) or name >= low) and (not isinstance(high, str) or name <= high)
+    ]
+    skip, limit = query.whole("skip") or 0, query.whole("limit")
+    return exchange.json(listed[skip:] if limit is None else listed[skip : skip + limit])
+
+
+async def get_database(exchange: Exchange) -> web.Response:
+    """GET /db. CouchDB's replicator insists on `instance_start_time` and `update_seq`."""
+    view = exchange.view
+    found = await _database(view)
+    kept = _HARMLESS if view.hides else (*_HARMLESS, *_COUNTS)
+    answer = {
+        "db_name": view.name,
+        # sequences of the source are for the proxy alone; nothing can be purged through it
+        "purge_seq": 0 if isinstance(found.get("purge_seq"), int) else "0",
+        "update_seq": view.tokens.encode(found.get("update_seq", 0)),
+        **{name: found[name] for name in kept if name in found},
+    }
+    answer.setdefault("instance_start_time", "0")
+    return exchange.json(answer)
+
+
+async def put_database(exchange: Exchange) -> web.Response:
+    """PUT /db: what clients try before they look; the database is there."""
+    raise PreconditionFailed("The database could not be created, the file already exists.", error="file_exists")
+
+
+async def delete_database(exchange: Exchange) -> web.Response:
+    """DELETE /db."""
+    raise Forbidden("Databases cannot be deleted through this proxy.")
+
+
+async def get_security(exchange: Exchange) -> web.Response:
+    """GET _security: who else has access is not the client's business."""
+    nobody: dict[str, list[str]] = {"names": [], "roles": []}
+    return exchange.json({"admins": nobody, "members": nobody})
+
+
+async def get_revs_limit(exchange: Exchange) -> web.Response:
+    """GET _revs_limit: the source's, CouchDB's default where the source has none."""
+    view = exchange.view
+    try:
+        limit = await view.upstream.json("GET", view.path("_revs_limit"), headers=view.headers)
+    except CouchError as error:
+        if error.status not in (404, 405, 501):
+            raise
+        limit = _REVS_LIMIT
+    return exchange.json(limit if isinstance(limit, int) else _REVS_LIMIT)
+
+
+async def ensure_full_commit(exchange: Exchange) -> web.Response:
+    """POST _ensure_full_commit: passed to the source, which before 3.0 may hold writes back until then.
+
+    The start time is the one of GET /db: CouchDB's replicator compares them, and not every source repeats it.
+    """
+    view = exchange.view
+    async with await view.upstream.request(
+        "POST",
+        view.path("_ensure_full_commit"),
+        headers={"Accept": "application/json", "Content-Type": "application/json", **view.headers},
+        body=b"",
+    ) as reply:
+        if reply.status >= 300 and reply.status not in (404, 405, 501):
+            raise await reply.error()
+        await reply.read()
+    started = (await _database(view)).get("instance_start_time", "0")
+    return exchange.json({"ok": True, "instance_start_time": started}, 201)
+
+
+async def _database(view: View) -> dict[str, Any]:
+    return _object(await view.upstream.json("GET", view.path(), headers=view.headers), "the database")
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unavailable(f"The source's answer for {what} is not an object: is it a CouchDB?")
+    return value
