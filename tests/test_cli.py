@@ -269,11 +269,10 @@ def test_restore(command: Command) -> None:
 @pytest.mark.parametrize(
     ("edited", "profile", "message"),
     [
-        ({"_id": "a", "owner": "ann", "ssn": "9"}, "phone", "the client would not read back what it wrote (at ssn)"),
-        ({"_id": "a", "owner": "bob"}, "phone", "the client would not see the document any more: "
-         "profiles.phone.filters[0] (rules:Own) withholds it"),
+        ({"_id": "a", "owner": "ann", "ssn": "9"}, "phone", "this client would not read back what it wrote (at ssn)"),
+        ({"_id": "a", "owner": "bob"}, "phone", "the document would not be visible to the client that writes it"),
         ({"_id": "a", "owner": "ann", "locked": True}, "phone", "it is locked (at locked)"),
-        ({"_id": "a", "owner": "ann"}, "plain", "profile plain is read-only"),
+        ({"_id": "a", "owner": "ann"}, "plain", "This profile only reads."),
     ],
 )  # fmt: skip
 def test_edits_that_are_refused(command: Command, edited: dict[str, Any], profile: str, message: str) -> None:
@@ -289,7 +288,31 @@ def test_what_is_discarded(command: Command) -> None:
     command.write("edited.json", {"_id": "a", "_rev": "1-x", "owner": "bob", "ssn": "9", "photo": "p"})
     status, out, err = command.shape("doc.json", "--restore", "edited.json", profile="lenient")
     assert (status, json.loads(out)) == (0, {"_id": "a", "_rev": "1-x", "owner": "bob", "ssn": "123"})
-    assert err == "note: ssn is discarded: the client would not read it back\n"
+    assert err == (
+        "note: ssn is discarded: the client would not read it back\n"
+        "note: photo is discarded: the client would not read it back\n"
+    )
+
+
+def test_a_filter_that_fails_on_the_way_in(command: Command) -> None:
+    command.write("rules.py", RULES.replace('edited.get("locked")', 'edited["locked"]'))
+    command.write("edited.json", {"_id": "a", "owner": "ann"})
+    assert command.shape("doc.json", "--restore", "edited.json") == (
+        1,
+        "",
+        "error: a write of a is refused: filter profiles.phone.filters[1] (rules:Without) raised KeyError: 'locked'\n"
+        "couch-tailor: refused: A filter failed on this document, so it was not written; "
+        "the proxy's log has the details.\n",
+    )
+
+
+def test_edits_that_no_couchdb_takes(command: Command) -> None:
+    command.write("edited.json", {"_id": "a", "owner": "ann", "_odd": 1})
+    assert command.shape("doc.json", "--restore", "edited.json") == (
+        1,
+        "",
+        "couch-tailor: refused: Bad special document member: _odd\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from base64 import b64encode
 from hashlib import sha256
 from typing import Any
 
@@ -56,7 +57,8 @@ def _credentials(source: Source, client: Client) -> dict[str, str]:
         return _proxy_headers(source, client)
     if source.username is None or source.password is None:
         return {}
-    return {"Authorization": aiohttp.BasicAuth(source.username, source.password, "utf-8").encode()}
+    pair = f"{source.username}:{source.password}".encode()
+    return {"Authorization": f"Basic {b64encode(pair).decode()}"}
 
 
 def _proxy_headers(source: Source, client: Client) -> dict[str, str]:

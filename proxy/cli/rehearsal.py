@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from proxy.config.lines import Path, dotted
 from proxy.config.model import Profile
 from proxy.contract import Client, Doc, Refused
-from proxy.core.equality import same
+from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
-
-_BODY_MEMBERS = ("_id", "_rev", "_deleted", "_attachments")
-_ABSENT = object()
+from proxy.errors import CouchError
+from proxy.writing.judge import judge
+from proxy.writing.pushed import DESCRIPTIVE, read_pushed
+from proxy.writing.rules import Refuse, Rules, Send
 
 
 @dataclass(frozen=True)
@@ -52,69 +51,48 @@ class Rehearsal:
         culprit = next(n for n in counts if Chain(links[:n]).shape(body, self.client) is None)
         return f"{links[culprit - 1].name} withholds it"
 
-    def restore(self, edited: Doc, source: Doc) -> tuple[Doc, Path | None]:
-        """The whole document that the client's edit becomes, and where something of the edit is discarded, if so.
+    def restore(self, edited: Doc, source: Doc) -> tuple[Doc, list[str]]:
+        """The whole document that the client's edit of `source` becomes, and the paths of what is discarded of it.
 
-        Raises Refused: the client may not write, does not see what it edits, or would not read back what it wrote.
+        The proxy's own judgement, as if the client had edited the winner. Raises Refused.
         """
-        if not self.profile.write:
-            raise Refused(f"profile {self.profile.name} is read-only")
-        if self.shape(source)[0] is None:
-            raise Refused(f"the client does not see the document: {self.shape(source)[1]}")
-        whole = self._restore(edited, source)
-        seen = self._read_back(whole)
-        surplus = difference(_content(edited), _content(seen))
-        if surplus is None or edited.get("_deleted") is True:
-            return whole, None
-        if self.profile.on_surplus == "refuse":
-            raise Refused("the client would not read back what it wrote", dotted(surplus))
-        whole = self._restore(seen, source)
-        rest = difference(_content(seen), _content(self._read_back(whole)))
-        if rest is not None:
-            raise Refused("the client would not read back what it wrote, and it cannot be discarded", dotted(rest))
-        return whole, surplus
-
-    def _restore(self, edited: Doc, source: Doc) -> Doc:
         try:
-            return self.profile.chain.restore(_split(edited)[1], _split(source)[1], self.client)
-        except Withheld as error:
-            raise Refused(str(error)) from error
-
-    def _read_back(self, whole: Doc) -> Doc:
-        seen, why = self.shape(whole)
+            pushed = read_pushed({name: value for name, value in edited.items() if name != "_rev"}, new_edits=True)
+            rules = self._rules().applied_to(pushed.id)
+        except CouchError as error:
+            raise Refused(error.reason) from error
+        seen, why = self.shape(source)
         if seen is None:
-            raise Refused(f"the client would not see the document any more: {why}")
-        return seen
+            raise Refused(f"the client does not see the document: {why}")
+        outcome = judge(pushed, source, rules)
+        if not isinstance(outcome, Send):
+            raise Refused(outcome.error.reason if isinstance(outcome, Refuse) else "it would not be stored")
+        return {**_revision(edited), **outcome.doc}, self._discarded(outcome.doc, pushed.body)
+
+    def _rules(self) -> Rules:
+        profile = self.profile
+        grafts = Grafts(b"a rehearsal meets no grafts")
+        return Rules(
+            chain=profile.chain,
+            client=self.client,
+            grafts=grafts,
+            write=profile.write,
+            trusted=profile.trusted,
+            orphans=profile.orphans,
+            on_surplus=profile.on_surplus,
+        )
+
+    def _discarded(self, whole: Doc, edited: Doc) -> list[str]:
+        seen, _ = self.shape(whole)
+        return [] if seen is None else self.profile.chain.differences(seen, edited, self.client)
+
+
+def _revision(doc: Doc) -> Doc:
+    """The members that come first, as CouchDB has them."""
+    return {name: doc[name] for name in ("_id", "_rev") if name in doc}
 
 
 def _split(doc: Doc) -> tuple[Doc, Doc]:
     """Members of the protocol, such as `_revisions`, and the document without them."""
-    protocol = {key: value for key, value in doc.items() if key.startswith("_") and key not in _BODY_MEMBERS}
-    return protocol, {key: value for key, value in doc.items() if key not in protocol}
-
-
-def _content(doc: Doc) -> Doc:
-    return {key: value for key, value in _split(doc)[1].items() if key != "_rev"}
-
-
-def difference(a: Any, b: Any) -> Path | None:
-    """The way to the first difference between two JSON values; None if they are the same."""
-    if same(a, b):
-        return None
-    if isinstance(a, dict) and isinstance(b, dict):
-        names = [*a, *(name for name in b if name not in a)]
-        return next(_below(name, a.get(name, _ABSENT), b.get(name, _ABSENT)) for name in names if _differs(a, b, name))
-    if isinstance(a, list) and isinstance(b, list):
-        for index, (one, other) in enumerate(zip(a, b, strict=False)):
-            if not same(one, other):
-                return _below(index, one, other)
-        return (min(len(a), len(b)),)
-    return ()
-
-
-def _differs(a: Doc, b: Doc, name: str) -> bool:
-    return name not in a or name not in b or not same(a[name], b[name])
-
-
-def _below(part: str | int, a: Any, b: Any) -> Path:
-    return (part, *(difference(a, b) or ())) if a is not _ABSENT and b is not _ABSENT else (part,)
+    protocol = {name: value for name, value in doc.items() if name in DESCRIPTIVE}
+    return protocol, {name: value for name, value in doc.items() if name not in DESCRIPTIVE}

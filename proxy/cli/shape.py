@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from difflib import unified_diff
@@ -12,7 +13,6 @@ from typing import Any
 from proxy.cli.errors import RunError, UsageError
 from proxy.cli.files import add_config_option, load_config, read_document
 from proxy.cli.rehearsal import Rehearsal
-from proxy.config.lines import dotted
 from proxy.config.model import Config, Database, Profile
 from proxy.config.problems import did_you_mean
 from proxy.contract import Client, Doc, Refused
@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     _check_usage(arguments)
+    _log_without_tracebacks()
     config = load_config(arguments.config)
     profile = _profile(config, arguments.profile)
     database = _database(config, profile, arguments)
@@ -74,6 +75,20 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise UsageError("shape: --rev goes with --id")
     if arguments.document == "-" and arguments.restore == "-":
         raise UsageError("shape: only one of the two documents can come from standard input")
+
+
+def _log_without_tracebacks() -> None:
+    """What the proxy would log of a filter that fails, in one line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logger = logging.getLogger("couch_tailor")
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}"
 
 
 def _profile(config: Config, name: str) -> Profile:
@@ -124,10 +139,9 @@ def _result(rehearsal: Rehearsal, source: Doc, edited_path: str | None) -> Doc:
             raise UsageError(f'{edited_path}: is an edit of "{edited["_id"]}", not of "{source["_id"]}"')
         restored, discarded = rehearsal.restore(edited, source)
     except Refused as error:
-        where = f" (at {error.path})" if error.path else ""
-        raise RunError(f"refused: {error.reason}{where}") from None
-    if discarded is not None:
-        print(f"note: {dotted(discarded)} is discarded: the client would not read it back", file=sys.stderr)
+        raise RunError(f"refused: {error.reason}") from None
+    for path in discarded:
+        print(f"note: {path} is discarded: the client would not read it back", file=sys.stderr)
     return restored
 
 
