@@ -52,8 +52,13 @@ def _encoded(call: Call, database: Database, attachment: Attachment, tag: str) -
     accepted = attachment.encoding == "gzip" and accepts_gzip(call.headers.get("Accept-Encoding"))
     if accepted:
         head += b"Content-Encoding: gzip\r\n"
-    length = attachment.encoded_length if accepted else attachment.length
+    length = attachment.encoded_length if accepted else _plain_length(attachment)
     return Reply(200, head, _bytes(database, attachment, decode=not accepted), length=length)
+
+
+def _plain_length(attachment: Attachment) -> int | None:
+    """None if it is not known: the attachment was uploaded gzipped, and counted as it came."""
+    return None if attachment.length == attachment.encoded_length else attachment.length
 
 
 async def _bytes(
