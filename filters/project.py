@@ -46,6 +46,8 @@ class Project(Filter):
         whole = {**{name: edited[name] for name in _KEPT if name in edited}, **whole}
         for name in self._paths:
             if name in edited and not (name in shaped and same(edited[name], shaped[name])):
+                if edited[name] is None:
+                    raise Refused(f"{name} cannot be null: leave it out instead", name)
                 whole = _put(whole, self._paths[name], edited[name], name)
             elif name not in edited and name in shaped:
                 whole = _remove(whole, self._paths[name])

@@ -96,14 +96,15 @@ class Chain:
             if shaped is None and _is_bare_deletion(edited):
                 return []
             if shaped is not None:
-                return self._differences(shaped, edited, client)
+                return self.differences(shaped, edited, client)
         except Withheld as error:
             raise Refused(f"the document could not be read back: {error}") from error
         except RecursionError:
             raise Refused("the document is nested too deeply") from None
         raise Refused("the document would not be visible to the client that writes it")
 
-    def _differences(self, shaped: Doc, edited: Doc, client: Client) -> list[str]:
+    def differences(self, shaped: Doc, edited: Doc, client: Client) -> list[str]:
+        """The paths at which the two differ, by the rules of `check_putget`."""
         sent, read = _comparable(edited), _comparable(shaped)
         if edited.get("_deleted") is True:
             read = {name: value for name, value in read.items() if name in sent}

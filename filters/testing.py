@@ -1,0 +1,183 @@
+"""A kit for testing filters: the lens laws over sample documents, with edits that hypothesis makes up.
+
+    def test_laws():
+        assert_lens_laws(Drop(paths=["ssn"]), [{"_id": "p1", "_rev": "1-a", "name": "Ann", "ssn": "1"}])
+
+Needs the package `hypothesis`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.contract import Client, Doc, Filter, Refused
+from proxy.rules import Chain, Link
+
+Edit = Callable[[Doc], Doc]
+"""From a document as the client was shown it (a copy, to change at will) to what the client sends."""
+
+SOMEBODY = Client("ann", frozenset({"nurse", "facility:f7"}), "phone")
+"""The client that the kit uses unless it is given another."""
+
+
+def assert_lens_laws(
+    filter: Filter,
+    samples: Sequence[Doc],
+    *,
+    client: Client = SOMEBODY,
+    edits: Iterable[Edit] = (),
+    fixed: Sequence[str] = (),
+    examples: int = 100,
+) -> None:
+    """Fails with an AssertionError that says what went wrong, unless for each of `samples` that `client` gets:
+
+    - `shape` changes nothing in place, gives the same twice, and gives a tombstone without fields a thought;
+    - GetPut: restoring an untouched shape gives the sample;
+    - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused.
+
+    Edits are those of `edits`, and `examples` that are made up: values of the shaped sample are changed, added and
+    removed, elements of arrays too, any number of times. `fixed` names members that made-up edits leave alone,
+    because the filter decides by them what it hides: an edit there may hide what the client wrote, which the proxy
+    refuses.
+
+    Not compared is what the filter `sets_fields` itself; of attachments, only names are.
+    """
+    bench = _Bench(filter, client)
+    shown = [(sample, shaped) for sample in samples if (shaped := bench.shape(sample)) is not None]
+    assert shown, "the client gets none of the samples: nothing was tested"
+    bench.shape({"_id": "gone", "_rev": "2-b", "_deleted": True})
+    for sample, shaped in shown:
+        bench.get_put(sample, shaped)
+        for edit in edits:
+            bench.put_get(sample, shaped, edit(deepcopy(shaped)))
+
+    @settings(max_examples=examples, deadline=None, database=None)
+    @given(st.data())
+    def made_up(data: st.DataObject) -> None:
+        sample, shaped = data.draw(st.sampled_from(shown))
+        pool = [{n: value for n, value in other.items() if n not in sample} for _, other in shown]
+        bench.put_get(sample, shaped, data.draw(edits_of(shaped, pool, fixed)))
+
+    made_up()
+
+
+class _Bench:
+    def __init__(self, filter: Filter, client: Client) -> None:
+        self._filter = filter
+        self._client = client
+        self._chain = Chain([Link(type(filter).__name__, filter)])
+
+    def shape(self, doc: Doc) -> Doc | None:
+        before = deepcopy(doc)
+        shaped = self._filter.shape(doc, self._client)
+        assert doc == before, f"shape changed the document that it was given:\n{_text(before)}\n{_text(doc)}"
+        assert shaped == self._filter.shape(doc, self._client), f"shape is not the same twice for\n{_text(doc)}"
+        assert shaped is not None or not self._filter.passes_all, f"passes_all, but withholds\n{_text(doc)}"
+        return shaped
+
+    def get_put(self, sample: Doc, shaped: Doc) -> None:
+        restored = self._filter.restore(deepcopy(shaped), sample, self._client)
+        differing = self._chain.differences(restored, sample, self._client)
+        assert not differing, _report("GetPut: untouched, but changed", differing, sample, shaped, restored)
+
+    def put_get(self, sample: Doc, shaped: Doc, edited: Doc) -> None:
+        sent, before = deepcopy(edited), deepcopy(sample)
+        try:
+            whole = self._filter.restore(edited, sample, self._client)
+            unread = self._chain.check_putget(whole, edited, self._client, sample)
+        except Refused:
+            return
+        assert edited == sent, f"restore changed what it was given:\n{_text(sent)}\n{_text(edited)}"
+        assert sample == before, f"restore changed the original:\n{_text(before)}\n{_text(sample)}"
+        if unread:
+            read = self._filter.shape(whole, self._client)
+            message = "PutGet: the client does not read back what it wrote, at"
+            raise AssertionError(_report(message, unread, sample, shaped, edited, whole, read))
+
+
+_SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text("abc*", max_size=4))
+
+
+@st.composite
+def edits_of(draw: st.DrawFn, shaped: Doc, pool: Sequence[Doc] = (), fixed: Sequence[str] = ()) -> Doc:
+    """Documents that a client might send after it was shown `shaped`, made up as `assert_lens_laws` says.
+
+    New members come from the documents of `pool`.
+    """
+    edited = deepcopy(shaped)
+    if "_rev" in edited:
+        edited["_rev"] = "9-edited"
+    for _ in range(draw(st.integers(0, 4))):
+        places = [(container, key) for container, key in _places(edited) if key not in fixed]
+        changes = [_add_member]
+        changes += [_change_scalar, _remove] if places else []
+        changes += [_edit_array] if any(isinstance(c[k], list) and c[k] for c, k in places) else []
+        draw(st.sampled_from(changes))(draw, edited, places, pool)
+    return edited
+
+
+_Place = tuple[Any, Any]
+"""A container and a key or index into it."""
+
+
+def _places(value: Any, top: bool = True) -> Iterator[_Place]:
+    keys: Iterable[Any] = list(value) if isinstance(value, dict) else range(len(value))
+    for key in keys:
+        if top and key.startswith("_"):
+            continue
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from _places(value[key], False)
+
+
+def _change_scalar(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequence[Doc]) -> None:
+    scalars = [(container, key) for container, key in places if not isinstance(container[key], dict | list)]
+    if scalars:
+        container, key = draw(st.sampled_from(scalars))
+        container[key] = draw(_SCALARS)
+
+
+def _remove(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequence[Doc]) -> None:
+    removable = [(container, key) for container, key in places if not _may_hide(container[key])]
+    if removable:
+        container, key = draw(st.sampled_from(removable))
+        del container[key]
+
+
+def _may_hide(value: Any) -> bool:
+    """Whether hidden things may stay behind when the value is removed, so that the client reads back a remainder."""
+    if isinstance(value, list):
+        return True
+    return isinstance(value, dict) and (not value or any(map(_may_hide, value.values())))
+
+
+def _add_member(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequence[Doc]) -> None:
+    members = [(n, v) for doc in pool for n, v in doc.items() if n not in edited and not n.startswith("_")]
+    if members:
+        name, value = draw(st.sampled_from(members))
+        edited[name] = deepcopy(value)
+
+
+def _edit_array(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequence[Doc]) -> None:
+    """Moves or copies an element."""
+    arrays = [container[key] for container, key in places if isinstance(container[key], list) and container[key]]
+    array = draw(st.sampled_from(arrays))
+    element = draw(st.integers(0, len(array) - 1))
+    moved = array.pop(element) if draw(st.booleans()) else deepcopy(array[element])
+    array.insert(draw(st.integers(0, len(array))), moved)
+
+
+def _report(what: str, paths: Sequence[str], sample: Doc, shaped: Doc, *rest: Any) -> str:
+    names = ["edited", "restored", "read back"] if len(rest) == 3 else ["restored"]
+    docs = [("sample", sample), ("shaped", shaped), *zip(names, rest, strict=True)]
+    return "\n".join([f"{what} {', '.join(paths)}", *(f"{name:>9}: {_text(doc)}" for name, doc in docs)])
+
+
+def _text(doc: Any) -> str:
+    return json.dumps(doc, ensure_ascii=False)

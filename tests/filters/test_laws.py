@@ -1,0 +1,122 @@
+"""Every built-in filter against the lens laws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from filters.attachments import Attachments
+from filters.audience import Audience
+from filters.compute import Compute
+from filters.default import Default
+from filters.drop import Drop
+from filters.keep import Keep
+from filters.project import Project
+from filters.redact import Redact
+from filters.rename import Rename
+from filters.select import Select
+from filters.stamp import Stamp
+from filters.testing import assert_lens_laws
+from filters.truncate import Truncate
+from filters.validate import Validate
+from proxy.contract import Doc, Filter
+from tests.filters.samples import ANN, SAMPLES
+
+PRIVATE = ["private"]
+KEY = "sixteen characters or more"
+
+CASES: list[tuple[Filter, list[str]]] = [
+    (Drop(paths=["ssn"]), []),
+    (Drop(paths=["ssn", "address.geo", "notes[?private]", "contacts.secret", "odd.key"]), PRIVATE),
+    (Drop(paths=["notes[?by!=client.name].text", "*.street", "tags[]"]), ["by"]),
+    (Keep(paths=["type", "address.city", "notes[].text", "contacts[?phone=='2']"]), ["phone"]),
+    (Keep(paths=["*.geo.lat", "notes[?!private]", "contacts.id"]), PRIVATE),
+    (Rename(fields={"ssn": "number", "facility": "owner", "owner": "facility"}), []),
+    (Rename(fields={"name": "type"}), []),
+    (Redact(paths=["ssn", "contacts.secret", "address.geo"]), []),
+    (Redact(paths=["ssn", "contacts[].phone"], mode="hash", key=KEY), []),
+    (Redact(paths=["ssn", "contacts[].phone"], mode="partial", keep=2, writable=True), []),
+    (Truncate(paths=["notes", "tags", "name", "ssn"], items=2, chars=5), []),
+    (Truncate(paths=["notes", "tags", "notes[].text", "name"], items=1, chars=4, end="last"), []),
+    (Default(fields={"status": "open", "visits": 0, "ratio": {"a": []}}), []),
+    (Compute(fields={"greeting": "join(' ', ['Hello', name])", "owner": "client.name", "n": "length(notes)"}), []),
+    (Compute(fields={"n": "length(notes)", "visits": "visits"}, writes="ignore"), []),
+    (Project(body="{kind: type, city: address.city, lat: address.geo.lat, n: length(to_string(notes))}"), []),
+    (Attachments(allow=["image/*"]), []),
+    (Attachments(max_size=100), []),
+    (Select(where="facility == client.facility"), []),
+    (Audience(keys=["owner"]), []),
+    (Stamp(fields={"owner": "client.name"}), []),
+    (Stamp(fields={"owner": "client.name", "seen": "client.facility"}, when="write", claims="refuse"), []),
+    (Validate(where="_deleted || facility == old.facility"), []),
+]
+
+
+@pytest.mark.parametrize(("filter_", "fixed"), CASES, ids=[type(f).__name__ for f, _ in CASES])
+def test_laws(filter_: Filter, fixed: list[str]) -> None:
+    assert_lens_laws(filter_, SAMPLES, client=ANN, fixed=fixed, examples=60)
+
+
+def test_explicit_edits_are_tried() -> None:
+    tried: list[Doc] = []
+
+    def edit(doc: Doc) -> Doc:
+        tried.append(dict(doc))
+        doc["name"] = "new"
+        return doc
+
+    assert_lens_laws(Drop(paths=["ssn"]), SAMPLES, edits=[edit], examples=1)
+    assert len(tried) == len(SAMPLES)
+    assert all("ssn" not in doc for doc in tried)
+
+
+class Forgets(Filter):
+    """Drops what the client changes."""
+
+    def restore(self, edited: Doc, original: Doc | None, client: Any) -> Doc:
+        return original or edited
+
+
+class Loses(Filter):
+    """Loses what it hides."""
+
+    def shape(self, doc: Doc, client: Any) -> Doc:
+        return {name: value for name, value in doc.items() if name != "ssn"}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Any) -> Doc:
+        return edited
+
+
+class Mutates(Filter):
+    def shape(self, doc: Doc, client: Any) -> Doc:
+        doc.pop("ssn", None)
+        return doc
+
+
+class Boasts(Filter):
+    passes_all = True
+
+    def shape(self, doc: Doc, client: Any) -> Doc | None:
+        return doc if "ssn" in doc else None
+
+
+class Hides(Filter):
+    def shape(self, doc: Doc, client: Any) -> Doc | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (Forgets(), "PutGet: the client does not read back what it wrote, at"),
+        (Loses(), "GetPut: untouched, but changed ssn"),
+        (Mutates(), "shape changed the document that it was given"),
+        (Boasts(), "passes_all, but withholds"),
+        (Hides(), "the client gets none of the samples"),
+    ],
+)
+def test_broken_filters_are_found(broken: Filter, message: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        assert_lens_laws(broken, [{"_id": "p", "_rev": "1-a", "name": "Ann", "ssn": "1"}, {"_id": "q", "name": "Bob"}])
+    assert message in str(caught.value)
