@@ -1,55 +1,115 @@
-"""Mango selectors, as CouchDB 3.5 evaluates them (mango_selector.erl)."""
+"""Mango selectors, as CouchDB 3.5 evaluates them (mango_selector.erl).
+
+A selector is first brought into a normal form, as in CouchDB, for its steps decide what a missing field means:
+
+  1. Implicit operators become explicit: `{"a": 1, "b": {"$gt": 2}}` is an `$and` of an `$eq` and a `$gt`.
+  2. Field names move down to the conditions: `{"a": {"b": 1}}` is `a.b` equal to 1.
+  3. Negations move down: `{"$not": {"a": {"$gt": 1}}}` is `a` at most 1, so it does not match where `a` is missing.
+
+Only `{"$exists": false}` matches a missing field. Where CouchDB crashes or is known to be wrong, this is stricter: a
+`$mod` by zero, `$text` and fields with an empty name are refused; `$nor` within an `$elemMatch` is a `$nor`. Strings
+are equal if their code points are (ICU ignores some); how they are ordered is told in `collation`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.contract import Doc
-from proxy.errors import BadRequest
+from proxy.core import jsonio
+from proxy.core.collation import Key, collation_key
+from proxy.core.mango import SelectorError
+from proxy.core.mango.conditions import Compiler
+from proxy.core.mango.normal import Every, Some, At, Node, Not, normalize
+from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 
-
-class SelectorError(BadRequest):
-    """The selector, field list or sort is invalid: CouchDB's own `error` and `reason`, status 400."""
+__all__ = ["SelectorError", "SortKey", "compile_selector", "fields_of", "project_fields", "sort_key"]
 
 
 def compile_selector(selector: Any, *, trusted: bool = False) -> Callable[[Doc], bool]:
     """A predicate on documents. Raises SelectorError.
 
-    `trusted`: whether `$regex` may hold any expression; if False (a client's selector), one that could
-    backtrack without bound is refused.
+    `trusted`: whether `$regex` may hold any expression (a selector in the configuration). If not (a client's), one
+    that could take too long is refused.
     """
-    raise NotImplementedError
+    return Compiler(trusted=trusted).condition(normalize(selector))
 
 
-def fields_of(selector: Any) -> tuple[tuple[str, ...], ...]:
-    """The paths of all fields that the selector looks at, each once, in order; the empty path is the whole
-    document.
+def fields_of(selector: Any) -> tuple[Path, ...]:
+    """The paths of all fields that the selector looks at, each once, in order. Raises SelectorError.
+
+    The empty path stands for the whole document. What is below an `$elemMatch` is not told apart.
     """
-    raise NotImplementedError
+    found: dict[Path, None] = {}
+    nodes: list[Node] = [normalize(selector)]
+    while nodes:
+        match nodes.pop(0):
+            case Every(inner) | Some(inner):
+                nodes[:0] = inner
+            case Not(node):
+                nodes.insert(0, node)
+            case At(path, _):
+                found[path] = None
+    return tuple(found)
 
 
 def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:
-    """`doc` with these fields only (paths as in a selector); all of it if `fields` is empty. Raises
-    SelectorError.
-    """
-    raise NotImplementedError
+    """`doc` with these fields only, in the order of `fields`; all of it if there are none. Raises SelectorError."""
+    if not fields:
+        return doc
+    result: Doc = {}
+    for path in map(parse_path, _strings(fields)):
+        value = get(doc, path)
+        if value is not MISSING and value is not NO_PATH:
+            put(result, path, value)
+    return result
 
 
+@dataclass(frozen=True)
 class SortKey:
-    """A compiled `sort`: use as `sorted(docs, key=sort, reverse=sort.descending)`. Missing fields come
-    before null.
-    """
+    """A compiled `sort`: use as `sorted(docs, key=sort, reverse=sort.descending)`. Missing comes before null."""
 
-    fields: tuple[str, ...]
+    fields: tuple[Path, ...]
     descending: bool
 
-    def __call__(self, doc: Doc) -> tuple[Any, ...]:
-        raise NotImplementedError
+    def __call__(self, doc: Doc) -> tuple[Key, ...]:
+        """The values of the fields, by view collation."""
+        found = (get(doc, path) for path in self.fields)
+        return tuple((-1,) if value is MISSING or value is NO_PATH else collation_key(value) for value in found)
 
 
 def sort_key(sort: Any) -> SortKey:
-    """The compiled form of Mango's `sort` (`["a", {"b": "asc"}]`). Raises SelectorError; one direction for
-    all.
-    """
-    raise NotImplementedError
+    """The compiled form of Mango's `sort` (`["a", {"b": "asc"}]`). Raises SelectorError; one direction for all."""
+    if type(sort) is not list:
+        raise SelectorError(f"Sort must be an array of sort specs, not: {_text(sort)}", error="invalid_sort_json")
+    specs = [_sort_spec(item) for item in sort]
+    directions = {direction for _, direction in specs}
+    if len(directions) > 1:
+        reason = "Sorts currently only support a single direction for all fields."
+        raise SelectorError(reason, error="unsupported_mixed_sort")
+    return SortKey(tuple(path for path, _ in specs), "desc" in directions)
+
+
+def _sort_spec(item: Any) -> tuple[Path, str]:
+    spec = {item: "asc"} if type(item) is str else item
+    if type(spec) is not dict or len(spec) != 1 or "" in spec:
+        raise SelectorError(f"Invalid sort field: {_text(item)}", error="invalid_sort_field")
+    ((field, direction),) = spec.items()
+    if direction not in ("asc", "desc"):
+        raise SelectorError(f"Invalid sort direction: {_text(direction)}", error="invalid_sort_dir")
+    return parse_path(field), direction
+
+
+def _strings(fields: Any) -> list[str]:
+    if type(fields) not in (list, tuple):
+        raise SelectorError(f"Fields must be an array of strings, not: {_text(fields)}", error="invalid_fields")
+    for field in fields:
+        if type(field) is not str:
+            raise SelectorError(f"Invalid JSON for field spec: {_text(field)}", error="invalid_field")
+    return list(fields)
+
+
+def _text(value: Any) -> str:
+    return jsonio.dumps(value).decode()
