@@ -8,14 +8,16 @@ import logging
 import sys
 from collections.abc import Iterable
 from difflib import unified_diff
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.cli.errors import RunError, UsageError
 from proxy.cli.files import add_config_option, load_config, read_document
-from proxy.cli.rehearsal import Rehearsal
 from proxy.config.model import Config, Database, Profile
 from proxy.config.problems import did_you_mean
 from proxy.contract import Client, Doc, Refused
+
+if TYPE_CHECKING:
+    from proxy.cli.rehearsal import Rehearsal
 
 _DESCRIPTION = """\
 Print a document as a client with this profile would see it or, with --restore, the whole document that the client's
@@ -47,6 +49,8 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from proxy.cli.rehearsal import Rehearsal
+
     _check_usage(arguments)
     _log_without_tracebacks()
     config = load_config(arguments.config)

@@ -61,6 +61,8 @@ def _check_database(database: Database, raw: dict[str, Any], problems: Problems)
 
 def _check_profile(profile: Profile, table: dict[str, Any], problems: Problems) -> None:
     path = ("profiles", profile.name)
+    if not profile.name.isprintable():
+        problems.add(path, "a profile's name must be visible characters in one line")
     if profile.by_role and not (profile.roles or profile.users):
         problems.add((*path, "by_role"), "needs roles or users to choose the profile by; add one of them")
     if table.get("suffix") is False and not table.get("by_role") and "header" not in table:

@@ -35,7 +35,7 @@ def load(
     problems = Problems(str(path), key_lines(text))
     environment.apply(raw, env, problems)
     _unknown_sections(raw, problems)
-    directory = FilePath(path).resolve().parent
+    directory = FilePath(path).absolute().parent
     workshop = Workshop(modules.installed() if registered is None else registered, directory, problems)
     config = _assemble(raw, workshop, problems)
     problems.raise_if_any()
@@ -54,6 +54,8 @@ def _parse(path: FilePath) -> tuple[dict[str, Any], str]:
         raise ConfigError([f"{path}:{line}: is not UTF-8 text; save the file in that encoding"]) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([_syntax_error(path, str(error), text)]) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise ConfigError([f"{path}: cannot be parsed: {error}"]) from None
 
 
 def _syntax_error(path: FilePath, message: str, text: str) -> str:

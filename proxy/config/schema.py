@@ -49,9 +49,9 @@ SOURCE = (
     Key("url", values.url, REQUIRED, 'write the CouchDB\'s address, as url = "http://127.0.0.1:5984"'),
     Key("auth", values.choice("client", "service", "proxy"), "client"),
     Key("username", values.user_name),
-    Key("password", values.string),
+    Key("password", values.hidden),
     Key("roles", values.strings, ()),
-    Key("proxy_secret", values.string),
+    Key("proxy_secret", values.hidden),
 )
 
 DATABASE = (

@@ -21,8 +21,8 @@ MAX_DATABASE_NAME = 238
 _DATABASE = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|min|m|h|d)?")
+_SIZE = re.compile(r"([0-9]{1,18}) ?(B|KiB|MiB|GiB|kB|KB|MB|GB)?")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s|min|m|h|d)?")
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9} | {
     "KiB": 2**10,
     "MiB": 2**20,
@@ -44,6 +44,13 @@ def string(value: Any) -> str:
     if not value:
         raise BadValue("is empty; give a value or leave the key out")
     return value
+
+
+def hidden(value: Any) -> str:
+    """A string that no message repeats."""
+    if not isinstance(value, str):
+        raise BadValue("expected a string in quotes")
+    return string(value)
 
 
 def strings(value: Any) -> tuple[str, ...]:
@@ -138,7 +145,7 @@ def url(value: Any) -> str:
 
 
 def secret(value: Any) -> bytes:
-    text = string(value)
+    text = hidden(value)
     if len(text) < MIN_SECRET:
         raise BadValue(f"has {len(text)} characters and needs at least {MIN_SECRET}; {MAKE_SECRET}")
     return text.encode()

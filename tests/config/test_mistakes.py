@@ -77,6 +77,8 @@ SERVER = [
 SOURCE = [
     ('auth = "basic"', 'auth: expected "client" or "service" or "proxy", not the string "basic"'),
     ("auth = []", 'auth: expected "client" or "service" or "proxy", not an array'),
+    ("password = 1234", "password: expected a string in quotes"),
+    ("proxy_secret = [1]", "proxy_secret: expected a string in quotes"),
     ('username = "a:b"', "username: must not contain a colon: HTTP Basic authentication cannot carry one"),
     ('roles = ["a"]', 'roles: has no effect with auth = "client"; remove it, or use auth = "proxy"'),
     ('roles = "a"', 'roles: expected an array of strings, not the string "a"; write ["a"]'),
@@ -209,6 +211,8 @@ def test_url(load_text: Loader, url: str, message: str) -> None:
         ("[profiles.phone]", '[profiles."Mobile phone"]', [
             'clinic.toml:7: profiles."Mobile phone": the profile\'s name "Mobile phone" cannot end the name of a '
             'virtual database; give it a suffix of its own, as suffix = "phone", or suffix = false']),
+        ("[profiles.phone]", '[profiles."a\\u0000b"]\nsuffix = "x"', [
+            'clinic.toml:7: profiles."a\\u0000b": a profile\'s name must be visible characters in one line']),
         ("[profiles.phone]", "[profiles.phone]\nsuffix = false", [
             "clinic.toml:7: profiles.phone: nothing chooses this profile; "
             "give it a suffix, a header, or by_role with roles or users"]),

@@ -134,6 +134,12 @@ def test_what_is_not_toml(load_text: Loader, text: str, message: str) -> None:
     assert found.startswith(message)
 
 
+@pytest.mark.parametrize("text", ["a = " + "9" * 5000, "a = " + "[" * 50_000])
+def test_what_python_cannot_parse(load_text: Loader, text: str) -> None:
+    [message] = mistakes(load_text, text)
+    assert message.startswith("clinic.toml: cannot be parsed: ")
+
+
 def test_what_is_not_text(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b"[server]\nbind = '\xff'\n")
