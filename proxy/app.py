@@ -108,7 +108,7 @@ class App:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
-            log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+            log.exception("%s %s failed", request.method, request.raw_path)
             return self._fail(exchange, CouchError("An internal error occurred; the proxy's log has the details."))
 
     def _fail(self, exchange: Exchange, error: CouchError) -> web.StreamResponse:
@@ -116,14 +116,14 @@ class App:
         begun = exchange.begun
         if begun is None:
             return exchange.error(error)
-        log.warning("%s broken off: %s", exchange.request.rel_url.raw_path, error)
+        log.warning("%s broken off: %s", exchange.request.raw_path, error)
         exchange.abort()
         return begun
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
         override = request.headers.get("X-HTTP-Method-Override")
-        target = exchange.target = route(request.method, request.message.path, override)
+        target = exchange.target = route(request.method, request.raw_path, override)
         if not target.db:
             return await self._answer_host(exchange)
         database = self.views.locate(target.db)

@@ -50,9 +50,14 @@ class View:
         return document_path(self.database.source_db, doc_id, attachment)
 
     @property
+    def judges(self) -> bool:
+        """Whether bodies decide which documents are visible: feeds and lists have to look at them."""
+        return not self.profile.chain.passes_all
+
+    @property
     def hides(self) -> bool:
-        """Whether documents may be invisible: then bodies decide what feeds and lists may name."""
-        return not (self.profile.chain.passes_all and self.profile.design_docs)
+        """Whether documents may be invisible at all: counts of the source would then tell of them."""
+        return self.judges or not self.profile.design_docs
 
     def shape(self, doc: Doc) -> Doc | None:
         """The source's document as the client sees it, protocol members kept; None if it is not visible.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,9 +28,10 @@ class Http:
     async def json(self, method: str, url: str, user: User, body: Any = None) -> tuple[int, Any]:
         """Status and JSON of an answer; the empty object for an answer that is not JSON."""
         data = None if body is None else jsonio.dumps(body)
+        credentials = b64encode(":".join(user).encode()).decode()
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        auth = aiohttp.BasicAuth(*user)
-        async with self._session.request(method, url, data=data, headers=headers, auth=auth) as answer:
+        headers["Authorization"] = f"Basic {credentials}"
+        async with self._session.request(method, url, data=data, headers=headers) as answer:
             text = await answer.read()
             is_json = answer.content_type == "application/json"
             return answer.status, jsonio.loads(text) if is_json and text else {}

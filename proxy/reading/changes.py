@@ -26,6 +26,7 @@ from proxy.core.selector import compile_selector, project_fields
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
 from proxy.errors import BadRequest, Forbidden
 from proxy.exchange import Exchange
+from proxy.reading.ahead import ahead
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import PAGE, Row, SourceFeed
@@ -161,6 +162,10 @@ async def get_changes(exchange: Exchange) -> web.StreamResponse:
     return await _Feed(exchange, wanted).run()
 
 
+Judged = tuple[Row, Row | None, Shown | None]
+"""A row of the source, what the view makes of it (None: nothing), and the view's winner where bodies were looked at."""
+
+
 class _Feed:
     """One client's feed while it lasts."""
 
@@ -170,7 +175,7 @@ class _Feed:
         self.wanted = wanted
         self.encoder: ChangesEncoder = changes_encoder(wanted.feed)
         self.left = wanted.limit
-        self.looks = self.view.hides or wanted.include_docs or wanted.matches is not None
+        self.looks = self.view.judges or wanted.include_docs or wanted.matches is not None
         extra = list(wanted.source_filter)
         self.source = SourceFeed(
             self.view,
@@ -190,10 +195,11 @@ class _Feed:
         """Rows of the last page that were left when the limit was reached."""
 
     async def run(self) -> web.StreamResponse:
+        """Serve the feed to its end."""
         if self.wanted.since == "now":
             await self.source.now()
             self.last = self.source.seq
-        page = None if self.left is None else min(PAGE, max(self.left, 1) if not self.looks else PAGE)
+        page = None if self.left is None else PAGE if self.view.hides else min(PAGE, max(self.left, 1))
         first = await self.source.open(page)
         kind = self.encoder.content_type
         headers = {
@@ -226,21 +232,20 @@ class _Feed:
         return self.left is not None and self.left <= 0
 
     async def _present(self, batches: AsyncGenerator[list[Row], None]) -> int:
-        """Write what the view shows of the batches, up to the limit; the number of rows written."""
+        """Write what the view shows of the batches, up to the limit; the number of rows written.
+
+        When the limit is reached the page is read to its end, for what the source says of the rows that remain.
+        """
         written = 0
-        if self.full:
-            # CouchDB answers limit=0 with no rows and with all of them pending
-            async with aclosing(batches):
-                async for batch in batches:
-                    self.unread += len(batch)
-                    break
-            return 0
-        async with aclosing(batches):
-            async for batch in batches:
-                written += await self._write(batch)
+        async with aclosing(ahead(batches, self._judge)) as judged:
+            async for changes in judged:
                 if self.full:
-                    return written
-        self.last = self.source.seq if not self.wanted.descending else self.last
+                    self.source.last_page = True
+                    self.unread += len(changes)
+                else:
+                    written += await self._write(changes)
+        if not self.full and not self.wanted.descending:
+            self.last = self.source.seq
         return written
 
     async def _wait(self) -> None:
@@ -253,12 +258,12 @@ class _Feed:
             except TimeoutError:
                 return
 
-    async def _write(self, batch: list[Row]) -> int:
-        """Judge and write the rows of a batch; the number of rows written."""
-        changes = await self._judge(batch) if self.looks else [(row, row, None) for row in batch]
+    async def _write(self, changes: list[Judged]) -> int:
+        """Write the rows of a batch up to the limit; the number of rows written."""
         pieces: list[bytes] = []
+        reached = self.last
         for index, (row, change, shown) in enumerate(changes):
-            self.last = row["seq"]
+            reached = row["seq"]
             if change is None:
                 continue
             seq = jsonio.dumps(self.view.tokens.encode(row["seq"]))
@@ -266,8 +271,10 @@ class _Feed:
             if self.left is not None:
                 self.left -= 1
                 if self.full:
-                    self.unread = len(batch) - index - 1
+                    self.source.last_page = True
+                    self.unread = len(changes) - index - 1
                     break
+        self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
             self.written.set()
@@ -293,17 +300,25 @@ class _Feed:
         names = following(doc, None, everything=True)
         return b"".join([piece async for piece in inline_json(self.view, shown, doc, names)])
 
-    async def _judge(self, batch: list[Row]) -> list[tuple[Row, Row | None, Shown | None]]:
-        """Each source row with what the view makes of it (None: nothing) and its winner."""
-        ids = [row["id"] for row in batch if not self.wanted.design_only or row["id"].startswith("_design/")]
+    async def _judge(self, batch: list[Row]) -> list[Judged]:
+        """Each source row with what the view makes of it."""
+        if self.full:
+            return [(row, None, None) for row in batch]
+        ids = [row["id"] for row in batch if self._wanted_id(row["id"])]
+        if not self.looks:
+            return [(row, row if self._wanted_id(row["id"]) else None, None) for row in batch]
         extra = [("att_encoding_info", "true")] if self.wanted.att_encoding_info else []
         leaves = await judge(self.view, await fetch_leaves(self.view, ids, extra=extra)) if ids else {}
-        judged: list[tuple[Row, Row | None, Shown | None]] = []
+        judged: list[Judged] = []
         for row in batch:
             own = leaves.get(row["id"], [])
             shown = self._passing(own)
             judged.append((row, self._change(row, shown, own), shown[0]) if shown else (row, None, None))
         return judged
+
+    def _wanted_id(self, doc_id: str) -> bool:
+        is_design = doc_id.startswith("_design/")
+        return self.view.profile.design_docs if is_design else not self.wanted.design_only
 
     def _passing(self, leaves: list[Shown]) -> list[Shown]:
         """The leaves that the client's selector lets through: grafts and bare tombstones always, they have no body."""

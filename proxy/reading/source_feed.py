@@ -43,6 +43,8 @@ class SourceFeed:
     extra: Pairs = field(default_factory=list)
     pending: int = 0
     """Rows that the source still has after `seq`, as far as it says."""
+    last_page: bool = False
+    """Set by the reader: no further page is wanted."""
 
     async def now(self) -> None:
         """Go to the source's end."""
@@ -67,7 +69,8 @@ class SourceFeed:
                 async for batch in self._rows(reply):
                     count += len(batch)
                     yield batch
-            if limit is None or count == 0 or self.descending or (count < limit and not self.pending):
+            at_end = count == 0 or (limit is not None and count < limit and not self.pending)
+            if limit is None or at_end or self.descending or self.last_page:
                 return
             reply = await self.open(limit)
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.support.inprocess import Answer, Site, profile, site
+from tests.support.inprocess import Answer, Site, basic, profile, site
 from tests.support.lenses import OwnFacility, Raising, WithoutSecret
 
 PHONE = profile("phone", OwnFacility(), WithoutSecret())
@@ -169,7 +169,7 @@ async def read_lines(response: aiohttp.ClientResponse, count: int) -> list[bytes
 
 async def test_a_continuous_feed_delivers_as_changes_come(clinic: Site) -> None:
     url = clinic.proxy_url + "/clinic-phone/_changes?feed=continuous&heartbeat=100&since=now"
-    async with clinic.session.get(url, auth=aiohttp.BasicAuth("ann", "ann")) as feed:
+    async with clinic.session.get(url, headers=basic(("ann", "ann"))) as feed:
         await asyncio.sleep(0.1)
         for number in (200, 201):
             await clinic.put(doc(number, "f2"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from proxy.core.lens import Chain, Link
 from proxy.endpoint.serve import start
 
 ADMIN = ("admin", "secret")
+PROXY_SECRET = "shared with the source"
 USERS = {
     "ann": ("ann", ("nurse", "facility:f1")),
     "bob": ("bob", ("nurse", "facility:f2")),
@@ -25,6 +27,11 @@ USERS = {
 }
 
 User = tuple[str, str] | None
+
+
+def basic(user: User) -> dict[str, str]:
+    """The headers of Basic credentials; none for nobody."""
+    return {} if user is None else {"Authorization": "Basic " + b64encode(":".join(user).encode()).decode()}
 
 
 @dataclass
@@ -71,8 +78,8 @@ class Site:
         if body is not None:
             data = jsonio.dumps(body)
             sent.setdefault("Content-Type", "application/json")
-        auth = aiohttp.BasicAuth(*user) if user else None
-        async with self.session.request(method, url, data=data, headers=sent, auth=auth, allow_redirects=False) as got:
+        sent.update(basic(user))
+        async with self.session.request(method, url, data=data, headers=sent, allow_redirects=False) as got:
             return Answer(got.status, got.headers, await got.read())
 
     async def put(self, doc: Mapping[str, Any]) -> str:
@@ -89,15 +96,18 @@ def profile(name: str, *filters: Filter, **options: Any) -> Profile:
 
 
 @asynccontextmanager
-async def site(*profiles: Profile, docs: Sequence[Mapping[str, Any]] = (), **server: Any) -> AsyncIterator[Site]:
-    """Endpoint and proxy with these profiles and documents; `server` are settings of the proxy's server."""
-    async with await start(admins=dict([ADMIN]), users=USERS) as endpoint:
-        source = Source("main", endpoint.url, "service", *ADMIN)
+async def site(
+    *profiles: Profile, docs: Sequence[Mapping[str, Any]] = (), source: Mapping[str, Any] | None = None, **server: Any
+) -> AsyncIterator[Site]:
+    """Endpoint and proxy with these profiles and documents. `server`, `source`: settings other than the usual ones."""
+    async with await start(admins=dict([ADMIN]), users=USERS, proxy_secret=PROXY_SECRET) as endpoint:
+        asked = {"auth": "service", "username": ADMIN[0], "password": ADMIN[1]} if source is None else source
+        upstream = Source("main", endpoint.url, **asked)
         settings = {"port": 0, "secret": b"a secret of the tests", **server}
         config = Config(
             Server(**settings),
-            {"main": source},
-            {"clinic": Database("clinic", source, "clinic")},
+            {"main": upstream},
+            {"clinic": Database("clinic", upstream, "clinic")},
             {each.name: each for each in profiles},
         )
         async with running(config) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
