@@ -1,0 +1,32 @@
+"""What writes are answered with."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from aiohttp import web
+
+from proxy.exchange import Exchange
+from proxy.writing.store import Written
+
+
+def location(exchange: Exchange, *pieces: str) -> str:
+    """The absolute address of something below the database as the client knows it, escaped as CouchDB does."""
+    sent = exchange.request.headers
+    scheme, host = exchange.request.scheme, sent.get("Host", "")
+    if exchange.server.trust_forwarded:
+        scheme, host = sent.get("X-Forwarded-Proto", scheme), sent.get("X-Forwarded-Host", host)
+    path = "/".join(quote(piece, safe=":") for piece in (exchange.view.name, *pieces))
+    return f"{scheme}://{host}/{path}"
+
+
+def stored(
+    exchange: Exchange, doc_id: str, written: Written, *, etag: bool = True, at: tuple[str, ...] = ()
+) -> web.Response:
+    """`{"ok", "id", "rev"}`. `at`: the pieces of what Location names, none for no such header."""
+    headers = {}
+    if etag:
+        headers["ETag"] = f'"{written.rev}"'
+    if at:
+        headers["Location"] = location(exchange, *at)
+    return exchange.json({"ok": True, "id": doc_id, "rev": written.rev}, written.status, headers)

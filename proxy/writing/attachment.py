@@ -1,0 +1,159 @@
+"""PUT and DELETE of an attachment: edits of the document that has it, judged as such.
+
+An attachment that is added streams to the source, as it is: a request for the attachment alone where nothing else of
+the document changes; where a filter changes something along with it (a stamp), a multipart PUT of the whole document.
+What filters know of an attachment is its name, type and length, so the length must be known before: a body without
+Content-Length is read first, up to `server.max_body` bytes, and more than that is 411. Without filters it need not be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from proxy.contract import Doc
+from proxy.core.equality import same
+from proxy.errors import BadContentType, Conflict, CouchError, NotFound
+from proxy.exchange import Exchange
+from proxy.writing.answer import stored
+from proxy.writing.document import rev_of
+from proxy.writing.originals import fetch_stored, rules_of
+from proxy.writing.plan import plan
+from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
+from proxy.writing.related import Given
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, Stored, content
+from proxy.writing.store import Written, carry_out, edit
+
+_MISSING = "Document is missing attachment"
+_PASSED = ("Content-Type", "Content-Encoding", "Content-MD5")
+
+
+async def put_attachment(exchange: Exchange) -> web.Response:
+    """PUT: authorised by the revision that it is added to; without one it creates the document."""
+    target = exchange.target
+    doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)
+    encoding = _encoding(exchange)
+    rules = replace(rules_of(exchange.view).applied_to(doc_id), on_surplus="refuse")
+    rev = rev_of(exchange)
+    named = {} if rev is None else {"_rev": str(rev)}
+    if rules.chain:
+        written = await _judged(exchange, {"_id": doc_id, **named}, name, encoding, rules)
+    else:
+        written = await _pass(exchange, named, exchange.request.content.iter_any())
+    return stored(exchange, doc_id, written, etag=False, at=(doc_id, name))
+
+
+def _encoding(exchange: Exchange) -> str | None:
+    encoding = exchange.request.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("gzip", "identity"):
+        raise BadContentType("Only gzip and identity content-encodings are supported")
+    return None if encoding == "identity" else encoding
+
+
+async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | None, rules: Rules) -> Written:
+    held = await _fetch(exchange, named)
+    length = exchange.request.content_length
+    stream: AsyncIterator[bytes] = exchange.request.content.iter_any()
+    if length is None:
+        data = await _read(exchange)
+        length, stream = len(data), _one(data)
+    pushed = _with_attachment(named, held, name, _entry(exchange, length, encoding), rules)
+    outcome = plan(pushed, held, rules)
+    if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
+        raise CouchError("missing_rev", error="not_found", status=409)
+    if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
+        return await _pass(exchange, named, Given(stream).next(name, length))
+    return await carry_out(exchange, pushed, outcome, Given(stream))
+
+
+async def _fetch(exchange: Exchange, named: Doc) -> Stored:
+    return (await fetch_stored(exchange.view, [read_pushed(named, True)])).get(named["_id"], Stored())
+
+
+async def _read(exchange: Exchange) -> bytes:
+    """A body without Content-Length. Raises 411 if it is too large to be read."""
+    data = bytearray()
+    async for piece in exchange.request.content.iter_any():
+        data += piece
+        if len(data) > exchange.server.max_body:
+            raise CouchError(
+                f"An attachment of more than {exchange.server.max_body} bytes needs a Content-Length.",
+                error="length_required",
+                status=411,
+            )
+    return bytes(data)
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def _entry(exchange: Exchange, length: int, encoding: str | None) -> dict[str, Any]:
+    content_type = exchange.request.headers.get("Content-Type", "application/octet-stream")
+    entry = {"content_type": content_type, "follows": True, "length": length}
+    # of a body that comes compressed CouchDB knows no other length either
+    return entry if encoding is None else {**entry, "encoding": encoding, "encoded_length": length}
+
+
+def _with_attachment(named: Doc, held: Stored, name: str, entry: dict[str, Any], rules: Rules) -> Pushed:
+    """The document as the client sees it, with its attachment."""
+    doc = _shown(named, held, rules)
+    return read_pushed({**doc, "_attachments": {**doc.get("_attachments", {}), name: entry}}, True, follows=True)
+
+
+def _shown(named: Doc, held: Stored, rules: Rules) -> Doc:
+    leaf = held.leaf(named.get("_rev", ""))
+    shaped = rules.shape(leaf) if leaf is not None else None
+    return named if shaped is None else {**shaped, **named}
+
+
+def _adds_only(whole: Doc, leaf: Doc | None, name: str) -> bool:
+    """Whether the document to store is the one that is stored with nothing but the attachment added."""
+    before: Doc = {} if leaf is None else content(leaf)
+    names = {*(before.get("_attachments") or {}), name}
+    return names == set(whole["_attachments"]) and same(_body(before), _body(whole))
+
+
+def _body(doc: Doc) -> Doc:
+    return {key: value for key, value in doc.items() if key not in ("_id", "_rev", "_attachments")}
+
+
+async def _pass(exchange: Exchange, named: Doc, body: AsyncIterator[bytes]) -> Written:
+    view, target, sent = exchange.view, exchange.target, exchange.request.headers
+    headers = {"Accept": "application/json", **{name: sent[name] for name in _PASSED if name in sent}, **view.headers}
+    pairs = [("rev", named["_rev"])] if "_rev" in named else []
+    return await edit(exchange, "PUT", view.document_path(target.doc_id, target.attachment), pairs, headers, body)
+
+
+async def delete_attachment(exchange: Exchange) -> web.Response:
+    """DELETE: the document is stored without it. What the client does not see is missing."""
+    view, target = exchange.view, exchange.target
+    doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)
+    rules = rules_of(view).applied_to(doc_id)
+    rev = rev_of(exchange)
+    named = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)})}
+    if not rules.chain:
+        pairs = [] if rev is None else [("rev", str(rev))]
+        headers = {"Accept": "application/json", **view.headers}
+        written = await edit(exchange, "DELETE", view.document_path(doc_id, name), pairs, headers)
+    else:
+        held = await _fetch(exchange, named)
+        pushed, outcome = _without_attachment(named, held, name, rules)
+        written = await carry_out(exchange, pushed, outcome)
+    return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200), etag=False)
+
+
+def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
+    if all(rules.shape(leaf) is None for leaf in held.leaves):
+        raise NotFound("missing")
+    if held.leaf(named.get("_rev", "")) is None:
+        raise Conflict()
+    doc = _shown(named, held, rules)
+    attachments = dict(doc.get("_attachments") or {})
+    if attachments.pop(name, None) is None:
+        raise NotFound(_MISSING)
+    pushed = read_pushed({**doc, "_attachments": attachments}, True)
+    return pushed, plan(pushed, held, rules)

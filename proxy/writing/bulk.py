@@ -1,0 +1,188 @@
+"""`_bulk_docs`: many documents at once, each judged on its own.
+
+Rows are in the order of the request, as CouchDB gives them: with `new_edits` one for each document, without it one for
+each that was not stored. A document that was refused always has its row: without one, the client would take it for
+stored. Local documents in a batch (PouchDB 5 writes its checkpoints so) go to the client's own, whatever the profile
+may write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.errors import BadRequest, CouchError, Unavailable
+from proxy.exchange import Exchange
+from proxy.reading.local import LOCAL, source_id
+from proxy.upstream import JSON_HEADERS
+from proxy.view import View
+from proxy.writing.lending import with_lent
+from proxy.writing.originals import plan_all, rules_of
+from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
+from proxy.writing.rules import Refuse, Rules, Send
+from proxy.writing.settle import heard, missing_revisions, never_sent, not_stored, unknown
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Local:
+    """A local document of a batch: `id` and `rev` as the client knows them, `doc` as it goes to the source."""
+
+    id: str
+    rev: str | None
+    doc: Doc
+
+
+@dataclass
+class Slot:
+    """A document of the request on its way: to the source (`doc`), and to the row that it gets."""
+
+    written: Pushed | Local
+    doc: Doc | None = None
+    row: Row | None = None
+
+    def fail(self, error: CouchError) -> None:
+        rev = {} if self.written.rev is None else {"rev": self.written.rev}
+        self.row = {"id": self.written.id, **rev, "error": error.error, "reason": error.reason}
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """By which the source's rows name what it was sent."""
+        assert self.doc is not None
+        return self.doc["_id"], self.written.rev
+
+
+async def bulk_docs(exchange: Exchange) -> web.Response:
+    """POST: the documents are stored, or have a row that says why not."""
+    new_edits, slots = read_batch(exchange.view, await exchange.read_object())
+    await _plan(exchange, slots)
+    status = await store_batch(exchange.view, slots, new_edits)
+    return exchange.json([slot.row for slot in slots if slot.row is not None], status)
+
+
+def read_batch(view: View, request: dict[str, Any]) -> tuple[bool, list[Slot]]:
+    """`new_edits` and the documents. Raises BadRequest for what CouchDB refuses as a whole."""
+    if "docs" not in request:
+        raise BadRequest("POST body must include `docs` parameter.")
+    docs, new_edits = request["docs"], request.get("new_edits", True)
+    if not isinstance(docs, list):
+        raise BadRequest("`docs` parameter must be an array.")
+    if not isinstance(new_edits, bool):
+        raise BadRequest("`new_edits` parameter must be a boolean.")
+    if request.get("all_or_nothing") is True:
+        raise CouchError("all_or_nothing is not supported", error="not_implemented", status=417)
+    return new_edits, [Slot(_read(view, doc, new_edits)) for doc in docs]
+
+
+def _read(view: View, doc: Any, new_edits: bool) -> Pushed | Local:
+    if not isinstance(doc, dict):
+        raise BadRequest("Document must be a JSON object")
+    if "_id" not in doc:
+        doc = {"_id": uuid4().hex, **doc}
+    doc_id = check_id(doc["_id"])
+    if not doc_id.startswith(LOCAL):
+        return read_pushed(doc, new_edits)
+    rev = str(canonical_rev(doc["_rev"])) if "_rev" in doc else None
+    if rev is None and not new_edits:
+        raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
+    return Local(doc_id, None if new_edits else rev, {**doc, "_id": source_id(view, doc_id)})
+
+
+async def _plan(exchange: Exchange, slots: Sequence[Slot]) -> None:
+    """Give each slot what goes to the source, or its row."""
+    judged = [slot for slot in slots if isinstance(slot.written, Pushed)]
+    outcomes = await plan_all(exchange.view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
+    for slot, outcome in zip(judged, outcomes, strict=True):
+        if isinstance(outcome, Refuse):
+            slot.fail(outcome.error)
+        elif isinstance(outcome, Send):
+            try:
+                slot.doc = await with_lent(exchange.view, outcome, exchange.server.max_body)
+            except Unavailable:
+                raise
+            except CouchError as error:
+                slot.fail(error)
+    for slot in slots:
+        if isinstance(slot.written, Local):
+            slot.doc = slot.written.doc
+
+
+async def store_batch(view: View, slots: Sequence[Slot], new_edits: bool) -> int:
+    """Send what is to be sent, and give each slot its row where it gets one. Returns the status of the answer."""
+    sent = [slot for slot in slots if slot.doc is not None]
+    if not sent:
+        return 201
+    body = jsonio.dumps({"docs": [slot.doc for slot in sent], "new_edits": new_edits})
+    try:
+        status, rows = await _post(view, body, sent)
+        (_answer_edits if new_edits else _answer_replicated)(sent, rows, rules_of(view))
+        return status
+    except Unavailable as error:
+        if never_sent(error):
+            raise
+        if new_edits:
+            raise unknown() from error
+        await _ask(view, sent)
+        return 201
+
+
+async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, list[Row]]:
+    headers = {**JSON_HEADERS, **view.headers}
+    async with await view.upstream.request("POST", view.path("_bulk_docs"), headers=headers, body=body) as reply:
+        if reply.status >= 300:
+            batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
+            raise heard(await reply.error(), rules_of(view), batch)
+        rows = await reply.json()
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")
+        return reply.status, rows
+
+
+def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:
+    if [row.get("id") for row in rows] != [slot.key[0] for slot in sent]:
+        raise Unavailable("The source's _bulk_docs reply does not match the documents that it was sent.")
+    for slot, row in zip(sent, rows, strict=True):
+        slot.row = {**_heard_row(row, rules), "id": slot.written.id}
+
+
+def _answer_replicated(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:
+    waiting = list(sent)
+    for row in rows:
+        if "error" not in row:
+            continue
+        slot = _find(waiting, row)
+        waiting.remove(slot)
+        slot.row = {**_heard_row(row, rules), "id": slot.written.id}
+
+
+def _find(waiting: Sequence[Slot], row: Row) -> Slot:
+    """The slot that a row of a source's error is about; not every source names the revision."""
+    named = [slot for slot in waiting if slot.key[0] == row.get("id")]
+    exact = [slot for slot in named if slot.key[1] == row.get("rev")]
+    if not named:
+        raise Unavailable("The source's _bulk_docs reply names a document that it was not sent.")
+    return (exact or named)[0]
+
+
+def _heard_row(row: Row, rules: Rules) -> Row:
+    if "error" not in row:
+        return row
+    error = heard(CouchError(str(row.get("reason")), error=str(row["error"])), rules, ())
+    return {**row, "reason": error.reason}
+
+
+async def _ask(view: View, sent: Sequence[Slot]) -> None:
+    """Rows for what the source does not have after it broke off."""
+    batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
+    missing = await missing_revisions(view, batch) if batch else set()
+    for slot in sent:
+        slot.row = None
+        if isinstance(slot.written, Local) or slot.key in missing:
+            slot.fail(not_stored())

@@ -1,0 +1,80 @@
+"""Old and new are judged, and what the client wrote is sewn into the original. No I/O. See `plan` for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.contract import Doc, Refused
+from proxy.core.lens import Withheld
+from proxy.errors import Forbidden
+from proxy.writing.pushed import Pushed
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, content, log
+
+FAILED = "A filter failed on this document, so it was not written; the proxy's log has the details."
+
+
+def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
+    """The whole document, if the client may write it. `original`: a visible one; None: the client creates."""
+    if not rules.chain:
+        return Send(pushed.complete(pushed.body))
+    try:
+        return Send(pushed.complete(_restored(pushed, content(original) if original else None, rules)))
+    except Withheld as error:
+        return _failed(pushed, error)
+    except Refused as error:
+        if isinstance(error.__cause__, Withheld):
+            return _failed(pushed, error.__cause__)
+        return Refuse(Forbidden(f"{error.reason} (at {error.path})" if error.path else error.reason))
+
+
+def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
+    """The whole document. Raises Refused, Withheld."""
+    if original is not None and pushed.attachments and original.get("_attachments"):
+        _check_hidden(pushed, original, rules)
+    whole = rules.chain.restore(pushed.body, original, rules.client)
+    whole = {name: value for name, value in whole.items() if name != "_deleted"}
+    if pushed.deleted:
+        whole["_deleted"] = True
+    if _following(whole) != _following(pushed.body):
+        raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
+    differing = rules.chain.check_putget(_described(whole), pushed.body, rules.client, original)
+    if differing and not pushed.deleted and rules.on_surplus == "refuse":
+        raise Refused("this client would not read back what it wrote", differing[0])
+    return whole
+
+
+def _check_hidden(pushed: Pushed, original: Doc, rules: Rules) -> None:
+    shown = (rules.chain.shape(original, rules.client) or {}).get("_attachments") or {}
+    for name in pushed.attachments:
+        if name in original["_attachments"] and name not in shown:
+            raise Refused("this client cannot write this attachment", f"_attachments.{name}")
+
+
+def _following(doc: Doc) -> list[str]:
+    entries: Mapping[str, Any] = doc.get("_attachments") or {}
+    return [name for name, entry in entries.items() if entry.get("follows") is True]
+
+
+def _described(whole: Doc) -> Doc:
+    """`whole` with its attachments as filters know them: described by type and length, without their data."""
+    entries: Mapping[str, Any] = whole.get("_attachments") or {}
+    if all(entry.get("stub") is True for entry in entries.values()):
+        return whole
+    return {**whole, "_attachments": {name: _entry(entry) for name, entry in entries.items()}}
+
+
+def _entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    if entry.get("stub") is True:
+        return entry
+    described = {"content_type": "application/octet-stream", **entry, "stub": True}
+    described.pop("follows", None)
+    data = described.pop("data", None)
+    if isinstance(data, str):
+        described["length"] = len(data) * 3 // 4 - data[-2:].count("=")
+    return described
+
+
+def _failed(pushed: Pushed, error: Withheld) -> Refuse:
+    log.error("a write of %s is refused: %s", pushed.id, error, exc_info=error.__cause__)
+    return Refuse(Forbidden(FAILED))

@@ -1,0 +1,57 @@
+"""Attachments of an orphan: copied from the leaf onto which it was restored.
+
+A stub stands for an attachment of an ancestor. An orphan has none whose body the source still holds, so the source
+would take the stubs of what is hidden for an error (412 `missing_stub`) of the whole request. Their bytes go along
+instead.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.errors import Forbidden, Unavailable
+from proxy.reading.attachments import open_attachment
+from proxy.resolve import Shown
+from proxy.view import View
+from proxy.writing.rules import Send
+
+
+async def with_lent(view: View, send: Send, limit: int) -> Doc:
+    """The document to send, with the attachments of its lender inline.
+
+    Raises Forbidden if they have more than `limit` bytes, and Unavailable if the source does not give them out.
+    """
+    names = _lent(send)
+    if not names or send.lender is None:
+        return send.doc
+    entries: dict[str, Any] = send.lender["_attachments"]
+    if sum(entries[name].get("length", 0) for name in names) > limit:
+        raise Forbidden("The revision that was edited is gone, and the document's attachments are too large to copy.")
+    lent = {name: await _inline(view, send.lender, name) for name in names}
+    own: dict[str, Any] = send.doc["_attachments"]
+    return {**send.doc, "_attachments": {name: lent.get(name, entry) for name, entry in own.items()}}
+
+
+def _lent(send: Send) -> list[str]:
+    """The stubs that stand for an attachment of the lender; one with another digest is the client's mistake."""
+    if send.lender is None:
+        return []
+    entries: dict[str, Any] = send.lender.get("_attachments") or {}
+    own: dict[str, Any] = send.doc.get("_attachments") or {}
+    return [
+        name
+        for name, entry in own.items()
+        if name in entries and entry.get("stub") is True and entry.get("digest") in (None, entries[name].get("digest"))
+    ]
+
+
+async def _inline(view: View, lender: Doc, name: str) -> dict[str, Any]:
+    asked = {"Accept-Encoding": "identity", "Accept": "*/*"}
+    async with await open_attachment(view, Shown(lender, lender["_rev"]), name, asked) as reply:
+        if reply.status != 200:
+            raise Unavailable("The source does not give out an attachment that it announced.")
+        data = await reply.read()
+    content_type = lender["_attachments"][name].get("content_type", "application/octet-stream")
+    return {"content_type": content_type, "data": b64encode(data).decode()}

@@ -1,0 +1,77 @@
+"""Fetches what plans need: of each document its leaves and, for what is not edited on a leaf, some of its ancestors.
+
+At the most three requests for a whole batch: the leaves and, at the same time, the immediate parents; and once more for
+documents of which neither is the newest ancestor that the source knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from proxy.contract import Doc
+from proxy.resolve import fetch_leaves, fetch_revisions
+from proxy.view import View
+from proxy.writing.plan import needed, plan
+from proxy.writing.pushed import Pushed
+from proxy.writing.rules import Outcome, Rules, Stored
+
+Bodies = dict[tuple[str, str], Doc]
+
+
+def rules_of(view: View) -> Rules:
+    """The rules by which the view's client writes."""
+    profile = view.profile
+    return Rules(
+        chain=profile.chain,
+        client=view.client,
+        grafts=view.grafts,
+        write=profile.write,
+        trusted=profile.trusted,
+        orphans=profile.orphans,
+        on_surplus=profile.on_surplus,
+    )
+
+
+async def plan_all(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[Outcome]:
+    """What becomes of each document, in order. `rules`: others than the view's.
+
+    Raises the source's error if it cannot tell what it has.
+    """
+    rules = rules or rules_of(view)
+    if not (rules.chain and rules.write):
+        return [plan(pushed, Stored(), rules) for pushed in batch]
+    stored = await fetch_stored(view, [pushed for pushed in batch if not pushed.id.startswith("_design/")])
+    return [plan(pushed, held, rules) for pushed, held in _paired(batch, stored)]
+
+
+def _paired(batch: Sequence[Pushed], stored: dict[str, Stored]) -> list[tuple[Pushed, Stored]]:
+    return [(pushed, stored.get(pushed.id, Stored())) for pushed in batch]
+
+
+async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:
+    """What the source has of the documents, as far as it matters to these writes, by id."""
+    parents = [(pushed.id, str(pushed.ancestors[0])) for pushed in batch if not pushed.new_edits and pushed.ancestors]
+    if not batch:
+        return {}
+    leaves, bodies = await asyncio.gather(
+        fetch_leaves(view, [pushed.id for pushed in batch]), _fetch_bodies(view, parents)
+    )
+    stored = _stored(leaves, bodies)
+    asked = {rev for _, rev in parents}
+    wanted = [(pushed.id, rev) for pushed, held in _paired(batch, stored) for rev in needed(pushed, held, asked)]
+    if wanted:
+        bodies |= await _fetch_bodies(view, wanted)
+        stored = _stored(leaves, bodies)
+    return stored
+
+
+async def _fetch_bodies(view: View, wanted: Sequence[tuple[str, str]]) -> Bodies:
+    return await fetch_revisions(view, wanted) if wanted else {}
+
+
+def _stored(leaves: dict[str, list[Doc]], bodies: Bodies) -> dict[str, Stored]:
+    by_id: dict[str, dict[str, Doc]] = {}
+    for (doc_id, rev), doc in bodies.items():
+        by_id.setdefault(doc_id, {})[rev] = doc
+    return {doc_id: Stored(docs, by_id.get(doc_id, {})) for doc_id, docs in leaves.items()}

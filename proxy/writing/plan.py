@@ -1,0 +1,130 @@
+"""What becomes of a pushed document: sent to the source whole, acknowledged, or refused. No I/O.
+
+A client edited a shaped document; the source holds whole ones. The rules, in this order:
+
+  1. Nothing is sent for a profile that does not write, nor a design document for one that is not trusted.
+  2. A departure graft of this view is the proxy's own word for "you may no longer see this". Pushed back it is
+     acknowledged, and never sent. Below the pushed revision it is allowed only if the client sees the document now.
+  3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
+  4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
+     has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
+  5. An interactive write (`new_edits`) edits the leaf that `_rev` names, or creates; anything else is a conflict, as in
+     CouchDB, where the source checks it once more when it stores the document.
+  6. If the source has the document, but no ancestor's body, the write is an orphan: restored onto the winner of the
+     leaves that the client sees, or refused, as the profile says.
+  7. A document of which all leaves are deleted holds nothing that could be lost: writing it anew creates it.
+  8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
+     bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
+     deletion, surplus is always discarded.
+  9. Attachments that the client does not see stay, as stubs; one that it sends by such a name is refused. The
+     attachments that follow in a multipart body keep their order.
+
+So whatever is hidden in the original is in the document that is sent, unless the client deleted it; and what is
+refused never reaches the source. A filter that fails refuses the write. Reasons never quote what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from proxy.contract import Doc
+from proxy.core.revisions import hash_bytes, parse_rev
+from proxy.errors import Conflict, CouchError, Forbidden
+from proxy.writing.judge import judge
+from proxy.writing.pushed import Pushed
+from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored
+
+ANCESTORS = 16
+"""How many ancestors' bodies are asked for, beside the leaves and the immediate parent."""
+
+HIDDEN = "The document is not visible to this client."
+ORPHAN = "The source no longer has the revision that was edited: fetch the document and edit it again."
+
+
+def needed(pushed: Pushed, stored: Stored, asked: Collection[str] = ()) -> list[str]:
+    """The ancestors whose bodies decide what the original is, newest first; not those that were `asked` for before."""
+    wanted: list[str] = []
+    if pushed.new_edits or not stored.leaves:
+        return wanted
+    for rev in map(str, pushed.ancestors):
+        if stored.body(rev) is not None or len(wanted) == ANCESTORS:
+            break
+        if rev not in asked and stored.knows(rev):
+            wanted.append(rev)
+    return wanted
+
+
+def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
+    """What becomes of one pushed document."""
+    try:
+        applied = rules.applied_to(pushed.id)
+        if pushed.new_edits:
+            return judge(pushed, _edited_leaf(pushed, stored, applied), applied)
+        return _plan_replicated(pushed, stored, applied)
+    except CouchError as error:
+        return Refuse(error)
+
+
+def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
+    """The leaf that an interactive write edits, None if it creates. Raises Conflict, Forbidden."""
+    if not stored.leaves:
+        return None
+    leaf = stored.leaf(str(pushed.path[0])) if pushed.path else None
+    if leaf is not None:
+        return _visible_original(leaf, stored, rules)
+    if not pushed.path and not stored.live:
+        return None
+    raise Conflict() if _visible(stored.leaves, rules) else Forbidden(HIDDEN)
+
+
+def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
+    newest = pushed.path[0]
+    graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
+    if graft == 0:
+        return Acknowledge()
+    if graft is not None and not _visible(stored.live, rules):
+        raise Forbidden(HIDDEN)
+    original = next((body for rev in pushed.ancestors if (body := stored.body(str(rev)))), None)
+    if stored.knows(str(newest)):
+        if _visible([*stored.leaves, *([original] if original else [])], rules):
+            return Acknowledge()
+        raise Forbidden(HIDDEN)
+    if original is None:
+        return _plan_orphan(pushed, stored, rules)
+    return judge(pushed, _visible_original(original, stored, rules), rules)
+
+
+def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
+    """`original`, if the client sees it; None for a hidden deletion of which nothing hidden is left (rule 7).
+
+    Raises Forbidden.
+    """
+    if rules.shape(original) is not None:
+        return original
+    if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
+        return None
+    raise Forbidden(HIDDEN)
+
+
+def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
+    """Rules 6 and 7, where the source has the body of no ancestor."""
+    seen = _visible(stored.live, rules)
+    if stored.live and not seen:
+        raise Forbidden(HIDDEN)
+    edited = bool(stored.live) or any(stored.knows(str(rev)) for rev in pushed.ancestors)
+    if edited and rules.orphans == "refuse" and rules.chain:
+        raise Forbidden(ORPHAN)
+    if not seen:
+        return judge(pushed, None, rules)
+    winner = max(seen, key=_rank)
+    outcome = judge(pushed, winner, rules)
+    return Send(outcome.doc, lender=winner) if isinstance(outcome, Send) else outcome
+
+
+def _visible(docs: Iterable[Doc], rules: Rules) -> list[Doc]:
+    return [doc for doc in docs if rules.shape(doc) is not None]
+
+
+def _rank(leaf: Doc) -> tuple[int, bytes]:
+    rev = parse_rev(leaf["_rev"])
+    return rev.generation, hash_bytes(rev.hash)

@@ -1,0 +1,185 @@
+"""A document of a write request, validated as CouchDB validates it: its id, its place in the revision tree, its body.
+
+Invariants:
+  - what leaves here is unambiguous: `_revisions`, where given, has the say over `_rev` (as in CouchDB) and both agree;
+  - revisions are in canonical form (32 hexadecimal characters in lower case), so they compare like the source's;
+  - only members that CouchDB knows begin with an underscore; those that merely describe a tree are dropped.
+
+Any error is one of the whole request: CouchDB stores nothing of a batch in which a single document is malformed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.core.revisions import Rev, parse_hash, parse_rev
+from proxy.errors import BadRequest
+
+DESCRIPTIVE = frozenset(("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq"))
+"""Members that say where a document stands in its tree: filters do not see them."""
+_KNOWN = DESCRIPTIVE | {
+    "_id",
+    "_rev",
+    "_deleted",
+    "_attachments",
+    "_replication_id",
+    "_replication_state",
+    "_replication_state_time",
+    "_replication_state_reason",
+    "_replication_stats",
+}
+_RESERVED = ("_design/", "_local/")
+_GENERATION = re.compile(r"[0-9]{1,15}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """One document that a client writes.
+
+    `body` has `_id` and no other member of the protocol than `_rev`, `_deleted` and `_attachments`. `path` is, newest
+    first, the pushed revision and its ancestors; with `new_edits` the revision is yet to be made by the source, and
+    the path is that of its parent.
+    """
+
+    body: Doc
+    path: tuple[Rev, ...]
+    new_edits: bool
+
+    @property
+    def id(self) -> str:
+        return str(self.body["_id"])
+
+    @property
+    def rev(self) -> str | None:
+        """The pushed revision; None where the source makes it."""
+        return None if self.new_edits else str(self.path[0])
+
+    @property
+    def ancestors(self) -> Sequence[Rev]:
+        """What the client says it edited, newest first."""
+        return self.path if self.new_edits else self.path[1:]
+
+    @property
+    def deleted(self) -> bool:
+        return self.body.get("_deleted") is True
+
+    @property
+    def attachments(self) -> Mapping[str, Any]:
+        return self.body.get("_attachments") or {}
+
+    def complete(self, body: Doc) -> Doc:
+        """`body` with the members that place it in the tree: what goes to the source."""
+        whole: Doc = {"_id": self.id}
+        if self.path:
+            whole["_rev"] = str(self.path[0])
+        whole |= {name: value for name, value in body.items() if name not in ("_id", "_rev")}
+        if not self.new_edits and len(self.path) > 1:
+            whole["_revisions"] = {"start": self.path[0].generation, "ids": [rev.hash for rev in self.path]}
+        return whole
+
+
+def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
+    """The document in the JSON of a request; it has its `_id`. `follows`: attachments may follow in a multipart body.
+
+    Raises BadRequest in CouchDB's words.
+    """
+    if not isinstance(doc, dict):
+        raise BadRequest("Document must be a JSON object")
+    check_id(doc["_id"])
+    path = _path(doc)
+    if not new_edits and not path:
+        raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
+    for name, value in doc.items():
+        if name.startswith("_"):
+            _check_member(name, value, follows)
+    body = {name: value for name, value in doc.items() if name not in DESCRIPTIVE}
+    if body.get("_deleted") is False:
+        del body["_deleted"]
+    if "_rev" in body:
+        body["_rev"] = str(path[0])
+    return Pushed(body, path, new_edits)
+
+
+def named_rev(doc: Any) -> Rev | None:
+    """The revision that a document names by `_revisions` or `_rev`. Raises BadRequest."""
+    path = _path(doc) if isinstance(doc, dict) else ()
+    return path[0] if path else None
+
+
+def check_id(doc_id: Any) -> str:
+    """`doc_id`, if a document may have it. Raises BadRequest `illegal_docid`."""
+    if not isinstance(doc_id, str):
+        raise _illegal("Document id must be a string")
+    if not doc_id:
+        raise _illegal("Document id must not be empty")
+    if doc_id in _RESERVED:
+        raise _illegal(f"Illegal document id `{doc_id}`")
+    if doc_id.startswith("_") and not doc_id.startswith(_RESERVED):
+        raise _illegal("Only reserved document ids may start with underscore.")
+    return doc_id
+
+
+def check_attachment_name(name: str) -> str:
+    """`name`, if an attachment may have it. Raises BadRequest."""
+    if name.startswith("_"):
+        raise BadRequest(f"Attachment name '{name}' starts with prohibited character '_'")
+    return name
+
+
+def canonical_rev(text: Any) -> Rev:
+    """A revision in canonical form. Raises BadRequest."""
+    try:
+        return parse_rev(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _illegal(reason: str) -> BadRequest:
+    return BadRequest(reason, error="illegal_docid")
+
+
+def _invalid(reason: str) -> BadRequest:
+    return BadRequest(reason, error="doc_validation")
+
+
+def _path(doc: Doc) -> tuple[Rev, ...]:
+    rev = canonical_rev(doc["_rev"]) if "_rev" in doc else None
+    if "_revisions" not in doc:
+        return () if rev is None else (rev,)
+    revisions = doc["_revisions"]
+    if not isinstance(revisions, dict) or not isinstance(revisions.get("ids"), list):
+        raise _invalid("Bad special document member: _revisions")
+    start, ids = revisions.get("start"), revisions["ids"]
+    if isinstance(start, bool) or not isinstance(start, int):
+        raise _invalid("_revisions.start isn't an integer.")
+    if not all(isinstance(name, str) for name in ids):
+        raise _invalid("RevId isn't a string")
+    if not ids or len(ids) > start or not _GENERATION.match(str(start)):
+        raise _invalid("_revisions.start doesn't fit the number of ids.")
+    try:
+        return tuple(Rev(start - age, parse_hash(start - age, name)) for age, name in enumerate(ids))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _check_member(name: str, value: Any, follows: bool) -> None:
+    if name not in _KNOWN or (name == "_deleted" and not isinstance(value, bool)):
+        raise _invalid(f"Bad special document member: {name}")
+    if name == "_attachments":
+        if not isinstance(value, dict):
+            raise _invalid(f"Bad special document member: {name}")
+        for attachment, entry in value.items():
+            _check_attachment(attachment, entry, follows)
+
+
+def _check_attachment(name: str, entry: Any, follows: bool) -> None:
+    check_attachment_name(name)
+    if isinstance(entry, dict):
+        kinds = [entry.get("stub") is True, entry.get("follows") is True, isinstance(entry.get("data"), str)]
+        if kinds.count(True) == 1 and (follows or not kinds[1]):
+            return
+    raise BadRequest(f"Invalid attachment data for {name}")

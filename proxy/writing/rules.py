@@ -1,0 +1,112 @@
+"""What a plan is made of: by which rules, from what the source has stored, with what outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from proxy.contract import Client, Doc
+from proxy.core.grafts import Grafts
+from proxy.core.lens import Chain, Withheld
+from proxy.errors import CouchError, Forbidden
+from proxy.writing.pushed import DESCRIPTIVE
+
+log = logging.getLogger("couch_tailor.writing")
+
+READ_ONLY = "This profile only reads."
+DESIGN = "Design documents cannot be written through this proxy."
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what a client's writes are judged."""
+
+    chain: Chain
+    client: Client
+    grafts: Grafts
+    write: bool = True
+    trusted: bool = False
+    orphans: Literal["winner", "refuse"] = "winner"
+    on_surplus: Literal["refuse", "discard"] = "refuse"
+
+    def applied_to(self, doc_id: str) -> Rules:
+        """The rules for one document. Raises Forbidden if it may not be written whatever is in it."""
+        if not self.write:
+            raise Forbidden(READ_ONLY)
+        if not doc_id.startswith("_design/"):
+            return self
+        if not self.trusted:
+            raise Forbidden(DESIGN)
+        return Rules(Chain(), self.client, self.grafts, trusted=True)
+
+    def shape(self, doc: Doc) -> Doc | None:
+        """`doc`, a source's, as the client sees it without protocol members; None if it is withheld."""
+        try:
+            return self.chain.shape(content(doc), self.client)
+        except Withheld as error:
+            log.error("%s of %s withheld: %s", doc.get("_rev"), doc["_id"], error, exc_info=error.__cause__)
+            return None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the source has of one document: all leaves (with `_revisions`), and the bodies of some ancestors, by rev."""
+
+    leaves: Sequence[Doc] = ()
+    bodies: Mapping[str, Doc] = field(default_factory=dict)
+
+    @property
+    def live(self) -> list[Doc]:
+        return [leaf for leaf in self.leaves if leaf.get("_deleted") is not True]
+
+    def leaf(self, rev: str) -> Doc | None:
+        return next((leaf for leaf in self.leaves if leaf["_rev"] == rev), None)
+
+    def body(self, rev: str) -> Doc | None:
+        return self.leaf(rev) or self.bodies.get(rev)
+
+    def knows(self, rev: str) -> bool:
+        """Whether the revision is on the path of a leaf, with or without a body."""
+        generation, _, digest = rev.partition("-")
+        return any(leaf["_rev"] == rev or _holds(leaf, int(generation), digest) for leaf in self.leaves)
+
+
+@dataclass(frozen=True)
+class Send:
+    """`doc` goes to the source. `lender`: the leaf whose attachments its stubs stand for, if that is no ancestor: the
+    source could not find them, so they have to be copied. None: the source knows what the stubs stand for."""
+
+    doc: Doc
+    lender: Doc | None = None
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Nothing goes to the source, and the client is told that all is well."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Nothing goes to the source, and the client is told why."""
+
+    error: CouchError
+
+
+Outcome = Send | Acknowledge | Refuse
+
+
+def content(doc: Doc) -> Doc:
+    """A source's document as filters get it: without protocol members."""
+    if any(name in doc for name in DESCRIPTIVE):
+        return {name: value for name, value in doc.items() if name not in DESCRIPTIVE}
+    return doc
+
+
+def _holds(leaf: Doc, generation: int, digest: str) -> bool:
+    revisions = leaf.get("_revisions")
+    if not revisions:
+        return False
+    age, ids = revisions["start"] - generation, revisions["ids"]
+    return bool(0 <= age < len(ids) and ids[age] == digest)

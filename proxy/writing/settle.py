@@ -1,0 +1,82 @@
+"""After the source broke off: what of a write did it store? And which of its words may a client hear?
+
+Nothing is acknowledged that is not stored, and nothing is reported as failed that is, as far as the source can be
+asked. A replicated revision has a name, so the source can: `_revs_diff`. The revision of an interactive write is made
+by the source: only it could have said. A client that is told "unknown" finds out by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from proxy.errors import CouchError, Unavailable
+from proxy.http_client import Unreachable
+from proxy.view import View
+from proxy.writing.pushed import Pushed
+from proxy.writing.rules import Rules, log
+
+_PAUSES = (0.1, 0.5, 1.5)
+"""Seconds before each time the source is asked."""
+
+VALIDATION = "The source's validation refused the document."
+
+
+def never_sent(error: Unavailable) -> bool:
+    """Whether a failed request cannot have had any effect: there was no connection to send it on."""
+    return isinstance(error.__cause__, Unreachable)
+
+
+def unknown() -> Unavailable:
+    """The answer to an interactive write that may or may not have been stored."""
+    return Unavailable("The source broke off: it is unknown whether the write was stored. Fetch before trying again.")
+
+
+def not_stored() -> Unavailable:
+    """The answer to a replicated write of which the source says that it does not have it."""
+    return Unavailable("The source broke off before it stored this revision; send it again.", error="unavailable")
+
+
+async def missing_revisions(view: View, batch: Iterable[Pushed]) -> set[tuple[str, str]]:
+    """Those of replicated revisions, as (id, rev), that the source does not have. Raises Unavailable (503)."""
+    asked: dict[str, list[str]] = {}
+    for pushed in batch:
+        asked.setdefault(pushed.id, []).append(str(pushed.path[0]))
+    for pause in _PAUSES:
+        await asyncio.sleep(pause)
+        try:
+            reply = await view.upstream.json("POST", view.path("_revs_diff"), headers=view.headers, body=asked)
+            return {(doc_id, rev) for doc_id, entry in reply.items() for rev in entry["missing"]}
+        except (CouchError, AttributeError, KeyError, TypeError) as error:
+            log.warning("the source broke off, and cannot be asked what it stored: %s", error)
+    raise Unavailable(
+        "The source broke off and cannot be asked what it stored; send the request again.",
+        error="service_unavailable",
+        status=503,
+    )
+
+
+def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchError:
+    """A source's error in words that tell a client nothing of what it may not see.
+
+    The messages of `validate_doc_update` can quote the stored document, and a stub that fails can be one that the
+    client did not send. Only a profile without filters hears them.
+    """
+    if not rules.chain or isinstance(error, Unavailable):
+        return error
+    reason = error.reason
+    if error.error in ("forbidden", "unauthorized"):
+        reason = VALIDATION
+    elif error.error == "missing_stub" and not _own_stub(reason, batch):
+        reason = "Invalid attachment stub"
+    if reason != error.reason:
+        log.info("the source refused a write: %s", error.reason)
+    return CouchError(reason, error=error.error, status=error.status)
+
+
+def _own_stub(reason: str, batch: Iterable[Pushed]) -> bool:
+    return any(
+        reason == f"Invalid attachment stub in {pushed.id} for {name}"
+        for pushed in batch
+        for name in pushed.attachments
+    )

@@ -1,0 +1,135 @@
+"""One document: planned, sent to the source by PUT, and what came of it.
+
+The answer is the source's, or an error; where the source broke off it is what can be known (see `settle`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.core.query import Pairs
+from proxy.errors import Unavailable
+from proxy.exchange import Exchange
+from proxy.http_client import Body
+from proxy.upstream import JSON_HEADERS, Headers, Reply
+from proxy.writing.lending import with_lent
+from proxy.writing.originals import plan_all, rules_of
+from proxy.writing.pushed import Pushed
+from proxy.writing.related import Bodies, Upload, following
+from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules
+from proxy.writing.settle import heard, missing_revisions, never_sent, not_stored, unknown
+
+
+class Written(NamedTuple):
+    """A revision that the source has, and the status that goes with it."""
+
+    rev: str
+    status: int
+
+
+async def write(
+    exchange: Exchange, pushed: Pushed, *, rules: Rules | None = None, bodies: Bodies | None = None
+) -> Written:
+    """Judge one document, and store it. `bodies`: of the attachments that follow it.
+
+    Raises the CouchError that the client gets.
+    """
+    [outcome] = await plan_all(exchange.view, [pushed], rules)
+    return await carry_out(exchange, pushed, outcome, bodies)
+
+
+async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies: Bodies | None = None) -> Written:
+    """Do what was planned for one document. Raises the CouchError that the client gets."""
+    if isinstance(outcome, Refuse):
+        raise outcome.error
+    if isinstance(outcome, Acknowledge):
+        return Written(str(pushed.path[0]), 201)
+    doc = await with_lent(exchange.view, outcome, exchange.server.max_body)
+    if bodies is None or not following(doc):
+        return await put(exchange, pushed, jsonio.dumps(doc), "application/json")
+    upload = Upload(doc, bodies)
+    return await put(exchange, pushed, upload.pieces(), upload.content_type)
+
+
+async def put(exchange: Exchange, pushed: Pushed, body: Body, content_type: str) -> Written:
+    """PUT a whole document to the source."""
+    view = exchange.view
+    pairs = [] if pushed.new_edits else [("new_edits", "false")]
+    headers = {**JSON_HEADERS, "Content-Type": content_type, **view.headers}
+    path = view.document_path(pushed.id)
+    if pushed.new_edits:
+        return await edit(exchange, "PUT", path, pairs, headers, body, [pushed])
+    try:
+        return await _send(exchange, "PUT", path, pairs, headers, body, [pushed])
+    except Unavailable as error:
+        if never_sent(error):
+            raise
+        if await missing_revisions(view, [pushed]):
+            raise not_stored() from error
+        return Written(str(pushed.path[0]), 201)
+
+
+async def edit(
+    exchange: Exchange,
+    method: str,
+    path: str,
+    pairs: Pairs,
+    headers: Headers,
+    body: Body = None,
+    batch: Sequence[Pushed] = (),
+) -> Written:
+    """An interactive write, whose success is `{"ok", "id", "rev"}`. `batch`: what the client sent for it.
+
+    Raises the source's error, and Unavailable, which says so if it is unknown whether the write was stored.
+    """
+    try:
+        return await _send(exchange, method, path, pairs, headers, body, batch)
+    except Unavailable as error:
+        if never_sent(error):
+            raise
+        raise unknown() from error
+
+
+async def _send(
+    exchange: Exchange,
+    method: str,
+    path: str,
+    pairs: Pairs,
+    headers: Headers,
+    body: Body,
+    batch: Sequence[Pushed],
+) -> Written:
+    """An upload may last, as long as bytes move. The source's error is put in words that the client may hear."""
+    limit = exchange.server.timeout
+    try:
+        async with asyncio.timeout(limit) as clock:
+            if body is not None and not isinstance(body, bytes):
+                body = _ticking(body, clock, limit)
+            async with await exchange.view.upstream.request(
+                method, path, pairs, headers=headers, body=body, timeout=None
+            ) as reply:
+                if reply.status >= 300:
+                    raise heard(await reply.error(), rules_of(exchange.view), batch)
+                return await _written(reply)
+    except TimeoutError as error:
+        reason = f"No byte of the write moved for {limit:g} seconds."
+        raise Unavailable(reason, error="gateway_timeout", status=504) from error
+
+
+async def _ticking(body: AsyncIterator[bytes], clock: asyncio.Timeout, limit: float) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    async for piece in body:
+        clock.reschedule(loop.time() + limit)
+        yield piece
+
+
+async def _written(reply: Reply) -> Written:
+    answer: Doc = await reply.json()
+    rev = answer.get("rev") if isinstance(answer, dict) else None
+    if not isinstance(rev, str):
+        raise Unavailable("The source's answer to a write does not say which revision it stored.")
+    return Written(rev, reply.status)
