@@ -38,7 +38,17 @@ class Exchange:
         self.begun: web.StreamResponse | None = None
         """The answer, once its first bytes may be on their way."""
         self.target: Target
-        self.view: View
+        self._view: View | None = None
+
+    @property
+    def view(self) -> View:
+        """The view through which the request is answered; requests at the server's root have none."""
+        assert self._view is not None
+        return self._view
+
+    @view.setter
+    def view(self, view: View) -> None:
+        self._view = view
 
     def greet(self, principal: Principal) -> None:
         """Hand the client the session cookie that the source has refreshed, if it has."""
@@ -63,7 +73,7 @@ class Exchange:
                 ("Server", _SERVER_NAME),
                 ("X-Couch-Request-ID", request_id),
                 ("Cache-Control", "must-revalidate, private"),
-                ("Vary", "Cookie, Authorization"),
+                ("Vary", self._view.vary if self._view is not None else "Authorization, Cookie"),
                 *self.extra_headers,
             ]
         )

@@ -35,6 +35,8 @@ class View:
     grafts: Grafts
     tokens: Tokens
     local_prefix: str
+    vary: str
+    """The request headers on which answers depend, for `Vary`."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -95,6 +97,8 @@ def make_view(
     principal: Principal,
     upstream: Upstream,
     secret: bytes,
+    *,
+    vary: str = "Authorization, Cookie",
 ) -> View:
     """The view of a client; its keys are derived from the secret that all nodes share."""
     scope = f"{database.name}\0{profile.name}"
@@ -110,8 +114,9 @@ def make_view(
         grafts=Grafts(_derive(secret, "graft", scope)),
         tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
         local_prefix=f"tailor-{identity.hex()[:24]}-",
+        vary=vary,
     )
 
 
 def _derive(secret: bytes, purpose: str, scope: str) -> bytes:
-    return blake2b(f"{purpose}\0{scope}".encode(), key=secret[:64], digest_size=32).digest()
+    return blake2b(f"{purpose}\0{scope}".encode(), key=blake2b(secret).digest(), digest_size=32).digest()

@@ -59,11 +59,27 @@ class Views:
         if view is None:
             client = Client(principal.name, principal.roles, profile.name, device)
             upstream = self._upstreams[database.source.name]
-            view = make_view(name, database, profile, client, principal, upstream, self._config.server.secret)
+            view = make_view(
+                name,
+                database,
+                profile,
+                client,
+                principal,
+                upstream,
+                self._config.server.secret,
+                vary=self._vary(name, profile),
+            )
             self._open[key] = view
             if len(self._open) > _KEPT:
                 self._open.popitem(last=False)
         return view
+
+    def _vary(self, name: str, profile: Profile) -> str:
+        """The request headers on which an answer under this database name depends."""
+        headers = {"Cookie", "Authorization", *(header.title() for header in profile.device_headers.values())}
+        if name not in self._virtual:
+            headers.update(each.header[0].title() for each in self._config.profiles.values() if each.header)
+        return ", ".join(sorted(headers))
 
     def _choose(self, name: str, database: Database, principal: Principal, headers: Mapping[str, str]) -> Profile:
         if name in self._virtual:
