@@ -81,10 +81,13 @@ def segments(path: str) -> tuple[str, ...]:
     return tuple(unquote(piece) for piece in path.split("/") if piece)
 
 
+DEFAULTS = {("style", "main_only"), ("since", "0"), ("feed", "normal")}
+
+
 def query(target: str) -> tuple[tuple[str, str], ...]:
-    """The query in an order of its own, values that are JSON in one spelling."""
+    """The query in an order of its own, values that are JSON in one spelling, without defaults of `_changes`."""
     pairs = parse_qsl(target.partition("?")[2], keep_blank_values=True)
-    return tuple(sorted((key, _canonical(value)) for key, value in pairs))
+    return tuple(sorted((key, _canonical(value)) for key, value in pairs if (key, value) not in DEFAULTS))
 
 
 def canonical_body(body: bytes) -> bytes:

@@ -38,6 +38,8 @@ class Model:
         self.encodings: dict[tuple[str, str], Doc] = {}
         self.files: dict[tuple[str, str], bytes] = {}
         """The bytes of attachments by id and name."""
+        self.stored: dict[tuple[str, str], bytes] = {}
+        """Of those that are stored gzipped, as stored."""
 
     def leaves(self, doc_id: str) -> list[str]:
         """The winner first."""
@@ -190,6 +192,7 @@ def _learn_file(model: Model, exchange: Exchange) -> None:
     if len(pieces) > 2 and pieces[1] == "photo:1" and (exchange.method, exchange.status) == ("GET", 200):
         plain = exchange.reply_body
         if exchange.reply_header("Content-Encoding") == "gzip":
+            model.stored["photo:1", "/".join(pieces[2:])] = plain
             plain = gzip.decompress(plain)
         model.files["photo:1", "/".join(pieces[2:])] = plain
 

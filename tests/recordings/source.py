@@ -27,6 +27,7 @@ PASSWORDS = {"admin": "secret"}
 
 _FRAMING = {"content-length", "transfer-encoding", "connection", "date", "keep-alive"}
 _NAMESPACE = re.compile(r"tailor-[0-9a-f]+-")
+_CP1_TAG = '"4QO1B1Q7MNALHCWPKPTM3WOWM"'
 _CUT = 997
 """Bytes of a chunk: rows and characters are cut anywhere."""
 
@@ -83,10 +84,14 @@ class RecordedSource:
         target, body = request.raw_path, await request.read()
         path = exchanges.segments(target.partition("?")[0])
         options = dict(parse_qsl(target.partition("?")[2], keep_blank_values=True))
+        if path == ("_up",):
+            return _json({"status": "ok", "seeds": {}})
         if path == ("_session",) and request.method == "GET":
             return _json(_session(request))
         if len(path) > 2 and path[1] == "_local":
-            return self._answer_local(request.method, _NAMESPACE.sub("", path[2]), body)
+            return self._answer_local(request, _NAMESPACE.sub("", path[2]), body)
+        if path[1:] == ("_bulk_docs",):
+            return _json([self._put_local(doc["_id"][7:], doc) for doc in json.loads(body)["docs"]], 201)
         recorded = self._find(request, target, body)
         if recorded is not None:
             return await _replay(request, recorded)
@@ -98,24 +103,34 @@ class RecordedSource:
         return _json({"error": "not_found", "reason": "This request was not recorded."}, 404)
 
     def _find(self, request: web.BaseRequest, target: str, body: bytes) -> Exchange | None:
-        key = _key(request.method, target.partition("?")[0], target, body)
-        return next((found for found in self._recorded.get(key, ()) if _fits(request, found)), None)
+        path, _, query = target.partition("?")
+        for asked in (target, path) if query.startswith("rev=") else (target,):  # the winner need not be named
+            key = _key(request.method, path, asked, body)
+            for found in self._recorded.get(key, ()):
+                if _fits(request, found):
+                    return found
+        return None
 
-    def _answer_local(self, method: str, name: str, body: bytes) -> web.Response:
+    def _put_local(self, name: str, doc: dict[str, Any]) -> dict[str, Any]:
+        generation = int(doc.pop("_rev", "0-0").partition("-")[2]) + 1
+        doc.pop("_id", None)
+        self._local[_NAMESPACE.sub("", name)] = generation, doc
+        return {"ok": True, "id": f"_local/{name}", "rev": f"0-{generation}"}
+
+    def _answer_local(self, request: web.BaseRequest, name: str, body: bytes) -> web.Response:
         generation, doc = self._local.get(name, (0, None))
         full = f"_local/{name}"
-        if method == "PUT":
-            doc = json.loads(body)
-            generation = int(doc.pop("_rev", "0-0").partition("-")[2]) + 1
-            doc.pop("_id", None)
-            self._local[name] = generation, doc
-            return _json({"ok": True, "id": full, "rev": f"0-{generation}"}, 201)
+        if request.method == "PUT":
+            return _json(self._put_local(name, json.loads(body)), 201)
         if doc is None:
             return _json(_MISSING, 404)
-        if method == "DELETE":
+        if request.method == "DELETE":
             del self._local[name]
             return _json({"ok": True, "id": full, "rev": "0-0"})
-        return _json({"_id": full, "_rev": f"0-{generation}", **doc})
+        tag = _CP1_TAG if (name, generation) == ("cp1", 1) else f'"{name}-{generation}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        return _json({"_id": full, "_rev": f"0-{generation}", **doc}, headers={"ETag": tag})
 
     async def _answer(
         self, request: web.BaseRequest, path: tuple[str, ...], options: dict[str, str], body: bytes
@@ -139,7 +154,7 @@ class RecordedSource:
             case ("GET" | "HEAD", doc_id) if not doc_id.startswith("_"):
                 return self._document(method, doc_id, options, wanted)
             case ("GET" | "HEAD", doc_id, *name) if not doc_id.startswith("_"):
-                return self._attachment(doc_id, "/".join(name))
+                return self._attachment(request, doc_id, "/".join(name))
         return None
 
     def _bulk_get(self, asked: list[dict[str, str]], wanted: set[str]) -> list[Any]:
@@ -168,12 +183,16 @@ class RecordedSource:
             return _json({**_MISSING, "reason": "deleted" if doc else "missing"}, 404)
         return _json(doc, headers={"ETag": f'"{rev}"'})
 
-    def _attachment(self, doc_id: str, name: str) -> web.Response:
+    def _attachment(self, request: web.BaseRequest, doc_id: str, name: str) -> web.Response:
         content = self.model.files.get((doc_id, name))
         if content is None:
             return _json({"error": "not_found", "reason": "Document is missing attachment"}, 404)
         about = self.model.bodies[doc_id, self.model.leaves(doc_id)[0]]["_attachments"][name]
-        return web.Response(body=content, headers={"Content-Type": about["content_type"], "Accept-Ranges": "none"})
+        headers = {"Content-Type": about["content_type"], "Accept-Ranges": "none"}
+        stored = self.model.stored.get((doc_id, name))
+        if stored is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=stored, headers={**headers, "Content-Encoding": "gzip"})
+        return web.Response(body=content, headers=headers)
 
     async def _changes(
         self, request: web.BaseRequest, options: dict[str, str], body: dict[str, Any]
@@ -294,11 +313,12 @@ async def _stream(
     for name, value in headers or [("Content-Type", "application/json")]:
         response.headers.add(name, value)
     response.enable_chunked_encoding()
-    await response.prepare(request)
-    async for chunk in chunks:
-        if chunk:
-            await response.write(chunk)
-    await response.write_eof()
+    with contextlib.suppress(ConnectionError):  # the proxy has read enough
+        await response.prepare(request)
+        async for chunk in chunks:
+            if chunk:
+                await response.write(chunk)
+        await response.write_eof()
     return response
 
 
