@@ -22,7 +22,7 @@ from proxy.core import jsonio
 from proxy.core.collation import Key, collation_key
 from proxy.core.mango import SelectorError
 from proxy.core.mango.conditions import Compiler
-from proxy.core.mango.normal import Every, Some, At, Node, Not, normalize
+from proxy.core.mango.normal import At, Every, Node, Not, Some, normalize
 from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 
 __all__ = ["SelectorError", "SortKey", "compile_selector", "fields_of", "project_fields", "sort_key"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from proxy.core.collation import collation_key
-from proxy.core.mango.normal import Every, Some, At, Node, Not, Op, bad_argument
+from proxy.core.mango.normal import At, Every, Node, Not, Op, Some, bad_argument
 from proxy.core.mango.paths import MISSING, NO_PATH, Path, get
 from proxy.core.mango.regex import PatternError, compile_pattern
 

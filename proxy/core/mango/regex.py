@@ -2,7 +2,7 @@
 
 CouchDB matches the UTF-8 bytes of a string, not its characters, and `.` is one byte: so is it here. What PCRE writes
 differently is translated (`\\z`, `\\Z`, `\\h`, `\\R`, `\\K`, `\\Q...\\E`, `(?<name>`, `[[:alpha:]]`); what Python does
-not have (recursion, callouts) is refused.
+not have (recursion, callouts) is refused. Only ASCII letters are letters: CouchDB takes some bytes of UTF-8 for such.
 
 PCRE gives up after a number of steps, Python does not: a pattern such as `(a+)+$` can keep it busy for years. Patterns
 of clients are therefore bounded: a group that contains repetition or alternatives may not be repeated, there are no

@@ -1,7 +1,7 @@
 """Wire codecs: bytes in, values out, and back. No I/O; the same result however the input is cut.
 
     rows         a streamed JSON object with one big array (`_changes`, `_all_docs`, `_find`, ...)
-    values       where a JSON value ends
+    cut, values  where an element of it ends: guessed and proven, or found by scanning
     lines        continuous feeds (one JSON object per line) and event streams
     changes      the four `_changes` layouts, byte for byte as CouchDB writes them
     multipart    incremental decoder for multipart/related, /mixed and /form-data
