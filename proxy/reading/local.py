@@ -14,10 +14,16 @@ from aiohttp import web
 from proxy.core import jsonio
 from proxy.core.endpoints import path
 from proxy.core.query import Pairs
+from proxy.core.wire.accept import JSON
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
+from proxy.reading.all_docs import check_allowed, read_options
+from proxy.reading.answer import Answer
+from proxy.reading.listing import ListEncoder, ListOptions
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
+
+Row = dict[str, Any]
 
 LOCAL = "_local/"
 _ANSWERED = (200, 201, 202)
@@ -43,6 +49,61 @@ async def put_local(exchange: Exchange) -> web.Response:
 async def delete_local(exchange: Exchange) -> web.Response:
     """DELETE."""
     return await _pass(exchange, "DELETE", ["rev", "batch"], {"Accept": JSON_HEADERS["Accept"]})
+
+
+async def get_local_docs(exchange: Exchange) -> web.StreamResponse:
+    """GET, HEAD and POST of `_local_docs`: the client's own, which are few."""
+    check_allowed(exchange.view)
+    options = await read_options(exchange)
+    rows = await _own_rows(exchange.view, options.include_docs)
+    encoder = ListEncoder()
+    answer = Answer(exchange, JSON)
+    await answer.write(encoder.head(None, None))
+    await answer.write(encoder.rows(map(jsonio.dumps, select(rows, options))))
+    await answer.write(encoder.tail() + b"\n")
+    return await answer.finish()
+
+
+def select(rows: dict[str, Row], options: ListOptions) -> list[Row]:
+    """Those of `rows`, which are sorted by id, that the options ask for, as CouchDB orders them: by bytes."""
+    if options.keys is not None:
+        keys = [key for key in options.selected_keys if isinstance(key, str) and key.startswith(LOCAL)]
+        return [rows.get(key, {"key": key, "error": "not_found"}) for key in keys]
+    low, high = (options.end, options.start) if options.descending else (options.start, options.end)
+    ids = [doc_id for doc_id in rows if _is_within(doc_id, low, high)]
+    if options.has_end and not options.inclusive_end:
+        ids = [doc_id for doc_id in ids if doc_id != options.end]
+    if options.descending:
+        ids.reverse()
+    last = None if options.limit is None else options.skip + options.limit
+    return [rows[doc_id] for doc_id in ids[options.skip : last]]
+
+
+def _is_within(doc_id: str, low: Any, high: Any) -> bool:
+    """Whether an id is in a range; a bound that is no text is none."""
+    found = doc_id.encode()
+    above = not isinstance(low, str) or found >= low.encode()
+    return above and (not isinstance(high, str) or found <= high.encode())
+
+
+async def _own_rows(view: View, include_docs: bool) -> dict[str, Row]:
+    """The client's rows of the source's list, by the client's ids, in their order."""
+    start = LOCAL + view.local_prefix
+    pairs = [("startkey", jsonio.dumps(start).decode()), ("endkey", jsonio.dumps(start + "\ufff0").decode())]
+    if include_docs:
+        pairs.append(("include_docs", "true"))
+    found = await view.upstream.json("GET", view.path("_local_docs"), pairs, headers=view.headers)
+    rows: dict[str, Row] = {}
+    try:
+        for row in found["rows"]:
+            own = client_id(view, row["id"])
+            if own is not None:
+                rows[own] = {"id": own, "key": own, "value": {"rev": row["value"]["rev"]}}
+                if include_docs:
+                    rows[own]["doc"] = {**row["doc"], "_id": own}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Unavailable("The source's _local_docs is not of CouchDB's form.") from error
+    return dict(sorted(rows.items(), key=lambda item: item[0].encode()))
 
 
 def source_id(view: View, doc_id: str) -> str:

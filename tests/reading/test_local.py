@@ -11,9 +11,10 @@ from aiohttp import web
 
 from proxy.core.endpoints import Kind
 from proxy.exchange import Exchange
-from proxy.reading.local import client_id, delete_local, get_local, put_local, source_id
+from proxy.reading.listing import ListOptions
+from proxy.reading.local import client_id, delete_local, get_local, get_local_docs, put_local, select, source_id
 from tests.reading.couch import Couch, serving
-from tests.reading.served import Front, Handlers, front
+from tests.reading.served import OWN, Front, Handlers, front, profile
 
 CP = "/db-phone/_local/cp1"
 
@@ -23,7 +24,8 @@ async def local(exchange: Exchange) -> web.StreamResponse:
     return await handlers[exchange.method](exchange)
 
 
-HANDLERS: Handlers = {Kind.LOCAL: local}
+HANDLERS: Handlers = {Kind.LOCAL: local, Kind.LOCAL_DOCS: get_local_docs}
+LIST = "/db-phone/_local_docs"
 
 
 @pytest.fixture
@@ -100,3 +102,73 @@ async def test_ids_translate_both_ways(ann: Front) -> None:
     assert client_id(view, source_id(view, "_local/x/y")) == "_local/x/y"
     assert client_id(view, "_local/other") is None
     assert client_id(view, "_local/tailor-000000000000000000000000-x") is None
+
+
+# ---- _local_docs
+
+
+async def test_only_the_clients_own_are_listed(ann: Front, couch: Couch) -> None:
+    for name in ("b", "a", "é"):
+        await ann.json("PUT", f"/db-phone/_local/{quote(name)}", {"n": name})
+    couch.local["_local/somebody-elses"] = {"_id": "_local/somebody-elses", "_rev": "0-1"}
+    async with front(couch, HANDLERS, user="bob") as bob:
+        await bob.json("PUT", CP, {})
+        assert [row["id"] for row in (await bob.json("GET", LIST))["rows"]] == ["_local/cp1"]
+    status, text, _ = await ann.raw("GET", LIST)
+    assert status == 200
+    assert (
+        text
+        == (
+            '{"total_rows":null,"offset":null,"rows":[\r\n'
+            '{"id":"_local/a","key":"_local/a","value":{"rev":"0-1"}},\r\n'
+            '{"id":"_local/b","key":"_local/b","value":{"rev":"0-1"}},\r\n'
+            '{"id":"_local/é","key":"_local/é","value":{"rev":"0-1"}}\r\n]}\n'
+        ).encode()
+    )
+    with_docs = await ann.json("POST", f"{LIST}?include_docs=true", {"keys": ["_local/b", "nosuch", "_local/zz"]})
+    assert with_docs["rows"] == [
+        {
+            "id": "_local/b",
+            "key": "_local/b",
+            "value": {"rev": "0-1"},
+            "doc": {"n": "b", "_id": "_local/b", "_rev": "0-1"},
+        },
+        {"key": "_local/zz", "error": "not_found"},
+    ]
+
+
+async def test_profiles_decide_whether_they_are_listed(couch: Couch) -> None:
+    async with front(couch, HANDLERS, profile(OWN, all_docs=False)) as ann:
+        assert (await ann.error("GET", LIST))[:2] == (403, "forbidden")
+
+
+async def test_a_source_without_the_list(ann: Front, couch: Couch) -> None:
+    async def missing(request: web.BaseRequest) -> web.StreamResponse:
+        return couch.json({"error": "not_found", "reason": "missing"}, 404)
+
+    async def lie(request: web.BaseRequest) -> web.StreamResponse:
+        return couch.json({"rows": [1]})
+
+    couch.instead["/db/_local_docs"] = missing
+    assert await ann.error("GET", LIST) == (404, "not_found", "missing")
+    couch.instead["/db/_local_docs"] = lie
+    assert (await ann.error("GET", LIST))[0] == 502
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (ListOptions(), "abcd"),
+        (ListOptions(limit=2), "ab"),
+        (ListOptions(skip=1, limit=1), "b"),
+        (ListOptions(descending=True, limit=1), "d"),
+        (ListOptions(start="_local/b", has_start=True), "bcd"),
+        (ListOptions(start="_local/b", has_start=True, end="_local/c", has_end=True), "bc"),
+        (ListOptions(start="_local/b", has_start=True, end="_local/c", has_end=True, inclusive_end=False), "b"),
+        (ListOptions(start="_local/c", has_start=True, end="_local/b", has_end=True, descending=True), "cb"),
+        (ListOptions(start=1, has_start=True), "abcd"),
+    ],
+)
+def test_selecting_rows(options: ListOptions, expected: str) -> None:
+    rows: Any = {f"_local/{name}": name for name in "abcd"}
+    assert "".join(select(rows, options)) == expected  # type: ignore[arg-type]  # rows stand for themselves
