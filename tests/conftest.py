@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from tests.support import sources
 from tests.support.clinic import PASSWORD, USERS
 from tests.support.devices import CLIENTS, DeviceHost
-from tests.support.process import RUNNING
+from tests.support.process import RUNNING, ServerProcess
 from tests.support.proxy import Proxy
 from tests.support.site import Site, clinic_proxy
 from tests.support.sources import Source
+from tests.support.tap import Tap
 
 SOURCES = ["embedded", "pouchdb_server"] + (["couchdb"] if os.environ.get("COUCHDB_URL") else [])
 """What the integration suite runs over. COUCHDB_URL=http://admin:secret@127.0.0.1:5984 adds a CouchDB."""
@@ -82,32 +84,47 @@ def site(source: Source, proxy: Proxy, unused: Iterator[str], device_host: Devic
     source.http.request("DELETE", f"/{site.database.name}")
 
 
-@pytest.fixture(params=[name for name in SOURCES if name != "couchdb"])
-def private_source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
-    """A source of this test alone, which it may stop and start."""
-    directory = tmp_path / "source"
-    directory.mkdir()
+@dataclass(frozen=True)
+class Lab:
+    """A source, the wire to it and a proxy that tests may cut, stop and start."""
+
+    source: Source
+    process: ServerProcess
+    tap: Tap
+    proxy: Proxy
+    unused: Iterator[str]
+
+
+@pytest.fixture(scope="session", params=[name for name in SOURCES if name != "couchdb"])
+def shared_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    directory = tmp_path_factory.mktemp(f"lab-{request.param}")
     source = open_source(request.param, directory)
-    yield source
+    assert source.process is not None
+    tap = Tap(source.process.port)
+    proxy = clinic_proxy(directory / "proxy", tap.url, POOL)
+    proxy.start()
+    yield Lab(source, source.process, tap, proxy, iter(POOL))
+    proxy.process.kill()
+    tap.close()
     close_source(source)
 
 
 @pytest.fixture
-def private_site(private_source: Source, tmp_path: Path, device_host: DeviceHost) -> Iterator[Callable[[str], Site]]:
-    """Makes a site of this test alone from the address at which the proxy finds the source."""
-    sites: list[Site] = []
+def lab(shared_lab: Lab) -> Iterator[Lab]:
+    """The lab, with everything running and connected at the end."""
+    yield shared_lab
+    shared_lab.tap.mend()
+    for process in (shared_lab.process, shared_lab.proxy.process):
+        if not process.running:
+            process.start()
 
-    def make(source_url: str) -> Site:
-        proxy = clinic_proxy(tmp_path / f"proxy-{len(sites)}", source_url, ["clinic"])
-        site = Site(private_source, proxy, private_source.create_database("clinic"), device_host)
-        sites.append(site)
-        proxy.start()
-        return site
 
-    yield make
-    for site in sites:
-        site.close()
-        site.proxy.process.kill()
+@pytest.fixture
+def lab_site(lab: Lab, device_host: DeviceHost) -> Iterator[Site]:
+    """An empty database in the lab."""
+    site = Site(lab.source, lab.proxy, lab.source.create_database(next(lab.unused)), device_host)
+    yield site
+    site.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
+from tests.conftest import Lab
 from tests.support.clinic import patient
 from tests.support.site import Site, fetched
-from tests.support.sources import Source
-
-MakeSite = Callable[[str], Site]
 
 
-@pytest.mark.parametrize("restarted", ["client", "proxy", "source", "all"])
-def test_nothing_is_fetched_twice(
-    private_source: Source, private_site: MakeSite, tmp_path: Path, restarted: str
-) -> None:
-    site = private_site(private_source.url)
+def test_nothing_is_fetched_twice(lab: Lab, lab_site: Site, tmp_path: Path) -> None:
+    site = lab_site
     site.database.json("POST", "_bulk_docs", {"docs": [patient(n, "f1" if n % 3 else "f2") for n in range(1, 31)]})
     ann = site.person("ann", directory=tmp_path / "phone")
     first = ann.pull(batch_size=5)
     assert sorted(fetched(first["requests"])) == ann.device.ids()
 
-    if restarted in ("client", "all"):
+    def restart_the_device() -> None:
+        nonlocal ann
         ann.device.close()
         site.forget(ann)
         ann = site.person("ann", directory=tmp_path / "phone")
-    if restarted in ("source", "all"):
-        assert private_source.process is not None
-        private_source.process.restart()
-    if restarted in ("proxy", "all"):
-        site.proxy.process.restart()
 
-    again = ann.pull(batch_size=5)
-    assert fetched(again["requests"]) == []
-    site.database.edit("patient:1", name="changed")
-    site.database.edit("patient:3", name="changed")
-    later = ann.pull(batch_size=5)
-    assert fetched(later["requests"]) == ["patient:1"]
-    assert ann.device.get("patient:1")["name"] == "changed"
+    for restart in (restart_the_device, lab.proxy.process.restart, lab.process.restart):
+        restart()
+        again = ann.pull(batch_size=5)
+        assert fetched(again["requests"]) == []
+        number = len(site.database.get("patient:1")["name"])
+        site.database.edit("patient:1", name="x" * (number + 1))
+        site.database.edit("patient:3", name="not ann's")
+        later = ann.pull(batch_size=5)
+        assert fetched(later["requests"]) == ["patient:1"]
+        assert ann.device.get("patient:1")["name"] == "x" * (number + 1)
 
 
 def test_a_push_goes_on_where_it_stopped(site: Site) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
+from tests.conftest import Lab
 from tests.support.clinic import body, patient, seen
 from tests.support.site import Site, fetched
-from tests.support.sources import Source
-from tests.support.tap import Tap
-
-MakeSite = Callable[[str], Site]
 
 
 def test_a_filter_that_raises_withholds_the_document_alone(site: Site) -> None:
@@ -42,17 +37,9 @@ def test_a_write_that_makes_a_filter_raise_is_refused(site: Site) -> None:
     assert body(site.database.get("patient:1")) == patient(1)
 
 
-@pytest.fixture
-def tap(private_source: Source) -> Iterator[Tap]:
-    assert private_source.process is not None
-    tap = Tap(private_source.process.port)
-    yield tap
-    tap.close()
-
-
 @pytest.mark.parametrize("after", [0, 100, 20_000, 60_000])
-def test_a_pull_resumes_after_the_source_broke_off(tap: Tap, private_site: MakeSite, after: int) -> None:
-    site = private_site(tap.url)
+def test_a_pull_resumes_after_the_source_broke_off(lab: Lab, lab_site: Site, after: int) -> None:
+    site, tap = lab_site, lab.tap
     docs = [patient(number) for number in range(1, 121)]
     site.database.json("POST", "_bulk_docs", {"docs": docs})
     ann = site.person("ann")
@@ -70,8 +57,8 @@ def test_a_pull_resumes_after_the_source_broke_off(tap: Tap, private_site: MakeS
 
 
 @pytest.mark.parametrize("after", [0, 100, 3_000])
-def test_a_push_resumes_after_the_source_broke_off(tap: Tap, private_site: MakeSite, after: int) -> None:
-    site = private_site(tap.url)
+def test_a_push_resumes_after_the_source_broke_off(lab: Lab, lab_site: Site, after: int) -> None:
+    site, tap = lab_site, lab.tap
     docs = [patient(number) for number in range(1, 31)]
     site.database.json("POST", "_bulk_docs", {"docs": docs})
     ann = site.person("ann")
@@ -89,10 +76,8 @@ def test_a_push_resumes_after_the_source_broke_off(tap: Tap, private_site: MakeS
         assert body(leaf) == {**doc, "name": "edited"}
 
 
-def test_a_source_that_is_away_is_reported_and_comes_back(private_source: Source, private_site: MakeSite) -> None:
-    site = private_site(private_source.url)
-    process = private_source.process
-    assert process is not None
+def test_a_source_that_is_away_is_reported_and_comes_back(lab: Lab, lab_site: Site) -> None:
+    site, process = lab_site, lab.process
     site.database.put(patient(1))
     ann = site.person("ann")
     ann.pull()
@@ -107,10 +92,8 @@ def test_a_source_that_is_away_is_reported_and_comes_back(private_source: Source
     assert ann.device.ids() == ["patient:1", "patient:2"]
 
 
-def test_a_live_replication_survives_restarts(private_source: Source, private_site: MakeSite) -> None:
-    site = private_site(private_source.url)
-    process = private_source.process
-    assert process is not None
+def test_a_live_replication_survives_restarts(lab: Lab, lab_site: Site) -> None:
+    site, process = lab_site, lab.process
     site.database.put(patient(1))
     ann = site.person("ann")
     live = ann.live()
