@@ -34,7 +34,7 @@ async def put_document(exchange: Exchange) -> web.Response:
         written = await _put_related(exchange, doc_id)
     else:
         body = await exchange.read_body()
-        if not body:
+        if not body and exchange.request.content_length is None:
             raise BadRequest("Missing request body")
         written = await write(exchange, read_put(exchange, doc_id, parse(body)))
     return stored(exchange, doc_id, written, at=(doc_id,))

@@ -1,0 +1,191 @@
+"""PUT and DELETE of attachments, over real sockets."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.core.lens import Chain
+from tests.writing.filters import PHONE, NoBinaries, Owned, Stamped, Validated, Without, chain, profile
+from tests.writing.world import break_after, world
+
+TEXT = {"Content-Type": "text/plain"}
+ENTRIES = {
+    "t": {"content_type": "text/plain", "data": "aGVsbG8="},
+    "i": {"content_type": "image/png", "data": "cG5n"},
+}
+ANN = {"_id": "p1", "owner": "ann", "ssn": "1-2-3", "_attachments": ENTRIES}
+REV = "2-" + "f" * 32
+
+
+async def test_an_attachment_is_added_and_nothing_else_changes() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        answer = await there.ask("PUT", f"/p1/sub/n?rev={first}", data=b"note", headers=TEXT)
+        assert (answer.status, answer.json) == (201, {"ok": True, "id": "p1", "rev": answer.json["rev"]})
+        assert answer.headers["Location"] == f"{there.proxy}/db-phone/p1/sub%2Fn"
+        assert "ETag" not in answer.headers
+        stored = await there.stored("p1")
+        assert (stored["ssn"], stored["_rev"]) == ("1-2-3", answer.json["rev"])
+        assert set(stored["_attachments"]) == {"t", "i", "sub/n"}
+        assert (await there.source("GET", "/p1/sub/n")).body == b"note"
+        assert [request.path.endswith("/p1/sub/n") for request in there.tap.writes] == [True]
+
+
+async def test_the_type_that_goes_with_it_arrives() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        await there.ask("PUT", f"/p1/n?rev={first}", data=b"note", headers={"Content-Type": "text/x-note"})
+        assert (await there.stored("p1"))["_attachments"]["n"]["content_type"] == "text/x-note"
+
+
+async def test_gzip_is_stored_as_it_comes() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        data = gzip.compress(b"hello hello hello hello")
+        headers = {**TEXT, "Content-Encoding": "gzip"}
+        answer = await there.ask("PUT", f"/p1/n?rev={first}", data=data, headers=headers)
+        assert answer.status == 201
+        assert there.tap.writes[0].body == data
+        assert (await there.source("GET", "/p1/n")).body == b"hello hello hello hello"
+    async with world(profile(chain(Owned(), Stamped()))) as there:
+        first = await there.put(ANN)
+        assert (await there.ask("PUT", f"/p1/n?rev={first}", data=data, headers=headers)).status == 201
+        assert (await there.source("GET", "/p1/n")).body == b"hello hello hello hello"
+
+
+async def test_an_attachment_replaces_one_that_is_seen_and_none_that_is_not() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        refused = await there.ask("PUT", f"/p1/i?rev={first}", data=b"text", headers=TEXT)
+        assert refused.status == 403
+        assert there.tap.writes == []
+        answer = await there.ask("PUT", f"/p1/t?rev={first}", data=b"text", headers=TEXT)
+        assert answer.status == 201
+        assert (await there.source("GET", "/p1/t")).body == b"text"
+
+
+@pytest.mark.parametrize("discard", ["refuse", "discard"])
+async def test_what_the_client_would_not_be_shown_is_refused(discard: str) -> None:
+    async with world(profile(on_surplus=discard)) as there:
+        first = await there.put(ANN)
+        for data, headers in [(b"png", {"Content-Type": "image/png"}), (b"x" * 101, TEXT), (b"png", {})]:
+            answer = await there.ask("PUT", f"/p1/n?rev={first}", data=data, headers=headers)
+            assert (answer.status, "_attachments.n" in answer.json["reason"]) == (403, True)
+        assert there.tap.writes == []
+
+
+async def _pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def test_without_a_length_it_is_read_first() -> None:
+    async with world(max_body=50) as there:
+        first = await there.put(ANN)
+        answer = await there.ask("PUT", f"/p1/n?rev={first}", data=_pieces(b"a" * 20, b"b" * 20), headers=TEXT)
+        assert answer.status == 201
+        assert (await there.source("GET", "/p1/n")).body == b"a" * 20 + b"b" * 20
+        rev = answer.json["rev"]
+        large = await there.ask("PUT", f"/p1/m?rev={rev}", data=_pieces(b"a" * 30, b"b" * 30), headers=TEXT)
+        assert large.error[:2] == (411, "length_required")
+
+
+async def test_without_filters_it_streams_whatever_its_length() -> None:
+    async with world(profile(Chain()), max_body=50) as there:
+        answer = await there.ask("PUT", "/p1/n", data=_pieces(b"a" * 100_000, b"b" * 100_000))
+        assert answer.status == 201
+        assert (await there.source("GET", "/p1/n")).body == b"a" * 100_000 + b"b" * 100_000
+        gone = await there.ask("DELETE", f"/p1/n?rev={answer.json['rev']}")
+        assert (gone.status, [request.method for request in there.tap.writes]) == (200, ["PUT", "DELETE"])
+
+
+async def test_with_a_stamp_the_document_goes_along() -> None:
+    async with world(profile(chain(Owned(), Without("ssn"), Stamped()))) as there:
+        first = await there.put(ANN)
+        answer = await there.ask("PUT", f"/p1/n?rev={first}", data=b"note", headers=TEXT)
+        assert answer.status == 201
+        stored = await there.stored("p1")
+        assert (stored["by"], stored["ssn"], set(stored["_attachments"])) == ("ann", "1-2-3", {"t", "i", "n"})
+        assert (await there.source("GET", "/p1/n")).body == b"note"
+        assert (await there.source("GET", "/p1/i")).body == b"png"
+
+
+async def test_a_filter_that_refuses_documents_refuses_attachments() -> None:
+    async with world(profile(chain(Validated()))) as there:
+        first = await there.put({"_id": "p1", "bad": 1})
+        answer = await there.ask("PUT", f"/p1/n?rev={first}", data=b"note", headers=TEXT)
+        assert answer.error == (403, "forbidden", "bad is not good (at bad)")
+
+
+async def test_an_attachment_creates_a_document_only_if_it_would_be_seen() -> None:
+    async with world() as there:
+        answer = await there.ask("PUT", "/new/n", data=b"note", headers=TEXT)
+        assert answer.status == 403
+        assert there.tap.writes == []
+    async with world(profile(chain(Without("ssn"), NoBinaries()))) as there:
+        answer = await there.ask("PUT", "/new/n", data=b"note", headers=TEXT)
+        assert (answer.status, answer.json["id"]) == (201, "new")
+        assert (await there.source("GET", "/new/n")).body == b"note"
+
+
+async def test_revisions_are_checked_as_couchdb_does() -> None:
+    async with world() as there:
+        await there.put(ANN)
+        await there.put({"_id": "b", "owner": "bob"})
+        for path, expected in [
+            ("/p1/n?rev=x", (400, "bad_request", "Invalid rev format")),
+            ("/p1/_n", (400, "bad_request", "Attachment name '_n' starts with prohibited character '_'")),
+        ]:
+            assert (await there.ask("PUT", path, data=b"note", headers=TEXT)).error == expected
+        answer = await there.ask("PUT", "/p1/n", data=b"note", headers=TEXT)
+        assert answer.error == (409, "conflict", "Document update conflict.")
+        answer = await there.ask("PUT", f"/p1/n?rev={REV}", data=b"note", headers=TEXT)
+        assert answer.error == (409, "not_found", "missing_rev")
+        answer = await there.ask("PUT", "/b/n", data=b"note", headers=TEXT)
+        assert answer.error == (403, "forbidden", "The document is not visible to this client.")
+        answer = await there.ask("PUT", "/p1/n", data=b"x", headers={**TEXT, "Content-Encoding": "br"})
+        assert answer.status == 415
+
+
+async def test_a_removed_attachment_leaves_the_others() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        answer = await there.ask("DELETE", f"/p1/t?rev={first}")
+        assert (answer.status, answer.json) == (200, {"ok": True, "id": "p1", "rev": answer.json["rev"]})
+        stored = await there.stored("p1")
+        assert (stored["ssn"], set(stored["_attachments"])) == ("1-2-3", {"i"})
+        assert (await there.source("GET", "/p1/i")).body == b"png"
+
+
+async def test_what_is_not_seen_cannot_be_removed() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        of_bob = await there.put({**ANN, "_id": "b", "owner": "bob"})
+        for path, expected in [
+            (f"/p1/i?rev={first}", (404, "not_found", "Document is missing attachment")),
+            (f"/p1/nope?rev={first}", (404, "not_found", "Document is missing attachment")),
+            ("/p1/t", (409, "conflict", "Document update conflict.")),
+            (f"/b/t?rev={of_bob}", (404, "not_found", "missing")),
+            (f"/nope/t?rev={REV}", (404, "not_found", "missing")),
+        ]:
+            assert (await there.ask("DELETE", path)).error == expected
+        assert there.tap.writes == []
+
+
+async def test_a_profile_that_only_reads() -> None:
+    async with world(profile(PHONE, write=False)) as there:
+        first = await there.put(ANN)
+        for method in ("PUT", "DELETE"):
+            answer = await there.ask(method, f"/p1/t?rev={first}", headers=TEXT)
+            assert answer.error == (403, "forbidden", "This profile only reads.")
+
+
+async def test_a_break_leaves_it_unknown() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        there.tap.fail("PUT", "/p1/n", break_after)
+        answer = await there.ask("PUT", f"/p1/n?rev={first}", data=b"note", headers=TEXT)
+        assert (answer.status, "unknown" in answer.json["reason"]) == (502, True)

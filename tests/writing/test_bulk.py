@@ -1,0 +1,372 @@
+"""`_bulk_docs`, over real sockets."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from typing import Any
+
+import pytest
+
+from proxy.core.lens import Chain
+from tests.writing.filters import Failing, Owned, Stamped, Without, chain, profile
+from tests.writing.world import answer_with, break_after, break_before, world
+
+Doc = dict[str, Any]
+ANN = {"_id": "p1", "owner": "ann", "name": "P", "ssn": "1-2-3"}
+
+
+def rev(generation: int, letter: str) -> str:
+    return f"{generation}-{letter * 32}"
+
+
+def revision(doc_id: str, *path: str, **body: Any) -> Doc:
+    """A revision with its path, newest first."""
+    start = int(path[0].partition("-")[0])
+    return {
+        "_id": doc_id,
+        "_rev": path[0],
+        "_revisions": {"start": start, "ids": [each.partition("-")[2] for each in path]},
+        **body,
+    }
+
+
+async def test_an_edit_keeps_what_is_hidden() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        answer = await there.ask(
+            "POST", "/_bulk_docs", {"docs": [{"_id": "p1", "_rev": first, "owner": "ann", "name": "Q"}]}
+        )
+        assert answer.status == 201
+        [row] = answer.json
+        assert row == {"ok": True, "id": "p1", "rev": row["rev"]}
+        assert await there.stored("p1") == {**ANN, "name": "Q", "_rev": row["rev"]}
+
+
+async def test_a_pushed_revision_is_restored_onto_its_own_ancestor() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        second = await there.put({**ANN, "_rev": first, "name": "theirs", "ssn": "9"})
+        pushed = rev(2, "f")
+        assert await there.push(revision("p1", pushed, first, owner="ann", name="mine")) == []
+        leaves = await there.leaves("p1")
+        assert leaves[pushed]["ssn"] == "1-2-3"
+        assert leaves[second]["ssn"] == "9"
+
+
+async def test_the_ancestor_may_be_some_generations_back() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        second = await there.put({**ANN, "_rev": first, "ssn": "2"})
+        await there.put({**ANN, "_rev": second, "ssn": "3"})
+        path = [rev(5, "e"), rev(4, "d"), rev(3, "c"), second, first]
+        assert await there.push(revision("p1", *path, owner="ann", name="offline")) == []
+        assert (await there.leaves("p1"))[rev(5, "e")]["ssn"] == "2"
+
+
+async def test_rows_come_in_the_order_of_the_request() -> None:
+    async with world() as there:
+        await there.put({"_id": "of-bob", "owner": "bob"})
+        first = await there.put(ANN)
+        docs: list[Doc] = [
+            {"_id": "of-bob", "owner": "ann"},
+            {"_id": "new", "owner": "ann"},
+            {"_id": "p1", "owner": "ann"},
+            {"_id": "for-bob", "owner": "bob"},
+            {"owner": "ann"},
+            {"_id": "p1", "_rev": first, "owner": "ann", "ssn": "mine"},
+        ]
+        rows = (await there.ask("POST", "/_bulk_docs", {"docs": docs})).json
+        assert [row.get("error") for row in rows] == ["forbidden", None, "conflict", "forbidden", None, "forbidden"]
+        assert rows[0] == {
+            "id": "of-bob",
+            "error": "forbidden",
+            "reason": "The document is not visible to this client.",
+        }
+        assert rows[2] == {"id": "p1", "error": "conflict", "reason": "Document update conflict."}
+        assert len(rows[4]["id"]) == 32
+        assert "ssn" in rows[5]["reason"]
+        [write] = there.tap.writes
+        assert [doc["_id"] for doc in write.json["docs"]] == ["new", rows[4]["id"]]
+
+
+async def test_replicated_refusals_have_their_rows_and_reach_nobody() -> None:
+    async with world() as there:
+        await there.put({"_id": "of-bob", "owner": "bob"})
+        rows = await there.push(
+            revision("of-bob", rev(2, "a"), rev(1, "9"), owner="ann"),
+            revision("good", rev(1, "b"), owner="ann"),
+            revision("for-bob", rev(1, "c"), owner="bob"),
+        )
+        assert [(row["id"], row["rev"], row["error"]) for row in rows] == [
+            ("of-bob", rev(2, "a"), "forbidden"),
+            ("for-bob", rev(1, "c"), "forbidden"),
+        ]
+        assert [doc["_id"] for doc in there.tap.writes[0].json["docs"]] == ["good"]
+
+
+async def test_a_batch_of_nothing_but_refusals_is_not_sent() -> None:
+    async with world(profile(write=False)) as there:
+        rows = await there.push(revision("p1", rev(1, "a"), owner="ann"))
+        assert [row["reason"] for row in rows] == ["This profile only reads."]
+        assert there.tap.writes == []
+        assert await there.push() == []
+
+
+async def test_a_profile_without_filters_needs_no_questions() -> None:
+    async with world(profile(Chain())) as there:
+        assert await there.push(revision("p1", rev(2, "a"), rev(1, "b"), ssn=1)) == []
+        assert [request.path.rpartition("/")[2] for request in there.tap.requests] == ["_bulk_docs"]
+        assert (await there.stored("p1"))["ssn"] == 1
+
+
+async def test_design_documents_are_for_trusted_profiles() -> None:
+    doc = {"_id": "_design/app", "views": {}, "ssn": 1}
+    async with world() as there:
+        rows = (await there.ask("POST", "/_bulk_docs", {"docs": [doc]})).json
+        assert rows[0]["error"] == "forbidden"
+        assert there.tap.writes == []
+    async with world(profile(trusted=True)) as there:
+        rows = (await there.ask("POST", "/_bulk_docs", {"docs": [doc]})).json
+        assert rows[0]["ok"] is True
+        assert (await there.stored("_design/app"))["ssn"] == 1
+
+
+async def test_a_pushed_graft_is_acknowledged_and_not_written() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        second = await there.put({**ANN, "_rev": first, "owner": "bob"})
+        graft = there.view.grafts.departure("p1", first)
+        assert await there.push(revision("p1", graft, first, _deleted=True)) == []
+        assert there.tap.writes == []
+        [row] = await there.push(revision("p1", rev(3, "a"), graft, first, owner="ann", name="back"))
+        assert row["error"] == "forbidden"
+        await there.put({**ANN, "_rev": second})
+        assert await there.push(revision("p1", rev(3, "a"), graft, first, owner="ann", name="back")) == []
+        assert (await there.leaves("p1"))[rev(3, "a")]["ssn"] == "1-2-3"
+
+
+async def test_a_deletion_keeps_who_it_was_for() -> None:
+    async with world() as there:
+        first = await there.put({**ANN, "notes": "private"})
+        assert await there.push(revision("p1", rev(2, "a"), first, _deleted=True)) == []
+        [leaf] = (await there.leaves("p1")).values()
+        assert leaf == {"_id": "p1", "_rev": rev(2, "a"), "_deleted": True, "owner": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "errors"),
+    [("winner", []), ("refuse", ["forbidden"])],
+)
+async def test_an_orphan_is_restored_onto_the_winner_or_refused(policy: Any, errors: list[str]) -> None:
+    async with world(profile(orphans=policy)) as there:
+        text = {"content_type": "text/plain", "data": "aGVsbG8="}
+        image = {"content_type": "image/png", "data": "cG5n"}
+        await there.replicate(
+            revision("p1", rev(3, "c"), rev(2, "b"), rev(1, "a"), **{**ANN, "_id": "p1"}),
+        )
+        winner = await there.put({**ANN, "_rev": rev(3, "c"), "_attachments": {"t": text, "i": image}})
+        rows = await there.push(revision("p1", rev(3, "f"), rev(2, "b"), rev(1, "a"), owner="ann", name="late"))
+        assert [row["error"] for row in rows] == errors
+        leaves = await there.leaves("p1")
+        if errors:
+            assert list(leaves) == [winner]
+            return
+        mine = leaves[rev(3, "f")]
+        assert (mine["ssn"], mine["name"]) == ("1-2-3", "late")
+        assert set(mine["_attachments"]) == {"i"}
+        got = await there.source("GET", f"/p1/i?rev={rev(3, 'f')}")
+        assert got.body == b"png"
+
+
+async def test_local_documents_of_a_batch_are_the_clients_own() -> None:
+    async with world(profile(write=False)) as there:
+        rows = (
+            await there.ask(
+                "POST", "/_bulk_docs", {"docs": [{"_id": "_local/cp", "seq": 1}, {"_id": "x", "owner": "ann"}]}
+            )
+        ).json
+        assert rows[0] == {"ok": True, "id": "_local/cp", "rev": "0-1"}
+        assert rows[1]["error"] == "forbidden"
+        [sent] = there.tap.writes[0].json["docs"]
+        assert sent["_id"] == f"_local/{there.view.local_prefix}cp"
+        answer = await there.source("GET", f"/_local/{there.view.local_prefix}cp")
+        assert answer.json["seq"] == 1
+
+
+async def test_a_failing_filter_refuses_its_row_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with world(profile(chain(Failing(), Without("ssn")))) as there:
+        first = await there.put({"_id": "p1", "ssn": "secret"})
+        with caplog.at_level(logging.ERROR):
+            rows = await there.push(
+                revision("p1", rev(2, "a"), first, bang=1),
+                revision("p2", rev(1, "b"), boom="secret"),
+                revision("p3", rev(1, "c"), fine=1),
+            )
+        assert [(row["id"], row["error"]) for row in rows] == [("p1", "forbidden"), ("p2", "forbidden")]
+        assert "secret" not in str(rows)
+        assert "secret" in caplog.text
+        assert [doc["_id"] for doc in there.tap.writes[0].json["docs"]] == ["p3"]
+
+
+async def test_surplus_is_discarded_where_the_profile_says_so() -> None:
+    async with world(profile(on_surplus="discard")) as there:
+        first = await there.put(ANN)
+        assert await there.push(revision("p1", rev(2, "a"), first, owner="ann", ssn="mine")) == []
+        assert (await there.stored("p1"))["ssn"] == "1-2-3"
+
+
+async def test_a_hidden_attachment_stays_and_cannot_be_written() -> None:
+    async with world(profile(on_surplus="discard")) as there:
+        entries = {
+            "i": {"content_type": "image/png", "data": "cG5n"},
+            "t": {"content_type": "text/plain", "data": "aGVsbG8="},
+        }
+        first = await there.put({**ANN, "_attachments": entries})
+        assert await there.push(revision("p1", rev(2, "a"), first, owner="ann", _attachments={"u": entries["t"]})) == []
+        assert set((await there.stored("p1"))["_attachments"]) == {"i", "u"}
+        mine = {"i": {"content_type": "text/plain", "data": "aGVsbG8="}}
+        [row] = await there.push(revision("p1", rev(3, "b"), rev(2, "a"), owner="ann", _attachments=mine))
+        assert (row["error"], "_attachments.i" in row["reason"]) == ("forbidden", True)
+
+
+async def test_what_a_filter_sets_is_stored() -> None:
+    async with world(profile(chain(Owned(), Stamped()))) as there:
+        assert await there.push(revision("p1", rev(1, "a"), owner="ann")) == []
+        assert (await there.stored("p1"))["by"] == "ann"
+
+
+MALFORMED: list[tuple[Any, tuple[int, str, str]]] = [
+    ([], (400, "bad_request", "Request body must be a JSON object")),
+    ({}, (400, "bad_request", "POST body must include `docs` parameter.")),
+    ({"docs": 1}, (400, "bad_request", "`docs` parameter must be an array.")),
+    ({"docs": [1]}, (400, "bad_request", "Document must be a JSON object")),
+    ({"docs": [{"_id": 1}]}, (400, "illegal_docid", "Document id must be a string")),
+    ({"docs": [{"_id": ""}]}, (400, "illegal_docid", "Document id must not be empty")),
+    (
+        {"docs": [{"_id": "_x"}]},
+        (400, "illegal_docid", "Only reserved document ids may start with underscore."),
+    ),
+    ({"docs": [{"_id": "_design/"}]}, (400, "illegal_docid", "Illegal document id `_design/`")),
+    ({"docs": [{"_id": "a", "_rev": "x"}]}, (400, "bad_request", "Invalid rev format")),
+    ({"docs": [{"_id": "a", "_rev": 1}]}, (400, "bad_request", "Invalid rev format")),
+    ({"docs": [{"_id": "a", "_x": 1}]}, (400, "doc_validation", "Bad special document member: _x")),
+    ({"docs": [{"_id": "a", "_deleted": 1}]}, (400, "doc_validation", "Bad special document member: _deleted")),
+    (
+        {"docs": [{"_id": "a", "_attachments": 1}]},
+        (400, "doc_validation", "Bad special document member: _attachments"),
+    ),
+    ({"docs": [{"_id": "a", "_attachments": {"x": {}}}]}, (400, "bad_request", "Invalid attachment data for x")),
+    (
+        {"docs": [{"_id": "a", "_attachments": {"_x": {"data": ""}}}]},
+        (400, "bad_request", "Attachment name '_x' starts with prohibited character '_'"),
+    ),
+    (
+        {"new_edits": False, "docs": [{"_id": "a"}]},
+        (400, "bad_request", "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"),
+    ),
+    (
+        {"new_edits": False, "docs": [{"_id": "a", "_revisions": {"start": "2", "ids": ["a"]}}]},
+        (400, "doc_validation", "_revisions.start isn't an integer."),
+    ),
+    (
+        {"new_edits": False, "docs": [{"_id": "a", "_revisions": {"start": 1, "ids": [1]}}]},
+        (400, "doc_validation", "RevId isn't a string"),
+    ),
+]
+
+
+async def test_a_malformed_document_fails_the_request_in_couchdbs_words() -> None:
+    async with world() as there:
+        for body, expected in MALFORMED:
+            answer = await there.ask("POST", "/_bulk_docs", body)
+            assert answer.error == expected
+            past = await there.source("POST", "/_bulk_docs", body)
+            assert past.error == expected
+        answer = await there.ask("POST", "/_bulk_docs", data=b'{"docs":[]}', headers={"Content-Type": "text/plain"})
+        assert answer.error == (415, "bad_content_type", "Content-Type must be application/json")
+        assert there.tap.requests == []
+
+
+async def test_a_gzipped_body_is_read() -> None:
+    async with world() as there:
+        data = gzip.compress(b'{"docs":[{"_id":"p1","owner":"ann"}]}')
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        [row] = (await there.ask("POST", "/_bulk_docs", data=data, headers=headers)).json
+        assert row["ok"] is True
+
+
+async def test_too_large_a_body_is_refused() -> None:
+    async with world(max_body=1000) as there:
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "a", "x": "y" * 1000}]})
+        assert answer.status == 413
+
+
+async def test_after_a_break_the_source_is_asked_what_it_has() -> None:
+    async with world() as there:
+        docs = [revision("p1", rev(1, "a"), owner="ann"), revision("p2", rev(1, "b"), owner="bob")]
+        there.tap.fail("POST", "/_bulk_docs", break_after)
+        assert [row["id"] for row in await there.push(*docs)] == ["p2"]
+        assert (await there.stored("p1"))["owner"] == "ann"
+
+        there.tap.fail("POST", "/_bulk_docs", break_before)
+        rows = await there.push(revision("p3", rev(1, "a"), owner="ann"), *docs[:1], docs[1])
+        assert [(row["id"], row["rev"], row["error"]) for row in rows] == [
+            ("p3", rev(1, "a"), "unavailable"),
+            ("p2", rev(1, "b"), "forbidden"),
+        ]
+        assert await there.push(revision("p3", rev(1, "a"), owner="ann")) == []
+
+
+async def test_a_source_that_cannot_be_asked_fails_the_request() -> None:
+    async with world() as there:
+        there.tap.fail("POST", "/_bulk_docs", break_after)
+        for _ in range(3):
+            there.tap.fail("POST", "/_revs_diff", break_before)
+        body = {"docs": [revision("p1", rev(1, "a"), owner="ann")], "new_edits": False}
+        answer = await there.ask("POST", "/_bulk_docs", body)
+        assert answer.error[:2] == (503, "service_unavailable")
+
+
+async def test_after_a_break_an_interactive_write_is_unknown() -> None:
+    async with world() as there:
+        there.tap.fail("POST", "/_bulk_docs", break_after)
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1", "owner": "ann"}]})
+        assert answer.status == 502
+        assert "unknown" in answer.json["reason"]
+
+
+@pytest.mark.parametrize("rows", [{}, [], [{"ok": True, "id": "other", "rev": "1-a"}], [1]])
+async def test_a_source_that_lies_is_not_believed(rows: Any) -> None:
+    async with world() as there:
+        there.tap.fail("POST", "/_bulk_docs", answer_with(201, rows))
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1", "owner": "ann"}]})
+        assert answer.status == 502
+
+
+async def test_the_sources_refusals_quote_nothing() -> None:
+    async with world() as there:
+        reason = "ssn must not change from 1-2-3"
+        row = {"id": "p1", "error": "forbidden", "reason": reason}
+        there.tap.fail("POST", "/_bulk_docs", answer_with(201, [row]))
+        rows = (await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1", "owner": "ann"}]})).json
+        assert rows == [{"id": "p1", "error": "forbidden", "reason": "The source's validation refused the document."}]
+        stub = {"error": "missing_stub", "reason": "Invalid attachment stub in p1 for hidden.png"}
+        there.tap.fail("POST", "/_bulk_docs", answer_with(412, stub))
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1", "owner": "ann"}]})
+        assert answer.error == (412, "missing_stub", "Invalid attachment stub")
+    async with world(profile(Chain())) as there:
+        there.tap.fail("POST", "/_bulk_docs", answer_with(201, [row]))
+        rows = (await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1"}]})).json
+        assert rows == [row]
+
+
+async def test_the_sources_error_for_the_whole_request_is_the_answer() -> None:
+    async with world(profile(Chain())) as there:
+        there.tap.fail(
+            "POST", "/_bulk_docs", answer_with(404, {"error": "not_found", "reason": "Database does not exist."})
+        )
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": []})
+        assert answer.json == []
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "a"}]})
+        assert answer.error == (404, "not_found", "Database does not exist.")
