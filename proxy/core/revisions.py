@@ -171,9 +171,7 @@ def stem(tree: Tree, limit: int) -> Tree:
     if len(kept) == len(tree):
         return tree
     return {
-        rev: node if node.parent in kept else node._replace(parent=None)
-        for rev, node in tree.items()
-        if rev in kept
+        rev: node if node.parent in kept else node._replace(parent=None) for rev, node in tree.items() if rev in kept
     }
 
 
@@ -208,11 +206,9 @@ def is_deleted(tree: Tree) -> bool:
     return bool(tree) and tree[winner(tree)].deleted
 
 
-def depth_first(tree: Tree) -> list[Rev]:
-    """The leaves in the order of CouchDB's `open_revs=all`: younger roots first, then by hash."""
-    ways = {leaf: _ancestry(tree, leaf)[::-1] for leaf in leaves(tree)}
-    by_way = sorted(ways, key=lambda leaf: [_rank(rev) for rev in ways[leaf]])
-    return sorted(by_way, key=lambda leaf: _rank(ways[leaf][0]), reverse=True)
+def ascending(revs: Iterable[Rev]) -> list[Rev]:
+    """By generation, then hash: the order in which CouchDB answers `open_revs`."""
+    return sorted(revs, key=_rank)
 
 
 def path_of(tree: Tree, rev: Rev) -> Revisions:
@@ -267,9 +263,7 @@ def to_json(tree: Tree) -> list[Any]:
         fresh.reverse()
         parent = tree[fresh[0]].parent
         states = "".join(_state(tree[rev]) for rev in fresh)
-        chains.append(
-            [fresh[0].generation, [rev.hash for rev in fresh], states, parent.hash if parent else None]
-        )
+        chains.append([fresh[0].generation, [rev.hash for rev in fresh], states, parent.hash if parent else None])
     return chains
 
 

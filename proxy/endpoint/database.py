@@ -205,26 +205,27 @@ class Database:
             meta["_conflicts"] = [str(one) for one in live]
         if deleted_conflicts and (dead := revisions.deleted_conflicts(tree)):
             meta["_deleted_conflicts"] = [str(one) for one in dead]
-        return _document(doc_id, body, revisions.path_of(tree, found) if revs else None, meta)
+        return _document(doc_id, body, self._path(tree, found) if revs else None, meta)
 
     def open_revs(
         self, doc_id: str, wanted: Sequence[str] | None, *, latest: bool = False, revs: bool = False
     ) -> list[Document | MissingRev]:
         """The revisions `wanted`, or all leaves (None); with `latest` the leaves that descend from each.
 
-        An unknown id gives `[]` for all leaves and only MissingRev otherwise. Raises BadRequest for a malformed rev.
+        Each once, found ones first, then by generation and hash, as CouchDB has them. An unknown id gives `[]` for all
+        leaves and only MissingRev otherwise. Raises BadRequest for a malformed rev.
         """
         parsed = None if wanted is None else [_parse(one) for one in wanted]
         with self._repository.snapshot():
             record = self._repository.record(doc_id)
             if record is None:
-                return [MissingRev(str(rev)) for rev in parsed or ()]
+                return [MissingRev(str(rev)) for rev in revisions.ascending(set(parsed or ()))]
             tree = _tree(record.tree)
-            found: dict[Rev, Document | MissingRev] = {}
-            for rev in revisions.depth_first(tree) if parsed is None else parsed:
-                for one in (revisions.descendant_leaves(tree, rev) or [rev]) if latest else [rev]:
-                    found[one] = self._open(record, tree, one, revs)
-            return list(found.values())
+            chosen = set(revisions.leaves(tree) if parsed is None else parsed)
+            if latest:
+                chosen = {one for rev in chosen for one in revisions.descendant_leaves(tree, rev) or [rev]}
+            found = [self._open(record, tree, rev, revs) for rev in revisions.ascending(chosen)]
+        return sorted(found, key=lambda one: isinstance(one, MissingRev))
 
     def all_docs(
         self,
@@ -320,7 +321,12 @@ class Database:
         body = self._body(record, rev) if rev in tree else None
         if body is None:
             return MissingRev(str(rev))
-        return _document(record.id, body, revisions.path_of(tree, rev) if revs else None)
+        return _document(record.id, body, self._path(tree, rev) if revs else None)
+
+    def _path(self, tree: Tree, rev: Rev) -> Revisions:
+        """At most `revs_limit` of its ancestors: a neighbouring leaf may keep more of them in the tree."""
+        path = revisions.path_of(tree, rev)
+        return path._replace(ids=path.ids[: self._revs_limit])
 
     # ---- changes
 

@@ -1,14 +1,17 @@
 """What a write does to documents: CouchDB's couch_db:update_docs, for edits and for replication.
 
-An edit (`new_edits=true`) must name a leaf, gets a new revision id, and is a conflict otherwise. Replication
-(`new_edits=false`) grafts revisions as they are. These were checked against CouchDB 3.5:
+An edit (`new_edits=true`) must extend a leaf, gets a new revision id, and is a conflict otherwise. Replication
+(`new_edits=false`) grafts revisions as they are. As CouchDB 3.5 does it (random requests were compared with one):
 
 - an edit without `_rev` of a deleted document extends its winning tombstone; a tombstone's own `_rev` is a conflict,
   unless another leaf lives;
 - an edit that names a revision of a document that does not exist is stored, with that revision as its ancestor;
-- leaves count as they were before the request: a second edit of the same leaf in one request is a conflict, edits of
-  two leaves are not;
-- a replicated revision that is known, even as a mere ancestor, is accepted and its body ignored.
+- a replicated revision that is known is accepted and its body ignored, unless it was known without a body;
+- a request with attachments or design documents is strict: the leaves that edits may extend are those from before the
+  request, of documents that exist, and replicated revisions known without body stay so.
+
+Other than in CouchDB, an attachment that is replicated without `revpos` gets its revision's generation, not 0, and an
+attachment's revision position is also fresh when a deleted document is created again.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Callable, Sequence
 from proxy.core import jsonio, revisions
 from proxy.core.revid import new_hash
 from proxy.core.revisions import Merged, Rev, Revisions, Tree
-from proxy.endpoint.attachments import Attachment, pack, unpack
+from proxy.endpoint.attachments import Attachment, Upload, pack, unpack
 from proxy.endpoint.documents import Edit, Incoming, Updated
 from proxy.endpoint.repository import LocalDoc, Record, StoredBody, Transaction
 from proxy.errors import BadRequest, Conflict, PreconditionFailed
@@ -39,6 +42,7 @@ def _apply(
 ) -> list[Updated]:
     documents: dict[str, _Document] = {}
     results = []
+    strict = any(edit.attachments or edit.id.startswith("_design/") for edit in edits)
     for edit in edits:
         if edit.is_local:
             results.append(write_local(transaction, edit))
@@ -47,7 +51,7 @@ def _apply(
             raise BadRequest("Invalid rev format")
         document = documents.get(edit.id)
         if document is None:
-            document = documents[edit.id] = _Document(transaction, edit.id)
+            document = documents[edit.id] = _Document(transaction, edit.id, strict)
         try:
             results.append(Updated(edit.id, str(apply(document, edit))))
         except Conflict as conflict:
@@ -60,49 +64,50 @@ def _apply(
 class _Document:
     """One document during a request."""
 
-    def __init__(self, transaction: Transaction, doc_id: str) -> None:
+    def __init__(self, transaction: Transaction, doc_id: str, strict: bool) -> None:
         self._transaction = transaction
         self._id = doc_id
+        self._strict = strict
         self._before = transaction.record(doc_id)
         self._tree: Tree = revisions.from_json(jsonio.loads(self._before.tree)) if self._before else {}
-        self._leaves_before = set(revisions.leaves(self._tree))
+        self._tree_before = self._tree
         self._bodies: dict[Rev, StoredBody] = {}
 
     # ---- edits
 
     def edit(self, edit: Edit) -> Rev:
         """Raises Conflict; PreconditionFailed for a stub that stands for nothing."""
-        parent, ancestors = self._edited(edit)
+        if self._strict:
+            self._judge(edit)
+        given = edit.revisions
+        parent = given.newest if given is not None else None
+        ancestors = given.ids if given is not None else ()
+        stored = self._stored_attachments(parent)
+        self._check_stubs(edit, stored)
+        if revisions.is_deleted(self._tree):
+            if edit.revisions is not None or edit.deleted:
+                raise Conflict
+            parent = revisions.winner(self._tree)
+            ancestors = (parent.hash,)
         generation = 1 if parent is None else parent.generation + 1
-        kept = self._stored_attachments(parent if parent in self._tree else None)
-        attachments = self._attachments(edit, generation, kept, keep_revpos=False)
+        attachments = self._attachments(edit, generation, stored, keep_revpos=False)
         parts = [attachment.hash_part() for attachment in attachments]
         hash_ = new_hash(edit.body, parent, deleted=edit.deleted, attachments=parts)
-        tree, outcome = revisions.merge(self._tree, Revisions(generation, (hash_, *ancestors)), deleted=edit.deleted)
+        path = Revisions(generation, (hash_, *ancestors))
+        tree, outcome = revisions.merge(self._tree, path, deleted=edit.deleted)
         if outcome is not Merged.NEW_LEAF:
             raise Conflict
         self._tree = tree
-        return self._keep(Rev(generation, hash_), edit, attachments)
+        return self._keep(path.newest, edit, attachments)
 
-    def _edited(self, edit: Edit) -> tuple[Rev | None, tuple[str, ...]]:
-        """The revision to extend and the hashes of the path from it. Raises Conflict."""
-        if edit.revisions is not None:
-            rev = edit.revisions.newest
-            if self._tree and not self._may_extend(rev):
-                raise Conflict
-            return rev, edit.revisions.ids
-        if not self._tree:
-            return None, ()
-        was_deleted = self._before is not None and self._before.deleted
-        if not was_deleted or not revisions.is_deleted(self._tree) or edit.deleted:
+    def _judge(self, edit: Edit) -> None:
+        """Raises Conflict, going by what was there before the request."""
+        if edit.revisions is None:
+            allowed = self._before is None or self._before.deleted
+        else:
+            allowed = edit.revisions.newest in revisions.leaves(self._tree_before)
+        if not allowed:
             raise Conflict
-        tombstone = revisions.winner(self._tree)
-        return tombstone, (tombstone.hash,)
-
-    def _may_extend(self, rev: Rev) -> bool:
-        """Whether it was a leaf before the request and still is one, of a document that is not deleted."""
-        leaves = revisions.leaves(self._tree)
-        return rev in leaves and rev in self._leaves_before and not self._tree[leaves[0]].deleted
 
     # ---- replication
 
@@ -112,11 +117,14 @@ class _Document:
         if path is None:
             raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
         rev = path.newest
-        if rev in self._tree:
+        if rev in self._tree and (self._strict or self._tree[rev].stored):
+            if not self._strict:
+                self._tree, _ = revisions.merge(self._tree, path)  # its history may be longer than what was known
             return rev
         ancestors = Revisions(path.start - 1, path.ids[1:])
-        kept = self._stored_attachments(revisions.newest_stored(self._tree, ancestors))
-        attachments = self._attachments(edit, rev.generation, kept, keep_revpos=True)
+        stored = self._stored_attachments(revisions.newest_stored(self._tree, ancestors))
+        self._check_stubs(edit, stored)
+        attachments = self._attachments(edit, rev.generation, stored, keep_revpos=True)
         self._tree, _ = revisions.merge(self._tree, path, deleted=edit.deleted)
         return self._keep(rev, edit, attachments)
 
@@ -124,53 +132,37 @@ class _Document:
 
     def _stored_attachments(self, rev: Rev | None) -> dict[str, Attachment]:
         """Those of a revision that is held, by name."""
-        body = None if rev is None else self._body(rev)
+        body = None if rev is None or rev not in self._tree_before else self._body(rev)
         return {} if body is None else {attachment.name: attachment for attachment in unpack(body.atts)}
 
+    def _check_stubs(self, edit: Edit, stored: dict[str, Attachment]) -> None:
+        for incoming in edit.attachments:
+            if isinstance(incoming, Incoming) and incoming.upload is None:
+                attachment = stored.get(incoming.name)
+                if attachment is None or incoming.revpos not in (None, attachment.revpos):
+                    reason = f"Invalid attachment stub in {self._id} for {incoming.name}"
+                    raise PreconditionFailed(reason, error="missing_stub")
+
     def _attachments(
-        self, edit: Edit, generation: int, kept: dict[str, Attachment], *, keep_revpos: bool
+        self, edit: Edit, generation: int, stored: dict[str, Attachment], *, keep_revpos: bool
     ) -> tuple[Attachment, ...]:
         found = []
         for incoming in edit.attachments:
             if isinstance(incoming, Attachment):
                 found.append(incoming)
             elif incoming.upload is None:
-                found.append(self._unstub(incoming, kept))
+                found.append(stored[incoming.name])
             else:
                 revpos = incoming.revpos if keep_revpos and incoming.revpos else generation
-                found.append(self._adopt(incoming, revpos))
+                found.append(_uploaded(incoming, incoming.upload, revpos))
         return tuple(found)
-
-    def _unstub(self, stub: Incoming, kept: dict[str, Attachment]) -> Attachment:
-        attachment = kept.get(stub.name)
-        if attachment is None or stub.revpos not in (None, attachment.revpos):
-            raise PreconditionFailed(f"Invalid attachment stub in {self._id} for {stub.name}", error="missing_stub")
-        return attachment
-
-    def _adopt(self, incoming: Incoming, revpos: int) -> Attachment:
-        upload = incoming.upload
-        assert upload is not None
-        stored, encoded = upload.length, incoming.encoding is not None
-        said = incoming.encoded_length if encoded and incoming.encoded_length is not None else incoming.length
-        if said is not None and said != stored:
-            raise BadRequest(f"attachment {'longer' if stored > said else 'shorter'} than expected")
-        if incoming.digest is not None and incoming.digest.startswith("md5-") and incoming.digest != upload.digest:
-            raise BadRequest("Possible message corruption.", error="content_md5_mismatch")
-        self._transaction.adopt(upload)
-        return Attachment(
-            incoming.name,
-            incoming.content_type,
-            revpos,
-            upload.digest,
-            incoming.length if encoded and incoming.length is not None else stored,
-            upload.key,
-            incoming.encoding,
-            stored if encoded else None,
-        )
 
     # ---- storing
 
     def _keep(self, rev: Rev, edit: Edit, attachments: tuple[Attachment, ...]) -> Rev:
+        for incoming in edit.attachments:
+            if isinstance(incoming, Incoming) and incoming.upload is not None:
+                self._transaction.adopt(incoming.upload)
         self._bodies[rev] = StoredBody(str(rev), edit.deleted, pack(attachments), edit.text)
         return rev
 
@@ -183,10 +175,10 @@ class _Document:
 
     def save(self, revs_limit: int) -> None:
         """Write the document under a new sequence, if anything was added."""
-        if not self._bodies:
-            return
         transaction, before = self._transaction, self._before
         tree = revisions.stem(self._tree, revs_limit)
+        if tree == self._tree_before:
+            return
         best, *others = revisions.leaves(tree)
         winner = self._body(best)
         assert winner is not None  # leaves always have a body
@@ -214,6 +206,26 @@ class _Document:
         if before is not None and before.rev != best:
             transaction.put_body(self._id, before.stored_body)
             transaction.drop_body(self._id, best)
+
+
+def _uploaded(incoming: Incoming, upload: Upload, revpos: int) -> Attachment:
+    """What came in, if it is what was announced. Raises BadRequest."""
+    encoded = incoming.encoding is not None
+    said = incoming.encoded_length if encoded and incoming.encoded_length is not None else incoming.length
+    if said is not None and said != upload.length:
+        raise BadRequest(f"attachment {'longer' if upload.length > said else 'shorter'} than expected")
+    if incoming.digest is not None and incoming.digest.startswith("md5-") and incoming.digest != upload.digest:
+        raise BadRequest("Possible message corruption.", error="content_md5_mismatch")
+    return Attachment(
+        incoming.name,
+        incoming.content_type,
+        revpos,
+        upload.digest,
+        incoming.length if encoded and incoming.length is not None else upload.length,
+        upload.key,
+        incoming.encoding,
+        upload.length if encoded else None,
+    )
 
 
 def write_local(transaction: Transaction, edit: Edit) -> Updated:

@@ -1,0 +1,110 @@
+"""Random requests that CouchDB 3.5.0 was given, and what it made of them.
+
+Each line of `updates.jsonl` is one database: `_bulk_docs` requests in order with the answers (edits and replication;
+attachments, deletions, conflicts, small `revs_limit`s), then what `open_revs`, GET and `_changes` said in the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.core import jsonio
+from proxy.endpoint.database import Database, Document, Updated
+from proxy.endpoint.server import Server
+from proxy.errors import CouchError, NotFound
+
+RECORDED = [json.loads(line) for line in (Path(__file__).parent / "data/updates.jsonl").read_text().splitlines()]
+A, B, C = (letter * 32 for letter in "abc")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    server = Server(None if request.param == "memory" else tmp_path)
+    yield await server.create("db")
+    await server.close()
+
+
+def shown(updated: Updated) -> dict[str, Any]:
+    if updated.error is None:
+        return {"ok": True, "id": updated.id, "rev": updated.rev}
+    assert isinstance(updated.error, CouchError)
+    return {"id": updated.id, "error": updated.error.error, "reason": updated.error.reason}
+
+
+async def answer(database: Database, request: dict[str, Any]) -> Any:
+    new_edits = request.get("new_edits", True)
+    try:
+        results = await database.bulk_docs(request["docs"], new_edits=new_edits)
+    except CouchError as error:
+        return {"error": error.error, "reason": error.reason}
+    return [shown(updated) for updated in results if new_edits or updated.error is not None]
+
+
+def winner(database: Database, doc_id: str) -> dict[str, Any]:
+    try:
+        document = database.get(doc_id, revs_info=True, conflicts=True, deleted_conflicts=True)
+    except NotFound as error:
+        return {"error": error.error, "reason": error.reason}
+    value: dict[str, Any] = jsonio.loads(document.json())
+    return value
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=range(len(RECORDED)))
+async def test_random_requests_end_as_in_couchdb(database: Database, recorded: dict[str, Any]) -> None:
+    await database.set_revs_limit(recorded["revs_limit"])
+    for step in recorded["steps"]:
+        assert await answer(database, step["request"]) == step["response"]
+    for doc_id, expected in recorded["documents"].items():
+        found = [one for one in database.open_revs(doc_id, None, revs=True) if isinstance(one, Document)]
+        assert [jsonio.loads(document.json()) for document in found] == expected["open_revs"]
+        assert winner(database, doc_id) == expected["get"]
+    assert {change.id: list(change.leaves) for change in database.changes()} == recorded["changes"]
+
+
+async def test_one_request_may_go_on_from_its_own_revisions(database: Database) -> None:
+    one = "1-967a00dff5e02add41819138abb3284d"
+    results = await database.bulk_docs([{"_id": "a"}, {"_id": "a", "_rev": one, "_deleted": True}, {"_id": "a"}])
+    assert [updated.rev and updated.rev[:2] for updated in results] == ["1-", "2-", "3-"]
+    assert database.update_seq == 1
+
+
+async def test_a_strict_request_goes_by_what_was_there_before(database: Database) -> None:
+    one = "1-967a00dff5e02add41819138abb3284d"
+    design = {"_id": "_design/x"}
+    results = await database.bulk_docs([{"_id": "a"}, {"_id": "a", "_rev": one, "_deleted": True}, design])
+    assert [updated.error is None for updated in results] == [True, False, True]
+    results = await database.bulk_docs(
+        [{"_id": "a", "_rev": one, "_deleted": True}, {"_id": "a"}, {"_id": "_design/y"}]
+    )
+    assert [updated.error is None for updated in results] == [True, False, True]
+    results = await database.bulk_docs([{"_id": "new", "_rev": one}, {"_id": "_design/z"}])
+    assert [updated.error is None for updated in results] == [False, True]
+
+
+async def test_an_ancestor_gets_its_body_later(database: Database) -> None:
+    path = {"start": 3, "ids": [C, B, A]}
+    await database.bulk_docs([{"_id": "a", "_revisions": path}], new_edits=False)
+    late = {"_id": "a", "n": 2, "_rev": f"2-{B}"}
+    await database.bulk_docs([late, {"_id": "_design/x", "_rev": f"1-{A}"}], new_edits=False)
+    with pytest.raises(NotFound):
+        database.get("a", f"2-{B}")
+    await database.bulk_docs([late], new_edits=False)
+    assert database.get("a", f"2-{B}").body == b'{"n":2}'
+    before = database.update_seq
+    await database.bulk_docs([{**late, "n": 3}], new_edits=False)
+    assert database.get("a", f"2-{B}").body == b'{"n":2}'
+    assert database.update_seq == before
+
+
+async def test_a_known_revision_may_bring_a_longer_history(database: Database) -> None:
+    await database.bulk_docs([{"_id": "a", "_rev": f"3-{C}"}], new_edits=False)
+    path = {"start": 3, "ids": [C, B, A]}
+    await database.bulk_docs([{"_id": "a", "_revisions": path, "n": 1}], new_edits=False)
+    document = database.get("a", revs=True)
+    assert document.revisions == (3, (C, B, A))
+    assert document.body == b"{}"
