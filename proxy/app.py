@@ -159,7 +159,12 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
     """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given)."""
     app = App(config)
     server = web.Server(
-        app.handle, handler_cancellation=True, access_log=None, max_line_size=2**16, max_field_size=2**16
+        app.handle,
+        handler_cancellation=True,
+        access_log=None,
+        auto_decompress=False,  # a coding decides what a body means: only the endpoint that reads it may undo it
+        max_line_size=2**16,
+        max_field_size=2**16,
     )
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
