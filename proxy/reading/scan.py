@@ -30,6 +30,8 @@ PAGE = 1000
 """Rows of a page of the source."""
 _FIRST_PAGE = 50
 """At least so many rows are asked for: some of them may not be visible."""
+_GROWTH = 4
+"""By how much a page is larger than the one before, up to PAGE."""
 _KEYS = 500
 """Keys of one request to the source."""
 
@@ -62,7 +64,8 @@ class Scan:
         if self.options.keys is not None:
             source = self._by_key()
         elif self.hides:
-            source = self._visible(self._by_page())
+            limit = self.options.limit
+            source = self._visible(self.pages(PAGE if limit is None else self.options.skip + limit))
         else:
             source = self._all()
         async with aclosing(source):
@@ -84,12 +87,9 @@ class Scan:
             async for rows in batches:
                 yield [listed for row in rows if (listed := self._taken(row)) is not None]
 
-    async def _by_page(self) -> AsyncGenerator[list[Listed], None]:
-        """All visible rows of the range."""
-        options = self.options
-        size = PAGE
-        if options.limit is not None:
-            size = max(_FIRST_PAGE, min(PAGE, options.skip + options.limit)) if options.limit else 1
+    async def pages(self, first: int) -> AsyncGenerator[list[Listed], None]:
+        """All visible rows of the range, whatever `skip` and `limit` are. `first`: how many are likely to be enough."""
+        size = min(PAGE, max(_FIRST_PAGE, first)) if first else 1
         last: str | None = None
         while True:
             # the last row is asked for again, not skipped: it may be gone by now
@@ -107,7 +107,7 @@ class Scan:
                 return
             if last == before:
                 raise Unavailable("The source's _all_docs does not get on from a startkey.")
-            size = PAGE
+            size = min(PAGE, _GROWTH * size)
 
     async def _visible(self, batches: AsyncGenerator[list[Listed], None]) -> AsyncGenerator[list[Listed], None]:
         """`batches` without the rows that are skipped, and up to the limit."""
