@@ -182,7 +182,8 @@ class Database:
         `_local/` ids too. Raises NotFound "missing" or "deleted" (winner only), BadRequest "Invalid rev format".
         """
         if doc_id.startswith("_local/"):
-            return self._local(doc_id, rev)
+            local = self._local(doc_id, rev)
+            return replace(local, revisions=Revisions(0, (local.rev[2:],))) if revs else local
         if rev is None and not (revs or revs_info or conflicts or deleted_conflicts or local_seq):
             return self._winner(doc_id)
         with self._repository.snapshot():

@@ -151,7 +151,7 @@ def _revisions(edit: Edit, name: str, value: Any) -> None:
         raise _invalid("_revisions.start isn't an integer.")
     if not isinstance(ids, list):
         raise _invalid("_revisions.ids isn't a array.")
-    if len(ids) > max(start, 0):
+    if start < 0 or len(ids) > max(start, 1):  # local documents have `{"start":0,"ids":["1"]}`
         raise _invalid("_revisions.ids has more entries than _revisions.start.")
     if not all(isinstance(one, str) for one in ids):
         raise _invalid("RevId isn't a string")
