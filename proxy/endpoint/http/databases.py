@@ -71,3 +71,11 @@ async def ensure_full_commit(call: Call, database: Database) -> Reply:
     call.need_json_type()
     await call.body()
     return json_reply({"ok": True, "instance_start_time": database.instance_start_time}, 201)
+
+
+async def compact(call: Call, database: Database) -> Reply:
+    """Accepted without effect: bodies of old revisions stay until the revision limit drops them."""
+    permissions.need_admin(call.identity, database)
+    call.need_json_type()
+    await call.body()
+    return json_reply(_OK, 202)

@@ -60,6 +60,9 @@ async def find(call: Call, database: Database) -> Reply:
             raise BadRequest(f"Invalid key {name} for this request.", error="invalid_key")
     if "selector" not in body:
         raise BadRequest("Missing required key: selector", error="missing_required_key")
+    if not isinstance(body["selector"], dict):
+        reason = f"Selector must be a JSON object, not: {_term(body['selector'])}"
+        raise BadRequest(reason, error="invalid_selector_json")
     query = _Query(
         body, _whole(body, "limit", 25), _whole(body, "skip", 0), _fields(body), _after(body.get("bookmark"))
     )

@@ -129,17 +129,23 @@ def _refuse_reduce(given: Mapping[str, Any]) -> None:
 
 
 def _bounds(given: Mapping[str, Any], descending: bool) -> tuple[str | None, str | None, bool]:
-    """Start and end as ids, and whether nothing is between them."""
-    key = given.get("key")
-    if "key" in given:
-        return (key, key, False) if isinstance(key, str) else (None, None, True)
-    start = given.get("startkey", given.get("start_key"))
-    end = given.get("endkey", given.get("end_key"))
-    start_given = "startkey" in given or "start_key" in given
-    end_given = "endkey" in given or "end_key" in given
-    empty = (start_given and _excludes_all(start, descending)) or (end_given and _excludes_all(end, not descending))
-    as_start = start if isinstance(start, str) else None
-    return as_start, end if isinstance(end, str) else None, empty
+    """Start and end as ids, and whether nothing is between them. `key` is both; the later of several counts."""
+    bounds: dict[str, Any] = {}
+    for name, value in given.items():
+        for side in _SIDES.get(name, ()):
+            bounds[side] = value
+    if bounds and given.get("keys") is not None and given["keys"] != [given.get("key")]:
+        raise BadRequest("`keys` is incompatible with `key`, `start_key` and `end_key`", error="query_parse_error")
+    nothing = any(_excludes_all(key, descending == (side == "start")) for side, key in bounds.items())
+    start, end = bounds.get("start"), bounds.get("end")
+    return start if isinstance(start, str) else None, end if isinstance(end, str) else None, nothing
+
+
+_SIDES = {
+    "key": ("start", "end"),
+    **dict.fromkeys(("startkey", "start_key"), ("start",)),
+    **dict.fromkeys(("endkey", "end_key"), ("end",)),
+}
 
 
 def _excludes_all(key: Any, is_upper: bool) -> bool:

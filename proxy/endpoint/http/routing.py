@@ -142,6 +142,7 @@ IN_DATABASE: dict[str, Methods[DatabaseHandler]] = {
     "_index": Methods({"GET": find.indexes}, "GET"),
     "_security": Methods({"GET": databases.security, "PUT": databases.set_security}, "PUT,GET"),
     "_revs_limit": Methods({"GET": databases.revs_limit, "PUT": databases.set_revs_limit}, "PUT,GET"),
+    "_compact": Methods({"POST": databases.compact}, "POST"),
     "_ensure_full_commit": Methods({"POST": databases.ensure_full_commit}, "POST"),
 }
 
