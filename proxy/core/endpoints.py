@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from urllib.parse import quote
 
 from proxy.core import query
@@ -228,9 +229,14 @@ def _allow(method: str, allowed: str) -> str:
     return method
 
 
+@lru_cache(maxsize=8192)
+def _quoted(piece: str) -> str:
+    return quote(piece, safe="")
+
+
 def path(*pieces: str) -> str:
     """The canonical path of decoded pieces: each fully percent-encoded, joined with `/`."""
-    return "/" + "/".join([quote(piece, safe="") for piece in pieces])
+    return "/" + "/".join([_quoted(piece) for piece in pieces])
 
 
 def document_path(db: str, doc_id: str, attachment: str = "") -> str:
@@ -238,6 +244,8 @@ def document_path(db: str, doc_id: str, attachment: str = "") -> str:
 
     Attachment names keep their slashes as separators: CouchDB joins the extra pieces again.
     """
+    if not attachment and doc_id[:1] != "_":
+        return f"/{_quoted(db)}/{_quoted(doc_id)}"
     prefix, slash, name = doc_id.partition("/")
     pieces = [db, prefix, name] if slash and prefix in ("_design", "_local") else [db, doc_id]
     if attachment:
