@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tests.recordings.exchanges import Exchange, load, names, segments
@@ -90,11 +90,12 @@ class Model:
                 found[doc_id] = {"missing": lacking, **({"possible_ancestors": ancestors} if ancestors else {})}
         return found
 
-    def live(self) -> list[tuple[str, str]]:
-        """Ids and winners of the documents that are not deleted, in the order of `_all_docs`: by Unicode, punctuation
-        before letters, as the recordings have it.
-        """
-        return [(doc_id, self.leaves(doc_id)[0]) for doc_id in _ALL_DOCS_ORDER if doc_id in self.paths]
+    def live(self) -> list[str]:
+        """The ids of the documents that are not deleted, in the order of `_all_docs`."""
+        return sorted(doc_id for doc_id in self.paths if not self.winner(doc_id).get("_deleted"))
+
+    def winner(self, doc_id: str) -> Doc:
+        return self.bodies[doc_id, self.leaves(doc_id)[0]]
 
 
 def read_model(recording: str) -> Model:
@@ -195,26 +196,3 @@ def _learn_file(model: Model, exchange: Exchange) -> None:
             model.stored["photo:1", "/".join(pieces[2:])] = plain
             plain = gzip.decompress(plain)
         model.files["photo:1", "/".join(pieces[2:])] = plain
-
-
-def _all_docs_order() -> list[str]:
-    for exchange in load("couchdb35-surface"):
-        if exchange.target == "/clinic/_all_docs":
-            return [row["id"] for row in parsed(exchange)["rows"]]
-    raise LookupError("the surface has no _all_docs")
-
-
-_ALL_DOCS_ORDER = _all_docs_order()
-
-
-def hidden_strings(docs: Iterable[Doc], hidden: Any) -> set[str]:
-    """The strings for which `hidden(doc, path)` is true, `path` being a tuple of names and positions."""
-    return {text for doc in docs for path, text in _strings(doc, ()) if hidden(doc, path)}
-
-
-def _strings(value: Json, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict | list):
-        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _strings(item, (*path, name))

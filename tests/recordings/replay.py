@@ -15,7 +15,8 @@ from tests.recordings.exchanges import Exchange, Headers, find
 from tests.support.http import Http, Reply
 
 _SEQ = re.compile(r"\d+-[A-Za-z0-9_-]{16,}")
-_SEQ_NAMES = {"seq", "last_seq", "update_seq", "purge_seq", "source_last_seq", "since"}
+SEQUENCES = frozenset(["seq", "last_seq", "update_seq", "purge_seq", "source_last_seq"])
+REVISIONS = frozenset(["rev", "_rev"])
 _OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "authorization", "cookie", "user-agent"}
 
 
@@ -27,13 +28,16 @@ class Replay:
 
     http: Http
     known: dict[str, str] = field(default_factory=dict)
+    names: frozenset[str] = SEQUENCES
+    """The members whose values are learned."""
 
     def send(self, exchange: Exchange, target: str | None = None) -> Reply:
         """`target`: another path and query than the recorded one."""
         headers = {name: value for name, value in exchange.headers if name.lower() not in _OWN_HEADERS}
         headers.setdefault("Accept", "*/*")
         body = exchange.body
-        if find_json(exchange.header("Content-Type")):
+        is_json = (exchange.header("Content-Type") or "").startswith("application/json")
+        if is_json and exchange.header("Content-Encoding") is None:
             body = self._translate(body.decode()).encode()
         http = self.http if _has_credentials(exchange) else Http(self.http.url, {})
         return http.request(
@@ -42,7 +46,7 @@ class Replay:
 
     def learn(self, exchange: Exchange, reply: Reply) -> None:
         """Note which of the server's sequences stands where which recorded one stood."""
-        for recorded, own in _aligned(_lenient(exchange.reply_body), _lenient(reply.body)):
+        for recorded, own in _aligned(_lenient(exchange.reply_body), _lenient(reply.body), self.names):
             self.known.setdefault(recorded, own)
 
     def _translate(self, text: str) -> str:
@@ -54,10 +58,6 @@ def _has_credentials(exchange: Exchange) -> bool:
     return exchange.header("Authorization") is not None or "AuthSession=" in cookie
 
 
-def find_json(content_type: str | None) -> bool:
-    return content_type is not None and content_type.startswith("application/json")
-
-
 def _lenient(body: bytes) -> Any:
     try:
         return json.loads(body)
@@ -65,15 +65,15 @@ def _lenient(body: bytes) -> Any:
         return None
 
 
-def _aligned(recorded: Any, own: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Pairs of sequences that have the same place in two JSON values."""
+def _aligned(recorded: Any, own: Any, names: frozenset[str], name: str = "") -> Iterator[tuple[str, str]]:
+    """Pairs of strings that have the same place in two JSON values, under one of `names`."""
     if isinstance(recorded, dict) and isinstance(own, dict):
         for key in recorded.keys() & own.keys():
-            yield from _aligned(recorded[key], own[key], key)
+            yield from _aligned(recorded[key], own[key], names, key)
     elif isinstance(recorded, list) and isinstance(own, list):
         for left, right in zip(recorded, own, strict=False):
-            yield from _aligned(left, right)
-    elif name in _SEQ_NAMES and isinstance(recorded, str) and isinstance(own, str):
+            yield from _aligned(left, right, names)
+    elif name in names and isinstance(recorded, str) and isinstance(own, str):
         yield recorded, own
 
 
@@ -131,7 +131,7 @@ def _normal(value: Any, name: str = "") -> Any:
         return {key: _normal(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [_normal(item) for item in value]
-    if name in _SEQ_NAMES and isinstance(value, str):
+    if name in SEQUENCES and isinstance(value, str):
         return int(value.partition("-")[0])
     return value
 

@@ -39,10 +39,11 @@ class RecordedSource:
 
     def __init__(self) -> None:
         self.use("couchdb35-surface")
-        self.unknown: list[str] = []
-        """Requests that neither the recording nor the model could answer."""
 
     def use(self, recording: str) -> None:
+        """Answer as in this recording from now on."""
+        self.unknown: list[str] = []
+        """Requests that neither the recording nor the model could answer."""
         self.model: Model = read_model(recording)
         self._local: dict[str, tuple[int, Any]] = {"cp1": (1, {"x": 1})}
         self._recorded: dict[tuple[Any, ...], list[Exchange]] = defaultdict(list)
@@ -147,6 +148,8 @@ class RecordedSource:
             case ("GET" | "POST", "_all_docs"):
                 keys = json.loads(body)["keys"] if body else json.loads(options.get("keys", "null"))
                 return await _stream(request, self._all_docs(options, keys, wanted))
+            case ("GET" | "POST", "_local_docs"):
+                return _json({"total_rows": None, "offset": None, "rows": self._local_docs(options)})
             case ("POST", "_ensure_full_commit"):
                 return _json({"ok": True, "instance_start_time": "1795376175"}, 201)
             case ("GET" | "HEAD", "_design", name):
@@ -197,13 +200,12 @@ class RecordedSource:
     async def _changes(
         self, request: web.BaseRequest, options: dict[str, str], body: dict[str, Any]
     ) -> web.StreamResponse | None:
-        if options.get("filter") not in (None, "_doc_ids") or "seq_interval" in options:
+        if "seq_interval" in options or options.get("filter", "").endswith("/x"):
             return None
         since = self.model.last_seq if options.get("since") == "now" else options.get("since", "0")
         after = int(since.strip('"').partition("-")[0])
         rows = [row for row in self.model.feed if int(row["seq"].partition("-")[0]) > after]
-        if "filter" in options:
-            rows = [row for row in rows if row["id"] in body["doc_ids"]]
+        rows = [row for row in rows if self._passes(row["id"], options, body)]
         if options.get("style") != "all_docs":
             rows = [{**row, "changes": row["changes"][:1]} for row in rows]
         if options.get("descending") == "true":
@@ -213,21 +215,39 @@ class RecordedSource:
         waits = options.get("feed") == "longpoll" and not page
         return await _stream(request, _feed_lines(page, last, len(rows) - len(page), waits))
 
+    def _local_docs(self, options: dict[str, str]) -> list[Any]:
+        """All of them, under the names that the proxy would have given them: those below the key that it asks from."""
+        prefix = json.loads(options.get("startkey", '"_local/"'))
+        ids = [(prefix + name, f"0-{generation}") for name, (generation, _) in sorted(self._local.items())]
+        return [{"id": doc_id, "key": doc_id, "value": {"rev": rev}} for doc_id, rev in ids]
+
+    def _passes(self, doc_id: str, options: dict[str, str], body: dict[str, Any]) -> bool:
+        """Whether a filter lets a document through; `_design/app` of the recordings has one, and a view by owner."""
+        owner = self.model.winner(doc_id).get("owner")
+        match options.get("filter"):
+            case "_doc_ids":
+                return doc_id in body["doc_ids"]
+            case "app/own":
+                return bool(owner == options.get("owner"))
+            case "_view":
+                return owner is not None
+        return True
+
     async def _all_docs(
         self, options: dict[str, str], keys: list[str] | None, wanted: set[str]
     ) -> AsyncIterator[bytes]:
-        live = dict(self.model.live())
-        rows = [self._row(doc_id, wanted) for doc_id in (live if keys is None else keys)]
-        offset: Any = 0 if keys is None else None
+        live = self.model.live()
+        rows, offset = [self._row(doc_id, wanted) for doc_id in (live if keys is None else keys)], None
         if keys is None:
-            if options.get("descending") == "true":
-                rows.reverse()
-            order = [row["id"] for row in rows]
-            for name in ("startkey", "start_key", "startkey_docid"):
-                if name in options:
-                    offset = order.index(json.loads(options[name]))
-            offset += int(options.get("skip", 0))
-            rows = rows[offset:]
+            downward = options.get("descending") == "true"
+            rows = list(reversed(rows)) if downward else rows
+            first, last = (json.loads(options.get(name, "null")) for name in ("startkey", "endkey"))
+            if "key" in options:
+                first = last = json.loads(options["key"])
+            inside = [row for row in rows if first is None or (row["id"] >= first) != (downward and row["id"] != first)]
+            offset = len(rows) - len(inside) + int(options.get("skip", 0))
+            rows = inside[int(options.get("skip", 0)) :]
+            rows = [row for row in rows if last is None or (row["id"] <= last) != (downward and row["id"] != last)]
         if "limit" in options:
             rows = rows[: int(options["limit"])]
         yield b'{"total_rows":%d,"offset":%s,"rows":[\r\n' % (len(live), dumps(offset))

@@ -18,22 +18,34 @@ DIFFERS = {
     13: "does not pass on who may use the source's database",
     15: "asks for credentials in its own words",
     76: "answers without the redirect",
+    176: "shows a wrong selector as JSON",
+    134: "gives no offset for keys, as CouchDB does in all but this form",
     77: "answers without the redirect",
 }
 """The exchanges of the surface in which the proxy does on purpose what CouchDB does not."""
 
 
 def same_but_for_identity(exchange: Exchange, shown: dict[str, object]) -> dict[str, object]:
-    """The welcome names the proxy and has a uuid of the view; fresh uuids are fresh."""
+    """What the recording and the proxy's answer have to share. The welcome names the proxy and has a uuid of the
+    view; fresh uuids are fresh; deletions pass every selector of the client, which may have to know of them.
+    """
     body = shown.get("body")
     if exchange.path == "/" and isinstance(body, dict):
         return {**shown, "body": {**body, "uuid": "", "vendor": ""}}
     if exchange.path == "/_uuids" and isinstance(body, dict):
         return {"status": shown["status"], "body": [len(uuid) for uuid in body["uuids"]]}
+    if "filter=_selector" in exchange.target and isinstance(body, tuple):
+        rows, end = body
+        if isinstance(rows, list):
+            body = [row for row in rows if not row.get("deleted")], end
+        return {**shown, "body": body}
+    if exchange.path.endswith("/_find") and isinstance(body, dict):
+        body = {**body, "bookmark": "bookmark" in body, "execution_stats": "execution_stats" in body}
+        return {**shown, "body": body}
     return shown
 
 
-@pytest.mark.parametrize("recording", names("*-pull"))
+@pytest.mark.parametrize("recording", [*names("*-pull"), *names("*-filtered")])
 def test_a_recorded_pull(recorded_source: RecordedSource, recorded_proxy: Proxy, recording: str) -> None:
     recorded_source.use(recording)
     replay = Replay(Http(recorded_proxy.url, basic("admin", "secret")))

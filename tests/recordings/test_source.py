@@ -32,15 +32,13 @@ UNMODELLED = (
     "attachments=true",
     "feed=",
     "seq_interval",
-    "filter=app",
-    "filter=_view",
     "filter=_design",
     "filter=_selector",
     "include_docs=true&limit",
     "include_docs=true&conflicts=true&style",
     "update_seq",
     "inclusive_end",
-    "key=",
+    "filter=nosuch",
     "limit=0",
 )
 
