@@ -20,6 +20,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.errors import Unavailable
+from proxy.leaves import are_in_bulk, one_by_one
 from proxy.view import View
 
 ANCESTORS = 16
@@ -60,7 +61,12 @@ async def fetch_leaves(
 ) -> dict[str, list[Doc]]:
     """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
     found: dict[str, list[Doc]] = defaultdict(list)
-    for doc in await _bulk_get(view, [{"id": doc_id} for doc_id in dict.fromkeys(ids)], extra):
+    unique = list(dict.fromkeys(ids))
+    if unique and not await are_in_bulk(view):
+        docs = await one_by_one(view, unique, extra)
+    else:
+        docs = await _bulk_get(view, [{"id": doc_id} for doc_id in unique], extra)
+    for doc in docs:
         if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
             found[doc["_id"]].append(doc)
     return found

@@ -21,6 +21,7 @@ from proxy.core.revisions import parse_rev
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import BadRequest, Unavailable
+from proxy.leaves import are_in_bulk
 from proxy.resolve import Shown, ancestry, documents_of, find_grafts, judge, resolve
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
@@ -108,8 +109,12 @@ async def settle(
     Documents have `_revisions` with `revs`, the encodings of their attachments with `encodings`. Raises the source's
     error, and Unavailable if its reply breaks off.
     """
-    batches = [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
     looker = _Looker(view, latest, revs, encodings)
+    if any(latest or entry.asked is None for entry in entries) and not await are_in_bulk(view):
+        for start in range(0, len(entries), _RESOLVED):
+            yield await looker.resolve(entries[start : start + _RESOLVED])
+        return
+    batches = [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
     ahead: asyncio.Task[Reply] | None = None
     try:
         for batch, following in pairwise([*batches, None]):
@@ -191,7 +196,7 @@ class _Looker:
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
         # PouchDB Server groups its results by document: what does not line up is asked for again
         for start in range(done, len(batch), _RESOLVED):
-            yield await self._resolve(batch[start : start + _RESOLVED])
+            yield await self.resolve(batch[start : start + _RESOLVED])
 
     def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
         """For each element what the view shows, None where that takes a second look. Ends where they do not line up."""
@@ -238,7 +243,7 @@ class _Looker:
             if self._by_leaves(entry):
                 shown = sorted(judged.get(entry.doc_id, ()), key=_generation)
                 settled[index] = (entry, shown if entry.asked is None else _descendants(shown, entry.asked))
-        for index, found in zip(exact, await self._resolve([entries[i] for i in exact]), strict=True):
+        for index, found in zip(exact, await self.resolve([entries[i] for i in exact]), strict=True):
             settled[index] = found
         await self._add_grafts(settled, leaves)
         return settled
@@ -255,7 +260,8 @@ class _Looker:
             if not shown and entry.asked and (entry.doc_id, entry.asked) in grafts:
                 settled[index] = (entry, [grafts[entry.doc_id, entry.asked]])
 
-    async def _resolve(self, entries: Sequence[Entry]) -> list[Settled]:
+    async def resolve(self, entries: Sequence[Entry]) -> list[Settled]:
+        """The results of entries without a look at bulk replies."""
         if not entries:
             return []
         wanted = [(entry.doc_id, entry.asked) for entry in entries]

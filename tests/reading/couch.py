@@ -131,6 +131,10 @@ class Couch:
         if name:
             stored = self.bodies[doc_id, name]
             return web.Response(body=stored)
+        if request.query.get("open_revs") == "all":
+            if doc_id not in self.docs:
+                return self.json({"error": "not_found", "reason": "missing"}, 404)
+            return self.json([{"ok": self.dress(doc, request.query)} for doc in self.leaves(doc_id)])
         wanted = request.query.get("rev")
         doc = self.body(doc_id, wanted) if wanted else next(iter(self.leaves(doc_id)), None)
         if doc is None or (not wanted and doc.get("_deleted")):
@@ -146,6 +150,27 @@ class Couch:
         docs: list[Doc] = [{"ok": self.dress(doc, query)} for doc in found if doc is not None]
         error = {"rev": wanted or "undefined", "reason": "missing", "id": doc_id, "error": "not_found"}
         return {"id": doc_id, "docs": docs or [{"error": error}]}
+
+    def be_pouchdb_server(self) -> None:
+        """Answer `_bulk_get` as PouchDB Server does: by document, and without `rev` with the winner, if it is live."""
+
+        async def bulk_get(request: web.BaseRequest) -> web.StreamResponse:
+            asked: dict[str, list[str]] = {}
+            for entry in (await request.json())["docs"]:
+                asked.setdefault(entry["id"], []).extend([entry["rev"]] if "rev" in entry else [])
+            return self.json({"results": [self.pouchdb_result(*each, request.query) for each in asked.items()]})
+
+        self.instead["/db/_bulk_get"] = bulk_get
+
+    def pouchdb_result(self, doc_id: str, revs: list[str], query: Any) -> Doc:
+        docs: list[Doc] = []
+        for name in revs:
+            doc = self.body(doc_id, name)
+            docs.append({"missing": name} if doc is None else {"ok": self.dress(doc, query)})
+        if not revs:
+            live = [doc for doc in self.leaves(doc_id)[:1] if not doc.get("_deleted")]
+            docs = [{"ok": self.dress(doc, query)} for doc in live] or [{}]
+        return {"id": doc_id, "docs": docs}
 
     def do_revs_diff(self, request: web.BaseRequest, body: Any) -> web.StreamResponse:
         diff: Doc = {}

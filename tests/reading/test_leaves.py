@@ -1,0 +1,119 @@
+"""All leaves of documents, whatever kind of source they come from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+
+from proxy.config.model import Source
+from proxy.errors import CouchError, Unavailable
+from proxy.leaves import are_in_bulk, one_by_one
+from proxy.resolve import fetch_leaves
+from proxy.upstream import Upstream
+from proxy.view import View
+from tests.reading.couch import Couch, revision, serving
+from tests.reading.served import profile, view_of
+from tests.reading.test_bulk_get import grow, trees
+
+DOCS = [
+    revision("both", "ba"),
+    revision("both", "dca"),
+    revision("gone", "a"),
+    revision("gone", "ba", _deleted=True),
+    revision("a é", "a"),
+]
+
+
+@asynccontextmanager
+async def viewing(couch: Couch) -> AsyncIterator[View]:
+    async with serving(couch):
+        upstream = Upstream(Source("main", couch.url), timeout=5.0)
+        yield view_of(couch.url, upstream, profile())
+        upstream.close()
+
+
+def answering(couch: Couch, path: str, answer: Callable[[], web.Response]) -> None:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return answer()
+
+    couch.instead[path] = handle
+
+
+async def test_couchdb_is_asked_in_bulk_and_recognised_once() -> None:
+    couch = Couch(DOCS)
+    async with viewing(couch) as view:
+        for _ in range(2):
+            assert await are_in_bulk(view)
+            assert set(await fetch_leaves(view, ["both", "gone", "no"])) == {"both", "gone"}
+    assert [path for _, path, _ in couch.requests] == ["/db/_bulk_get"] + ["/db/_bulk_get?revs=true"] * 2
+
+
+async def test_pouchdb_server_is_asked_for_each_document() -> None:
+    couch = Couch(DOCS)
+    couch.be_pouchdb_server()
+    async with viewing(couch) as view:
+        assert not await are_in_bulk(view)
+        found = await fetch_leaves(view, ["both", "gone", "no", "a é", "both"])
+    assert {doc_id: len(docs) for doc_id, docs in found.items()} == {"both": 2, "gone": 1, "a é": 1}
+    assert all("_revisions" in doc for docs in found.values() for doc in docs)
+
+
+async def test_no_documents_are_not_asked_for() -> None:
+    couch = Couch(DOCS)
+    async with viewing(couch) as view:
+        assert await fetch_leaves(view, []) == {}
+    assert couch.requests == []
+
+
+@pytest.mark.parametrize("text", [b"1", b'[{"ok":1}]', b'[{"ok":{"_id":"other","_rev":"1-a"}}]', b'{"ok":1}', b"["])
+async def test_a_source_that_lies_is_as_good_as_down(text: bytes) -> None:
+    couch = Couch(DOCS)
+    couch.be_pouchdb_server()
+    answering(couch, "/db/both", lambda: web.Response(body=text))
+    async with viewing(couch) as view:
+        with pytest.raises(Unavailable):
+            await fetch_leaves(view, ["gone", "both"])
+
+
+async def test_errors_of_the_source_are_its_own() -> None:
+    couch = Couch(DOCS)
+    couch.be_pouchdb_server()
+    refusal = b'{"error":"forbidden","reason":"No."}'
+    answering(couch, "/db/both", lambda: web.Response(status=403, body=refusal))
+    async with viewing(couch) as view:
+        with pytest.raises(CouchError) as refused:
+            await one_by_one(view, ["both", "gone"], [])
+        assert (refused.value.status, refused.value.reason) == (403, "No.")
+    answering(couch, "/db/_bulk_get", lambda: web.Response(status=403, body=refusal))
+    async with viewing(couch) as view:
+        with pytest.raises(CouchError):
+            await are_in_bulk(view)
+        del couch.instead["/db/_bulk_get"]
+        assert await are_in_bulk(view)  # a failure is not remembered
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}", b'{"results":[]}', b'{"results":[{"docs":[{"ok":{}}]}]}'])
+async def test_what_is_neither_kind_is_not_guessed(text: bytes) -> None:
+    couch = Couch(DOCS)
+    answering(couch, "/db/_bulk_get", lambda: web.Response(body=text))
+    async with viewing(couch) as view:
+        with pytest.raises(Unavailable):
+            await are_in_bulk(view)
+
+
+@given(trees)
+@settings(max_examples=25, deadline=None)
+async def test_both_kinds_of_source_give_the_same_leaves(steps: list[tuple[str, bool, int]]) -> None:
+    found = []
+    for pouchdb in (False, True):
+        couch = Couch(grow("d", steps))
+        if pouchdb:
+            couch.be_pouchdb_server()
+        async with viewing(couch) as view:
+            leaves = await fetch_leaves(view, ["d"])
+            found.append({doc["_rev"]: doc for doc in leaves["d"]})
+    assert found[0] == found[1]
