@@ -76,13 +76,13 @@ def corpus() -> Corpus:
     made = Corpus()
     for number in range(6):
         made.add(f"seen-{number}", "f1")
-        made.add(f"unseen-{number}", "f2")
+        made.add(f"dark-{number}", "f2")
     files = {
         "shown.txt": {"content_type": "text/plain", "data": b64encode(SHOWN_BODY).decode()},
         "hidden.png": {"content_type": "image/png", "data": b64encode(HIDDEN_BODY).decode()},
     }
     made.add("seen-files", "f1", _attachments=files)
-    made.add("unseen-files", "f2", _attachments=files)
+    made.add("dark-files", "f2", _attachments=files)
     return made
 
 
@@ -96,19 +96,19 @@ async def clinic() -> AsyncIterator[tuple[Site, Corpus]]:
 
 async def grow(served: Site, made: Corpus) -> None:
     """Edits, conflicts, moves and deletions, so that there is a hidden revision of every kind."""
-    for doc_id in ("seen-1", "unseen-1"):
+    for doc_id in ("seen-1", "dark-1"):
         doc = (await served.at_source("GET", f"/clinic/{doc_id}")).json
         await served.put({**doc, "edited": True})
-    for doc_id, branch in (("seen-2", "f2"), ("unseen-2", "f2")):
+    for doc_id, branch in (("seen-2", "f2"), ("dark-2", "f2")):
         conflict = {"_id": doc_id, "_rev": "1-" + "e" * 32, "facility": branch, "ssn": f"SECRET-{doc_id}-branch"}
         await served.at_source("POST", "/clinic/_bulk_docs", {"new_edits": False, "docs": [conflict]})
     moved = (await served.at_source("GET", "/clinic/seen-3")).json
     await served.put({**moved, "facility": "f2", "ssn": "SECRET-seen-3-moved", "title": "title after the move"})
     made.values.add("title after the move")
-    for doc_id in ("seen-4", "unseen-4"):
+    for doc_id in ("seen-4", "dark-4"):
         rev = (await served.at_source("GET", f"/clinic/{doc_id}")).json["_rev"]
         await served.at_source("DELETE", f"/clinic/{doc_id}?rev={rev}")
-    for doc_id, facility in (("seen-5", "f1"), ("unseen-5", "f2")):
+    for doc_id, facility in (("seen-5", "f1"), ("dark-5", "f2")):
         rev = (await served.at_source("GET", f"/clinic/{doc_id}")).json["_rev"]
         tombstone = {"_id": doc_id, "_rev": rev, "_deleted": True, "facility": facility, "ssn": f"SECRET-{doc_id}-dead"}
         await served.put(tombstone)
@@ -262,7 +262,7 @@ async def test_the_search_would_find_a_leak(clinic: tuple[Site, Corpus]) -> None
     whole = await served.at_source("GET", "/clinic/_all_docs?include_docs=true")
     found = leaked(whole, "", made)
     assert "SECRET-seen-0-" in found
-    assert "unseen-0" in found
+    assert "dark-0" in found
     inline = await served.at_source("GET", "/clinic/seen-files?attachments=true")
     assert "HIDDENBYTES" in leaked(inline, "", made)
 
@@ -313,7 +313,7 @@ async def test_writes_and_their_answers_tell_nothing(clinic: tuple[Site, Corpus]
                 if found := leaked(answer, path + json.dumps(body), made):
                     leaks.append((method, path, answer.status, found))
     assert not leaks, leaks[:10]
-    deleted = {"unseen-4", "unseen-5"}  # ids that are free again, as in CouchDB
+    deleted = {"dark-4", "dark-5"}  # ids that are free again, as in CouchDB
     for doc_id in set(made.hidden) - deleted:
         kept = (await served.at_source("GET", f"/clinic/{quote(doc_id, safe='/')}?conflicts=true")).json
         assert kept.get("title") != "mine", doc_id
