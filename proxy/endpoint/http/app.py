@@ -8,7 +8,7 @@ from aiohttp import ClientError, web
 
 from proxy.endpoint.http.auth import Authenticator
 from proxy.endpoint.http.call import Call
-from proxy.endpoint.http.reply import Reply, Sent, error_reply, send
+from proxy.endpoint.http.reply import CLOSE, Reply, Sent, error_reply, send
 from proxy.endpoint.http.routing import answer
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError
@@ -58,13 +58,21 @@ class Endpoint:
         except CouchError as error:
             reply = error_reply(error)
         except (ConnectionError, ClientError):
-            raise ConnectionResetError("the client hung up") from None
+            return CLOSE  # the client hung up before its request was complete
         except Exception:
             log.exception("%s %s failed", method, request.raw_path)
             reply = _internal_error()
         if b"Set-Cookie" in reply.head:
             extra = b""  # a log-in or log-out decides about the cookie itself
-        return await send(request, method, reply, extra)
+        try:
+            return await send(request, method, reply, extra)
+        except ConnectionError:
+            return CLOSE
+        except CouchError as error:
+            log.info("%s %s ended early: %s", method, request.raw_path, error.reason)
+        except Exception:
+            log.exception("%s %s failed half-way", method, request.raw_path)
+        return CLOSE
 
 
 def _internal_error() -> Reply:

@@ -97,17 +97,20 @@ class Sent(web.StreamResponse):
         return None
 
 
-_KEEP, _CLOSE = Sent(True), Sent(False)  # they hold no state: one of each serves every request
+KEEP, CLOSE = Sent(True), Sent(False)  # they hold no state: one of each serves every request
 
 
 async def send(request: web.BaseRequest, method: str, reply: Reply, extra: bytes = b"") -> Sent:
-    """Write a reply to the connection of `request`. `method` is the one that was acted on, after any override."""
+    """Write a reply to the connection of `request`. `method` is the one that was acted on, after any override.
+
+    Raises whatever a stream raises, after dropping the connection.
+    """
     transport = request.transport
     body = reply.body
     if transport is None or transport.is_closing():
         if not isinstance(body, bytes):
             await body.aclose()
-        return _CLOSE
+        return CLOSE
     keep = request.keep_alive and not reply.close and _body_was_read(request)
     head = _STATUS[reply.status] + reply.head + extra + _common(request)
     if request.version < HttpVersion11:
@@ -125,7 +128,7 @@ async def send(request: web.BaseRequest, method: str, reply: Reply, extra: bytes
         await body.aclose()
     else:
         await _send_stream(request, transport, head, body, reply.length)
-    return _KEEP if keep else _CLOSE
+    return KEEP if keep else CLOSE
 
 
 async def _send_stream(

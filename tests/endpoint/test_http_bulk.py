@@ -1,0 +1,238 @@
+"""Many documents at once: `_bulk_docs`, `_bulk_get`, `_revs_diff`, `_all_docs` and its kin, `_find`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.endpoint.http import options
+from tests.endpoint.http_client import Wire, serving
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with serving() as wire:
+        await wire("PUT", "/db")
+        docs = [{"_id": f"d{n}", "n": n, "kind": "odd" if n % 2 else "even"} for n in range(6)]
+        await wire("POST", "/db/_bulk_docs", {"docs": [*docs, {"_id": "_design/app", "n": 2}]})
+        rev = (await wire("GET", "/db/d5")).json["_rev"]
+        await wire("DELETE", f"/db/d5?rev={rev}")
+        yield wire
+
+
+def ids(listing: dict[str, Any]) -> list[str]:
+    return [row["id"] for row in listing["rows"]]
+
+
+def q(**parameters: object) -> str:
+    return "&".join(f"{name}={quote(json.dumps(value))}" for name, value in parameters.items())
+
+
+async def test_bulk_docs_answers_for_each(wire: Wire) -> None:
+    docs = [{"_id": "new"}, {"_id": "d0"}, {}, {"_id": "new"}]
+    answer = await wire("POST", "/db/_bulk_docs", {"docs": docs})
+    assert answer.status == 201
+    first, second, third, fourth = answer.json
+    assert (first["ok"], first["id"]) == (True, "new")
+    assert second == {"id": "d0", "error": "conflict", "reason": "Document update conflict."}
+    assert (third["ok"], len(third["id"])) == (True, 32)
+    assert fourth["error"] == "conflict"
+
+
+async def test_bulk_docs_of_replicas_lists_failures_only(wire: Wire) -> None:
+    docs = [{"_id": "r", "_rev": "1-" + "a" * 32}, {"_id": "d0", "_rev": "1-" + "b" * 32}]
+    answer = await wire("POST", "/db/_bulk_docs", {"new_edits": False, "docs": docs})
+    assert (answer.status, answer.json) == (201, [])
+
+
+async def test_bulk_get_answers_in_order(wire: Wire) -> None:
+    rev = (await wire("GET", "/db/d1")).json["_rev"]
+    entries: list[Any] = [{"id": "d1", "rev": rev}, {"id": "nosuch"}, {"id": "d0"}, {"id": "d1", "rev": "1-x"}, 7, {}]
+    answer = await wire("POST", "/db/_bulk_get?revs=true", {"docs": [*entries, {"id": "d0", "rev": "bad"}]})
+    results = answer.json["results"]
+    assert [result["id"] for result in results] == ["d1", "nosuch", "d0", "d1", None, None, "d0"]
+    assert results[0]["docs"][0]["ok"]["_revisions"]["start"] == 1
+    errors = [result["docs"][0].get("error", {}).get("error") for result in results]
+    assert errors == [None, "not_found", None, "not_found", "bad_request", "bad_request", "bad_request"]
+    assert results[1]["docs"][0]["error"]["rev"] == "undefined"
+
+
+@pytest.mark.parametrize("count", [0, 3, 400])
+async def test_bulk_get_of_any_length(wire: Wire, count: int) -> None:
+    docs = [{"_id": f"x{n:03}", "text": "ü" * 300} for n in range(count)]
+    await wire("POST", "/db/_bulk_docs", {"docs": docs})
+    answer = await wire("POST", "/db/_bulk_get", {"docs": [{"id": doc["_id"]} for doc in docs]})
+    assert answer.complete
+    got = [result["docs"][0]["ok"] for result in answer.json["results"]]
+    assert [{k: v for k, v in doc.items() if k != "_rev"} for doc in got] == docs
+
+
+async def test_multipart_bulk_get_of_nothing_is_empty(wire: Wire) -> None:
+    answer = await wire("POST", "/db/_bulk_get", {"docs": []}, {"Accept": "multipart/mixed"})
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_what_a_server_lacks(wire: Wire) -> None:
+    rev = (await wire("GET", "/db/d0")).json["_rev"]
+    asked = {"d0": [rev, "2-x"], "d1": [(await wire("GET", "/db/d1")).json["_rev"]], "new": ["1-a"]}
+    diff = (await wire("POST", "/db/_revs_diff", asked)).json
+    assert diff == {"d0": {"missing": ["2-x"], "possible_ancestors": [rev]}, "new": {"missing": ["1-a"]}}
+    assert (await wire("POST", "/db/_missing_revs", asked)).json == {"missing_revs": {"d0": ["2-x"], "new": ["1-a"]}}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "offset"),
+    [
+        ("", ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
+        (q(startkey="d2"), ["d2", "d3", "d4"], 3),
+        (q(start_key="d1", end_key="d2"), ["d1", "d2"], 2),
+        (q(startkey="d1", endkey="d3", inclusive_end=False), ["d1", "d2"], 2),
+        (q(startkey="d3", endkey="d1", descending=True), ["d3", "d2", "d1"], 1),
+        (q(descending=True, limit=2), ["d4", "d3"], 0),
+        (q(key="d3"), ["d3"], 4),
+        (q(key="nosuch"), [], 6),
+        (q(skip=4), ["d3", "d4"], 4),
+        (q(limit=0), [], 0),
+        (q(startkey="d3", endkey="d1"), [], 4),
+        (q(startkey=5), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
+        (q(startkey=["d0"]), [], None),
+        (q(endkey=None), [], None),
+        (q(endkey={}), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
+        (q(key=5), [], None),
+        (q(key="d1", endkey="d2"), ["d1", "d2"], 2),
+    ],
+)
+async def test_all_docs_in_ranges(wire: Wire, query: str, expected: list[str], offset: int | None) -> None:
+    listing = (await wire("GET", f"/db/_all_docs?{query}")).json
+    assert (listing["total_rows"], ids(listing)) == (6, expected)
+    assert offset is None or listing["offset"] == offset
+
+
+async def test_all_docs_by_keys(wire: Wire) -> None:
+    listing = (await wire("GET", "/db/_all_docs?include_docs=true&" + q(keys=["d4", "nosuch", "d5", "d4", 7]))).json
+    d4, missing, deleted, again, number = listing["rows"]
+    assert listing["offset"] is None
+    assert d4 == again
+    assert d4["doc"]["n"] == 4
+    assert missing == {"key": "nosuch", "error": "not_found"}
+    assert (deleted["value"]["deleted"], deleted["doc"]) == (True, None)
+    assert number == {"key": 7, "error": "not_found"}
+    listing = (await wire("POST", "/db/_all_docs?skip=1&limit=1&descending=true", {"keys": ["d0", "d1", "d2"]})).json
+    assert ids(listing) == ["d1"]
+    listing = (await wire("POST", "/db/_all_docs?include_docs=false", {"keys": ["d0"], "include_docs": True})).json
+    assert "doc" not in listing["rows"][0]  # the query string is on top
+    assert (await wire("GET", "/db/_all_docs?" + q(keys=["d0"], startkey="a"))).status == 400
+
+
+async def test_all_docs_with_more(wire: Wire) -> None:
+    listing = (await wire("GET", "/db/_all_docs?update_seq=true&limit=1")).json
+    assert listing["update_seq"].startswith("8-")
+    await wire("POST", "/db/_bulk_docs", {"new_edits": False, "docs": [{"_id": "d0", "_rev": "1-" + "0" * 32}]})
+    row = (await wire("GET", "/db/_all_docs?include_docs=TRUE&conflicts=true&" + q(key="d0"))).json["rows"][0]
+    assert row["doc"]["_conflicts"] == ["1-" + "0" * 32]
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "reason"),
+    [
+        ("limit=x", "query_parse_error", 'Invalid value for integer: "x"'),
+        ("limit=-1", "query_parse_error", 'Invalid value for positive integer: "-1"'),
+        ("include_docs=foo", "query_parse_error", 'Invalid boolean parameter: "foo"'),
+        ("key=x", "bad_request", "invalid UTF-8 JSON"),
+        ("keys=1", "bad_request", "`keys` parameter must be an array."),
+        ("reduce=true", "query_parse_error", "Reduce is invalid for map-only views."),
+        ("group=true", "query_parse_error", "Invalid use of grouping on a map view."),
+    ],
+)
+async def test_mistakes_in_queries(wire: Wire, query: str, error: str, reason: str) -> None:
+    answer = await wire("GET", f"/db/_all_docs?{query}")
+    assert (answer.status, answer.json) == (400, {"error": error, "reason": reason})
+
+
+async def test_queries(wire: Wire) -> None:
+    asked: list[dict[str, Any]] = [{"keys": ["d1", "d2"]}, {"limit": 1, "include_docs": True}, {"start_key": "d4"}]
+    answer = await wire("POST", "/db/_all_docs/queries", {"queries": asked})
+    assert [ids(listing) for listing in answer.json["results"]] == [["d1", "d2"], ["_design/app"], ["d4"]]
+    assert (await wire("POST", "/db/_all_docs/queries", {"queries": []})).json == {"results": []}
+    assert (await wire("POST", "/db/_all_docs/queries", {})).status == 400
+
+
+async def test_design_and_local_documents(wire: Wire) -> None:
+    await wire("PUT", "/db/_local/b", {"v": 1})
+    await wire("PUT", "/db/_local/a", {"v": 2})
+    designs = (await wire("GET", "/db/_design_docs")).json
+    assert (designs["total_rows"], ids(designs)) == (1, ["_design/app"])
+    assert ids((await wire("GET", "/db/_design_docs?descending=true&" + q(startkey="_design/a"))).json) == []
+    assert ids((await wire("GET", "/db/_design_docs?" + q(keys=["d0", "_design/app"]))).json) == ["_design/app"]
+    local = (await wire("GET", "/db/_local_docs?include_docs=true")).json
+    assert (local["total_rows"], local["offset"], ids(local)) == (None, None, ["_local/a", "_local/b"])
+    assert local["rows"][0]["doc"] == {"_id": "_local/a", "_rev": "0-1", "v": 2}
+    assert ids((await wire("GET", "/db/_local_docs?descending=true&limit=1")).json) == ["_local/b"]
+    assert ids((await wire("GET", "/db/_local_docs?" + q(keys=["_local/b"]))).json) == ["_local/b"]
+
+
+_ids = st.text("abc", max_size=2)
+
+
+@given(
+    st.lists(_ids, unique=True),
+    st.none() | _ids,
+    st.none() | _ids,
+    st.booleans(),
+    st.booleans(),
+)
+def test_covers_says_what_a_range_says(
+    names: list[str], start: str | None, end: str | None, descending: bool, inclusive: bool
+) -> None:
+    body: dict[str, Any] = {"descending": descending, "inclusive_end": inclusive}
+    body.update({name: key for name, key in (("startkey", start), ("endkey", end)) if key is not None})
+    asked = options.from_body(body)
+    for name in names:
+        after_start = start is None or (name <= start if descending else name >= start)
+        before_end = end is None or (name >= end if descending else name <= end)
+        assert asked.covers(name) == (after_start and before_end and (inclusive or name != end))
+
+
+async def find(wire: Wire, **query: Any) -> Any:
+    answer = await wire("POST", "/db/_find", query)
+    return answer.json if answer.status == 200 else (answer.status, answer.json["error"], answer.json["reason"])
+
+
+async def test_find(wire: Wire) -> None:
+    found = await find(wire, selector={"kind": "even"}, fields=["_id", "n"])
+    assert found["docs"] == [{"_id": "d0", "n": 0}, {"_id": "d2", "n": 2}, {"_id": "d4", "n": 4}]
+    assert found["warning"]
+    found = await find(wire, selector={}, sort=[{"n": "desc"}], limit=2, skip=1, execution_stats=True)
+    assert [doc["_id"] for doc in found["docs"]] == ["d3", "d2"]
+    assert found["execution_stats"]["total_docs_examined"] == 5
+    assert (await find(wire, selector={"n": 99}))["docs"] == []
+    assert (await find(wire, selector={}, limit=0))["docs"] == []
+
+
+@pytest.mark.parametrize("sort", [[], ["n"], [{"n": "desc"}]])
+async def test_bookmarks_lead_through_all_pages(wire: Wire, sort: list[Any]) -> None:
+    everything = [doc["_id"] for doc in (await find(wire, selector={}, sort=sort))["docs"]]
+    seen: list[str] = []
+    bookmark = "nil"
+    while docs := (page := await find(wire, selector={}, sort=sort, limit=2, bookmark=bookmark))["docs"]:
+        seen += [doc["_id"] for doc in docs]
+        bookmark = page["bookmark"]
+    assert seen == everything
+
+
+async def test_mistakes_in_find(wire: Wire) -> None:
+    assert await find(wire) == (400, "missing_required_key", "Missing required key: selector")
+    assert await find(wire, selector={}, foo=1) == (400, "invalid_key", "Invalid key foo for this request.")
+    number = "<<120>> is not an integer greater than or equal to zero"
+    assert await find(wire, selector={}, limit="x") == (400, "invalid_non_neg_integer", number)
+    fields = "Fields must be an array of strings, not: <<120>>"
+    assert await find(wire, selector={}, fields="x") == (400, "invalid_fields", fields)
+    assert await find(wire, selector={}, bookmark="xx") == (400, "invalid_bookmark", 'Invalid bookmark value: "xx"')
+    assert (await find(wire, selector={"$foo": 1}))[:2] == (400, "invalid_operator")
+    assert (await wire("GET", "/db/_index")).json["indexes"][0]["name"] == "_all_docs"
