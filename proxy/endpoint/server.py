@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import shutil
@@ -17,7 +18,8 @@ from proxy.endpoint import users
 from proxy.endpoint.database import Database
 from proxy.endpoint.memory import MemoryRepository
 from proxy.endpoint.repository import Repository
-from proxy.endpoint.sqlite import FILE, TRASH, SqliteRepository
+from proxy.endpoint.sqlite import TRASH, SqliteRepository
+from proxy.endpoint.sqlite_reader import FILE
 from proxy.endpoint.users import User, Users
 from proxy.errors import BadRequest, CouchError, NotFound, PreconditionFailed
 
@@ -40,6 +42,8 @@ class Server:
         self._directory = directory
         self._open: dict[str, Database] = {}
         self._names: set[str] = set()
+        self._changing = asyncio.Lock()
+        """Held while databases come and go: a name is not taken again before its old files are gone."""
         self._file: sqlite3.Connection | None = None
         self.uuid, self.secret = uuid4().hex, secrets.token_bytes(32)
         """32 hex digits, and the key for signing session cookies; both the same after a restart."""
@@ -78,16 +82,16 @@ class Server:
     async def create(self, name: str) -> Database:
         """Raises PreconditionFailed file_exists, BadRequest illegal_database_name or database_name_too_long."""
         _check_name(name)
-        if name in self._names:
-            raise PreconditionFailed("The database could not be created, the file already exists.", error="file_exists")
-        return self._create(name)
+        async with self._changing:
+            if name in self._names:
+                reason = "The database could not be created, the file already exists."
+                raise PreconditionFailed(reason, error="file_exists")
+            return self._create(name)
 
     async def delete(self, name: str) -> None:
         """Raises NotFound "Database does not exist."."""
-        database = self.database(name)
-        del self._open[name]
-        self._names.discard(name)
-        await database.destroy()
+        self.database(name)
+        await asyncio.shield(self._delete(name))  # a client that hangs up does not leave half of it behind
 
     async def authenticate(self, name: str, password: str) -> User:
         """Raises Unauthorized "Name or password is incorrect."."""
@@ -111,6 +115,13 @@ class Server:
         database = self._open[name] = self._database(name, repository)
         self._names.add(name)
         return database
+
+    async def _delete(self, name: str) -> None:
+        async with self._changing:
+            database = self.database(name)
+            del self._open[name]
+            self._names.discard(name)
+            await database.destroy()
 
     def _next_uuid(self) -> str:
         self._uuid_number += 1 + secrets.randbelow(0xFFE)

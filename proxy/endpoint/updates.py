@@ -22,7 +22,8 @@ from proxy.core import jsonio, revisions
 from proxy.core.revid import new_hash
 from proxy.core.revisions import Merged, Rev, Revisions, Tree
 from proxy.endpoint.attachments import Attachment, Upload, pack, unpack
-from proxy.endpoint.documents import Edit, Incoming, Updated
+from proxy.endpoint.documents import Updated
+from proxy.endpoint.incoming import Edit, Incoming
 from proxy.endpoint.repository import LocalDoc, Record, StoredBody, Transaction
 from proxy.errors import BadRequest, Conflict, PreconditionFailed
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.core import jsonio
-from proxy.endpoint.documents import Edit
+from proxy.endpoint.incoming import Edit
 from proxy.errors import Forbidden, Unauthorized
 
 PREFIX = "org.couchdb.user:"

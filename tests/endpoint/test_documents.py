@@ -8,9 +8,10 @@ import pytest
 
 from proxy.core import jsonio
 from proxy.core.revisions import Revisions
-from proxy.endpoint import documents
+from proxy.endpoint import incoming
 from proxy.endpoint.attachments import Attachment
-from proxy.endpoint.documents import Document, read
+from proxy.endpoint.documents import Document
+from proxy.endpoint.incoming import read
 from proxy.errors import BadRequest, TooLarge
 
 
@@ -97,7 +98,7 @@ def test_the_given_id_overrides_the_documents() -> None:
 
 
 def test_documents_have_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_DOCUMENT_SIZE", 20)
+    monkeypatch.setattr(incoming, "MAX_DOCUMENT_SIZE", 20)
     assert read({"_id": "a", "x": "y" * 10}).id == "a"
     with pytest.raises(TooLarge) as caught:
         read({"_id": "a", "x": "y" * 20})

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from proxy.endpoint.attachments import PART, Upload
 from proxy.endpoint.memory import MemoryRepository
 from proxy.endpoint.repository import Counts, LocalDoc, Range, Record, Repository, StoredBody, Transaction
-from proxy.endpoint.sqlite import ATTACHMENTS, FILE, SqliteRepository
+from proxy.endpoint.sqlite import ATTACHMENTS, SqliteRepository
+from proxy.endpoint.sqlite_reader import FILE
 from proxy.errors import CouchError, NotFound
 
 
@@ -249,7 +250,7 @@ async def test_a_failed_commit_fails_all_its_jobs_and_keeps_nothing(tmp_path: Pa
     repository = SqliteRepository(tmp_path)
     await repository.write(lambda transaction: put(transaction, "a"))
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
-    repository._writer.execute("PRAGMA busy_timeout = 0")
+    repository._transaction._execute("PRAGMA busy_timeout = 0")
     other.execute("BEGIN IMMEDIATE")
     jobs = (repository.write(partial(put, doc_id=f"b{n}")) for n in range(3))
     results: list[Any] = await asyncio.gather(*jobs, return_exceptions=True)
@@ -258,6 +259,25 @@ async def test_a_failed_commit_fails_all_its_jobs_and_keeps_nothing(tmp_path: Pa
     other.close()
     assert repository.counts.seq == 1
     assert (await repository.write(lambda transaction: put(transaction, "c"))).seq == 2
+    await repository.close()
+
+
+async def test_a_transaction_that_sqlite_gives_up_fails_all_its_jobs(tmp_path: Path) -> None:
+    repository = SqliteRepository(tmp_path)
+
+    def full(transaction: Transaction) -> None:
+        put(transaction, "b")
+        repository._transaction._execute("ROLLBACK")  # as it happens by itself when the disk is full
+        raise sqlite3.OperationalError("database or disk is full")
+
+    jobs: list[Any] = [partial(put, doc_id="a"), full, partial(put, doc_id="c")]
+    results: list[Any] = await asyncio.gather(*map(repository.write, jobs), return_exceptions=True)
+    assert isinstance(results[1], sqlite3.OperationalError)
+    stored = [entry.id for entry in repository.by_seq(0, 9, descending=False, bodies=False)]
+    acknowledged = [result.id for result in results if isinstance(result, Record)]
+    assert stored == acknowledged
+    assert repository.counts.seq == len(stored)
+    assert (await repository.write(partial(put, doc_id="d"))).seq == len(stored) + 1
     await repository.close()
 
 

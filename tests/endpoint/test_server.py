@@ -86,6 +86,32 @@ async def test_a_database_created_again_is_another_one(server: Server) -> None:
     assert second.parse_seq(second.seq_text(1)) == 1
 
 
+async def test_deleting_and_creating_at_once(server: Server) -> None:
+    for number in range(5):
+        database = await server.create("a")
+        writes = [asyncio.ensure_future(database.put(f"d{n}", {"n": number})) for n in range(20)]
+        await asyncio.sleep(0)
+        deleted, again = await asyncio.gather(server.delete("a"), server.create("a"), return_exceptions=True)
+        assert deleted is None
+        if isinstance(again, BaseException):  # it came first
+            assert isinstance(again, PreconditionFailed)
+            again = await server.create("a")
+        await asyncio.gather(*writes, return_exceptions=True)
+        assert again.update_seq == 0
+        await server.delete("a")
+
+
+async def test_a_deletion_goes_on_when_nobody_waits(server: Server) -> None:
+    database = await server.create("a")
+    await database.put("x", {})
+    deletion = asyncio.ensure_future(server.delete("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    deletion.cancel()
+    again = await server.create("a")
+    assert again.update_seq == 0
+
+
 def test_uuids(server: Server) -> None:
     found = server.uuids(10_000)
     assert len(set(found)) == 10_000
