@@ -79,7 +79,7 @@ def compile_expression(text: object, *, option: str, names: Collection[str] = ("
         raise OptionError(option, f"must be a JMESPath expression (a string), not {type(text).__name__}")
     given = frozenset(names)
     tree = _parse(text, option)
-    _check_functions(tree, text, option)
+    _check(tree, text, option)
     try:
         return Expression(text, tree, compile_tree(tree, given), given)
     except Uncovered as error:
@@ -95,7 +95,7 @@ def _parse(text: str, option: str) -> Node:
             tree: Node = Parser().parse(text).parsed
     except JMESPathError as error:
         at = getattr(error, "lex_position", None)
-        message = getattr(error, "msg", None) or getattr(error, "message", None) or str(error)
+        message = getattr(error, "message", None) or getattr(error, "msg", None) or str(error)
         raise OptionError(option, f"is not JMESPath: {message}", text=text, at=at) from None
     except (IndexError, RecursionError, TypeError, ValueError, AttributeError) as error:
         # how the library's parser fails on some texts that it does not judge
@@ -103,20 +103,29 @@ def _parse(text: str, option: str) -> Node:
     return tree
 
 
-def _check_functions(tree: Node, text: str, option: str) -> None:
+def _check(tree: Node, text: str, option: str) -> None:
+    """Raises OptionError for what is JMESPath, but can only fail or be null."""
     for node in _nodes(tree):
-        if node["type"] == "slice" and node["children"][2] == 0:
+        if node["type"] == "function_expression":
+            _check_call(node["value"], len(node["children"]), text, option)
+        elif node["type"] == "slice" and node["children"][2] == 0:
             raise OptionError(option, "a slice cannot have a step of 0", text=text)
-        if node["type"] != "function_expression":
-            continue
-        name, count = node["value"], len(node["children"])
-        if name not in ARITY:
-            raise OptionError(option, f"there is no function {name}()", text=text, at=_call(name, text))
-        arity, more = ARITY[name]
-        if count < arity or (count > arity and not more):
-            least = "at least " if more else ""
-            message = f"{name}() takes {least}{arity} argument{'' if arity == 1 else 's'}, not {count}"
-            raise OptionError(option, message, text=text, at=_call(name, text))
+        elif node["type"] in _ON_VALUES and node["children"][0]["type"] == "not_expression":
+            message = "! binds closer than the dot, so that this is always null; write !(a.b) for what is not a.b"
+            raise OptionError(option, message, text=text, at=max(text.find("!"), 0))
+
+
+_ON_VALUES = ("subexpression", "index_expression", "flatten", "projection", "value_projection", "filter_projection")
+
+
+def _check_call(name: str, count: int, text: str, option: str) -> None:
+    if name not in ARITY:
+        raise OptionError(option, f"there is no function {name}()", text=text, at=_call(name, text))
+    arity, more = ARITY[name]
+    if count < arity or (count > arity and not more):
+        least = "at least " if more else ""
+        message = f"{name}() takes {least}{arity} argument{'' if arity == 1 else 's'}, not {count}"
+        raise OptionError(option, message, text=text, at=_call(name, text))
 
 
 def _nodes(node: Any) -> Iterable[Node]:
