@@ -194,6 +194,10 @@ async function answer({ device: name, op, args }) {
   return value === undefined ? null : value;
 }
 
+// PouchDB leaves promises without a handler when a server goes away during a live replication. In a browser that is a
+// line in the console; the replication itself reports its errors by its own events.
+process.on("unhandledRejection", () => {});
+
 function send(message) {
   process.stdout.write(JSON.stringify(message) + "\n");
 }
