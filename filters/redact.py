@@ -64,7 +64,7 @@ class Redact(Filter):
         if original is None:
             self._check(edited, edited, [], client)
             return edited
-        stays = None if self._writable else _is_masked
+        stays = None if self._writable or "_deleted" in edited else _is_masked
         whole = restore_structurally(edited, self.shape(original, client), original, stays=stays)
         self._check(edited, whole, list(self._paths.locate(original, client).values()), client)
         return whole
