@@ -180,7 +180,14 @@ def _attachments(edited: Doc, shaped: Doc, original: Doc) -> Doc:
     shown = shaped.get("_attachments") or {}
     hidden = [name for name in original["_attachments"] if name not in shown]
     own = {name: entry for name, entry in (edited.get("_attachments") or {}).items() if name not in hidden}
-    return {**own, **{name: {"stub": True} for name in hidden}}
+    return {**own, **{name: _stub(original["_attachments"][name]) for name in hidden}}
+
+
+def _stub(entry: Doc) -> Doc:
+    """A hidden attachment as it goes back: CouchDB finds it by name, PouchDB Server by digest. A `revpos` would have to
+    match an ancestor that the source still has.
+    """
+    return {**{key: entry[key] for key in ("content_type", "digest", "length") if key in entry}, "stub": True}
 
 
 def _without_attachments(doc: Doc) -> Doc:

@@ -115,7 +115,7 @@ class Tour:
             doc = await self._get(self._tablet, DORA, _PATIENT)
             await self._http.json("PUT", f"{self._tablet}/{_PATIENT}", DORA, {**doc, "facility": facility})
             _, feed = await self._http.json("GET", f"{self._phone}/_changes", ANN)
-            row = next((row for row in feed["results"] if row["id"] == _PATIENT), {})
+            row: dict[str, Any] = next((row for row in feed["results"] if row["id"] == _PATIENT), {})
             self._show(f"ann's feed, after the move to the {facility}", row)
             self._check("deleted on her phone" if gone else "back on her phone", bool(row.get("deleted")) == gone)
 

@@ -111,7 +111,7 @@ async def inline_json(view: View, shown: Shown, doc: Doc, names: list[str]) -> A
 
 
 def _inline_entry(entry: dict[str, Any], mark: str) -> dict[str, Any]:
-    kept = {key: value for key, value in entry.items() if key not in ("stub", "length", "encoding", "encoded_length")}
+    kept = {key: value for key, value in entry.items() if key not in ("stub", "length")}
     return {**kept, "data": mark}
 
 
