@@ -27,16 +27,18 @@ class Running:
     `host` and `port` are where it really listens (port 0 asks for any free one), `url` is without a trailing slash.
     """
 
-    def __init__(self, server: Server, runner: web.ServerRunner, host: str, port: int) -> None:
-        self.server = server
+    def __init__(self, endpoint: Endpoint, runner: web.ServerRunner, host: str, port: int) -> None:
+        self.server = endpoint.server
         self.host = host
         self.port = port
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._endpoint = endpoint
         self._runner = runner
 
     async def stop(self) -> None:
         """Close all connections and the storage. Idempotent."""
         await self._runner.cleanup()
+        await self._endpoint.finish()
         await self.server.close()
 
     async def __aenter__(self) -> Running:
@@ -87,7 +89,7 @@ async def start(
         await server.close()
         raise
     bound = runner.addresses[0]
-    return Running(server, runner, bound[0], bound[1])
+    return Running(endpoint, runner, bound[0], bound[1])
 
 
 async def _add_users(server: Server, users: Mapping[str, Account]) -> None:

@@ -243,3 +243,33 @@ async def test_a_stream_that_fails_drops_the_connection(
     assert answer.status == 200
     assert answer.body
     assert not answer.complete
+
+
+async def test_a_write_goes_on_when_its_client_is_gone(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = wire.running.server.database("db")
+    begun, may_go_on = asyncio.Event(), asyncio.Event()
+    original = type(database).put
+
+    async def slow(self: object, *arguments: object, **named: object) -> object:
+        begun.set()
+        await may_go_on.wait()
+        return await original(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(database), "put", slow)
+    async with wire.open() as connection:
+        await connection.send("PUT", "/db/x", {"a": 1})
+        await begun.wait()
+    await asyncio.sleep(0.05)
+    may_go_on.set()
+    await wire.running._endpoint.finish()
+    assert (await wire("GET", "/db/x")).json["a"] == 1
+
+
+async def test_stopping_breaks_off_feeds() -> None:
+    async with serving() as wire:
+        await wire("PUT", "/db")
+        async with wire.open() as connection:
+            await connection.send("GET", "/db/_changes?feed=continuous&heartbeat=60000")
+            await connection.head()
+            await wire.running.stop()
+            assert not (await connection.reader.read()).endswith(b"0\r\n\r\n")  # not the end of a whole answer

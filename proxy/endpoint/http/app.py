@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import ClientError, web
@@ -39,6 +40,7 @@ class Endpoint:
         self.server = server
         self.max_body = max_body
         self.host = host
+        self._writes: set[asyncio.Task[Reply]] = set()
         self.authenticator = Authenticator(
             server, open_to_all=open_to_all, proxy_secret=proxy_secret, session_seconds=session_seconds
         )
@@ -47,6 +49,11 @@ class Endpoint:
         """Bodies are inflated here, not by aiohttp; a client that hangs up ends its handler at the next await."""
         return web.Server(self.handle, access_log=None, auto_decompress=False, handler_cancellation=True)
 
+    async def finish(self) -> None:
+        """Wait for writes whose clients have hung up."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+
     async def handle(self, request: web.BaseRequest) -> Sent:
         method, extra = request.method, b""
         try:
@@ -54,7 +61,7 @@ class Endpoint:
             method = call.method
             call.identity = await self.authenticator.identify(call)
             extra = call.identity.set_cookie
-            reply = await answer(call)
+            reply = await (answer(call) if call.reads else self._unhurried(call))
         except CouchError as error:
             reply = error_reply(error)
         except (ConnectionError, ClientError):
@@ -73,6 +80,13 @@ class Endpoint:
         except Exception:
             log.exception("%s %s failed half-way", method, request.raw_path)
         return CLOSE
+
+    async def _unhurried(self, call: Call) -> Reply:
+        """The answer to what may write: a client that hangs up does not stop it between two steps."""
+        task = asyncio.create_task(answer(call))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return await asyncio.shield(task)
 
 
 def _internal_error() -> Reply:
