@@ -1,0 +1,83 @@
+"""Starting and stopping an endpoint, and the command line of `couch-tailor endpoint`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from proxy.endpoint import serve
+from tests.endpoint.http_client import Wire, serving
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    users = {"ann": ("secret of ann", ("doctor", "facility:f1"))}
+    async with serving(directory=tmp_path, users=users) as wire:
+        await wire("PUT", "/db")
+        await wire("PUT", "/db/x", {"a": 1})
+        uuid = (await wire("GET", "/")).json["uuid"]
+        made = (await wire("GET", "/_users/org.couchdb.user:ann")).json
+        body: dict[str, object] = {"name": "ann", "password": "secret of ann"}
+        cookie = (await wire.anonymous()("POST", "/_session", body)).headers["set-cookie"].partition(";")[0]
+    assert "password" not in made
+    async with serving(directory=tmp_path, users=users) as wire:
+        assert (await wire("GET", "/db/x")).json["a"] == 1
+        assert (await wire("GET", "/")).json["uuid"] == uuid
+        assert (await wire("GET", "/_users/org.couchdb.user:ann")).json["_rev"] == made["_rev"]
+        session = (await wire.anonymous()("GET", "/_session", None, {"Cookie": cookie})).json
+        assert session["userCtx"] == {"name": "ann", "roles": ["doctor", "facility:f1"]}
+    async with serving(directory=tmp_path, users={"ann": ("another", ())}) as wire:
+        assert (await wire.as_user("ann", "another")("GET", "/_session")).json["userCtx"]["roles"] == []
+        assert (await wire.as_user("ann", "secret of ann")("GET", "/_session")).status == 401
+
+
+async def test_stopping_twice_is_stopping_once() -> None:
+    running = await serve.start(admins={"admin": "secret"})
+    await running.stop()
+    await running.stop()
+
+
+async def test_an_address_in_use_is_an_os_error() -> None:
+    async with serving() as wire:
+        with pytest.raises(OSError, match="address already in use"):
+            await serve.start(admins={"admin": "secret"}, port=wire.running.port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--admin NAME:PASSWORD"),
+        (["--admin", "me"], "needs the form NAME:PASSWORD"),
+        (["--admin", "me:"], "needs the form NAME:PASSWORD"),
+        (["--admin", "a:b", "--user", "x::r"], "NAME:PASSWORD[:ROLE,ROLE...]"),
+        (["--open", "--host", "0.0.0.0"], "loopback"),
+        (["--open", "--host", "example.test"], "loopback"),
+        (["--admin", "a:b", "--port", "x"], "--port"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        serve.main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    options = ["--port", "0", "--data", str(tmp_path / "data"), "--admin", "admin:secret", "--user", "ann:pw:a,b:c"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy.endpoint.serve", *options, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+    assert found is not None, line
+    wire = Wire(SimpleNamespace(host="127.0.0.1", port=int(found[1])))  # type: ignore[arg-type]  # all that the client needs of a running endpoint
+    assert (await wire("PUT", "/db")).status == 201
+    assert (await wire.as_user("ann", "pw")("GET", "/_session")).json["userCtx"]["roles"] == ["a", "b:c"]
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
