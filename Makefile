@@ -17,6 +17,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "couch-tailor needs Python 3.11 or newer; name it with make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; } || { \
 	    echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
@@ -55,7 +57,7 @@ bench: install
 	    package=$$( [ $$tool = nginx ] && echo nginx-light || echo $$tool ); \
 	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { \
 	        echo "$$tool is missing; on Debian: apt-get install $$package" >&2; exit 1; }; \
-	    apt-get install -y -qq --no-install-recommends $$package >/dev/null || exit 1; \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$package >/dev/null; } || exit 1; \
 	done
 	@$(BIN)/python -m tests.bench $(ARGS)
 
