@@ -63,8 +63,9 @@ class Truncate(Filter):
         return cut
 
     def _sew(self, edited: Any, shaped: Any, original: Any) -> Any:
-        """A text of which a part was shown, with its hidden part."""
-        texts = isinstance(edited, str) and isinstance(shaped, str) and isinstance(original, str)
-        if not texts or len(edited) != len(shaped):
+        """A text of which a part was shown, with its hidden part; as it was if that is not to be told apart."""
+        if same(shaped, original) or not isinstance(original, str):
             return edited
+        if not isinstance(edited, str) or len(edited) != len(shaped):
+            return original  # and so not what was sent, which is refused
         return edited + original[len(shaped) :] if self._first else original[: len(original) - len(shaped)] + edited

@@ -14,7 +14,7 @@ Three values are walked in step: what the client `edited`, what it was `shaped`,
      were not shown, and an object of which nothing was shown, stay: the client cannot mean what it never saw. It
      then reads back something it did not send, and the write is refused or its surplus discarded.
   7. `_attachments`: the client's entries come first and as they are, since the parts of a multipart body belong to
-     them by order; hidden ones follow as `{"stub": true}`, without `revpos`: the source fills in the rest.
+     them by order; hidden ones follow as stubs without `revpos`, which the source fills in.
 
 Restoring an untouched shape gives the original exactly, the order of members included.
 """
