@@ -31,7 +31,19 @@ _TICK_SECONDS = 0.25
 _IDLE_SECONDS = 15.0
 """Shorter than any server keeps an idle connection, so that it is we who close it."""
 
-Body = bytes | AsyncIterator[bytes] | None
+
+@dataclass(frozen=True)
+class Sized:
+    """A body in pieces of which the length is known: it goes out with a Content-Length.
+
+    CouchDB takes a large multipart body three times as fast that way as it does in chunks.
+    """
+
+    length: int
+    pieces: AsyncIterator[bytes]
+
+
+Body = bytes | AsyncIterator[bytes] | Sized | None
 
 
 class BrokenOff(Exception):
@@ -102,7 +114,7 @@ class Connection(asyncio.Protocol):
             await self._until_headers()
             return
         self._transport.write(head)
-        sending = asyncio.ensure_future(self._send_chunked(body))
+        sending = asyncio.ensure_future(self._send_sized(body) if isinstance(body, Sized) else self._send_chunked(body))
         try:
             await self._until_headers(sending)
         finally:
@@ -126,6 +138,22 @@ class Connection(asyncio.Protocol):
                 await self._writable
         if not self.closed:
             self._transport.write(b"0\r\n\r\n")
+
+    async def _send_sized(self, body: Sized) -> None:
+        assert self._transport is not None
+        left = body.length
+        async for piece in body.pieces:
+            if self.closed:
+                return
+            left -= len(piece)
+            if left < 0:
+                break
+            self.waiting_since = self._loop.time()
+            self._transport.write(piece)
+            if self._writable is not None:
+                await self._writable
+        if left:
+            raise ValueError("a body is not of the length that was announced")
 
     async def _until_headers(self, sending: asyncio.Future[None] | None = None) -> None:
         while not self._headers_done:
@@ -399,6 +427,8 @@ def request_head(method: str, target: str, host: str, headers: Iterable[tuple[st
         lines.append(f"{name}: {value}")
     if isinstance(body, bytes):
         lines.append(f"Content-Length: {len(body)}")
+    elif isinstance(body, Sized):
+        lines.append(f"Content-Length: {body.length}")
     elif body is not None:
         lines.append("Transfer-Encoding: chunked")
     elif method in ("POST", "PUT"):

@@ -11,6 +11,7 @@ import pytest
 from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
+from proxy.http_client import Sized
 from proxy.upstream import Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -244,6 +245,34 @@ async def test_uploads_stream_chunked_and_stop_when_the_source_answers_early() -
     async with scripted(early) as (_, upstream):
         async with await upstream.request("PUT", "/x", headers={}, body=endless()) as got:
             assert (got.status, await got.read()) == (413, b"no")
+
+
+@pytest.mark.parametrize("pieces", [[b"one", b"", b"two"], [b"one"]])
+async def test_an_upload_of_known_length_goes_out_as_it_is(pieces: list[bytes]) -> None:
+    received = bytearray()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: 6\r\n" in head
+        assert b"chunked" not in head
+        while len(received) < 6 and (piece := await reader.read(65536)):
+            received.extend(piece)
+        if len(received) == 6:
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+
+    async def coming() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    async with scripted(script) as (_, upstream):
+        asking = upstream.request("PUT", "/x", headers={}, body=Sized(6, coming()))
+        if len(pieces) == 3:
+            async with await asking as got:
+                assert (got.status, await got.read()) == (201, b"ok")
+            assert bytes(received) == b"onetwo"
+        else:
+            with pytest.raises(ValueError, match="not of the length"):
+                await asking
 
 
 async def test_a_body_that_fails_to_come_fails_the_request() -> None:

@@ -18,6 +18,7 @@ from proxy.contract import Doc
 from proxy.core.equality import same
 from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 from proxy.exchange import Exchange
+from proxy.http_client import Body, Sized
 from proxy.writing.answer import stored
 from proxy.writing.document import rev_of
 from proxy.writing.originals import fetch_stored, rules_of
@@ -42,7 +43,8 @@ async def put_attachment(exchange: Exchange) -> web.Response:
     if rules.chain:
         written = await _judged(exchange, {"_id": doc_id, **named}, name, encoding, rules)
     else:
-        written = await _pass(exchange, named, exchange.request.content.iter_any())
+        length, stream = exchange.request.content_length, exchange.request.content.iter_any()
+        written = await _pass(exchange, named, stream if length is None else Sized(length, stream))
     return stored(exchange, doc_id, written, etag=False, at=(doc_id, name))
 
 
@@ -65,7 +67,7 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
     if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
         raise CouchError("missing_rev", error="not_found", status=409)
     if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
-        return await _pass(exchange, named, Given(stream).next(name, length))
+        return await _pass(exchange, named, Sized(length, Given(stream).next(name, length)))
     return await carry_out(exchange, pushed, outcome, Given(stream))
 
 
@@ -121,7 +123,7 @@ def _body(doc: Doc) -> Doc:
     return {key: value for key, value in doc.items() if key not in ("_id", "_rev", "_attachments")}
 
 
-async def _pass(exchange: Exchange, named: Doc, body: AsyncIterator[bytes]) -> Written:
+async def _pass(exchange: Exchange, named: Doc, body: Body) -> Written:
     view, target, sent = exchange.view, exchange.target, exchange.request.headers
     headers = {"Accept": "application/json", **{name: sent[name] for name in _PASSED if name in sent}, **view.headers}
     pairs = [("rev", named["_rev"])] if "_rev" in named else []

@@ -5,8 +5,7 @@ The answer is the source's, or an error; where the source broke off it is what c
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.contract import Doc
@@ -14,7 +13,7 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.exchange import Exchange
-from proxy.http_client import Body
+from proxy.http_client import Body, Sized
 from proxy.upstream import JSON_HEADERS, Headers, Reply
 from proxy.writing.lending import with_lent
 from proxy.writing.originals import plan_all, rules_of
@@ -52,7 +51,7 @@ async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies
     if bodies is None or not following(doc):
         return await put(exchange, pushed, jsonio.dumps(doc), "application/json")
     upload = Upload(doc, bodies)
-    return await put(exchange, pushed, upload.pieces(), upload.content_type)
+    return await put(exchange, pushed, Sized(upload.length, upload.pieces()), upload.content_type)
 
 
 async def put(exchange: Exchange, pushed: Pushed, body: Body, content_type: str) -> Written:
@@ -103,28 +102,19 @@ async def _send(
     body: Body,
     batch: Sequence[Pushed],
 ) -> Written:
-    """An upload may last, as long as bytes move. The source's error is put in words that the client may hear."""
-    limit = exchange.server.timeout
-    try:
-        async with asyncio.timeout(limit) as clock:
-            if body is not None and not isinstance(body, bytes):
-                body = _ticking(body, clock, limit)
-            async with await exchange.view.upstream.request(
-                method, path, pairs, headers=headers, body=body, timeout=None
-            ) as reply:
-                if reply.status >= 300:
-                    raise heard(await reply.error(), rules_of(exchange.view), batch)
-                return await _written(reply)
-    except TimeoutError as error:
-        reason = f"No byte of the write moved for {limit:g} seconds."
-        raise Unavailable(reason, error="gateway_timeout", status=504) from error
+    """The source's error is put in words that the client may hear."""
+    async with await exchange.view.upstream.request(
+        method, path, pairs, headers=headers, body=body, timeout=_patience(exchange, body)
+    ) as reply:
+        if reply.status >= 300:
+            raise heard(await reply.error(), rules_of(exchange.view), batch)
+        return await _written(reply)
 
 
-async def _ticking(body: AsyncIterator[bytes], clock: asyncio.Timeout, limit: float) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    async for piece in body:
-        clock.reschedule(loop.time() + limit)
-        yield piece
+def _patience(exchange: Exchange, body: Body) -> float:
+    """How long the source may be silent after the last byte: it may still have a second's work with every MiB."""
+    size = body.length if isinstance(body, Sized) else len(body) if isinstance(body, bytes) else 0
+    return exchange.server.timeout + size / 2**20
 
 
 async def _written(reply: Reply) -> Written:
