@@ -13,7 +13,7 @@ Ancestors are judged newest first, as far as the source still has their bodies, 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,17 +90,35 @@ async def _bulk_get(view: View, entries: list[dict[str, str]], extra: Sequence[t
             headers=view.headers,
             body={"docs": entries[start : start + _BATCH]},
         )
-        docs.extend(documents(reply))
+        docs.extend(documents(reply, entries[start : start + _BATCH]))
     return docs
 
 
-def documents(reply: Any) -> Iterable[Doc]:
-    """The documents in the JSON of a `_bulk_get` reply. Raises Unavailable for a reply of another form."""
+def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
+    """The documents in the JSON of a `_bulk_get` reply.
+
+    Raises Unavailable for a reply of another form, and for one that leaves open whether there is what was `asked` for:
+    a document that the source failed to read is not one that it does not have. A write would be taken for a creation,
+    and what is hidden would be lost.
+    """
+    docs: list[Doc] = []
     try:
+        open_questions = Counter(entry["id"] for entry in asked)
         for result in reply["results"]:
-            yield from documents_of(result)
+            docs.extend(documents_of(result))
+            if all(_is_answer(entry) for entry in result["docs"]):
+                open_questions[result["id"]] -= len(result["docs"])
     except (TypeError, KeyError, AttributeError) as error:
         raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
+    if any(count > 0 for count in open_questions.values()):
+        raise Unavailable("The source's _bulk_get did not answer for every document.")
+    return docs
+
+
+def _is_answer(entry: Any) -> bool:
+    """Whether an entry is a document, or says that there is none; PouchDB Server says so with nothing at all."""
+    error = entry.get("error")
+    return error is None or error["error"] in ("not_found", "bad_request")
 
 
 def documents_of(result: Any) -> Iterable[Doc]:

@@ -22,7 +22,7 @@ def location(exchange: Exchange, *pieces: str) -> str:
 
 def stored(
     exchange: Exchange, doc_id: str, written: Written, *, etag: bool = True, at: tuple[str, ...] = ()
-) -> web.Response:
+) -> web.StreamResponse:
     """`{"ok", "id", "rev"}`. `at`: the pieces of what Location names, none for no such header."""
     headers = {}
     if etag:

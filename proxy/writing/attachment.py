@@ -32,7 +32,7 @@ _MISSING = "Document is missing attachment"
 _PASSED = ("Content-Type", "Content-Encoding", "Content-MD5")
 
 
-async def put_attachment(exchange: Exchange) -> web.Response:
+async def put_attachment(exchange: Exchange) -> web.StreamResponse:
     """PUT: authorised by the revision that it is added to; without one it creates the document."""
     target = exchange.target
     doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)
@@ -130,7 +130,7 @@ async def _pass(exchange: Exchange, named: Doc, body: Body) -> Written:
     return await edit(exchange, "PUT", view.document_path(target.doc_id, target.attachment), pairs, headers, body)
 
 
-async def delete_attachment(exchange: Exchange) -> web.Response:
+async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
     """DELETE: the document is stored without it. What the client does not see is missing."""
     view, target = exchange.view, exchange.target
     doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)

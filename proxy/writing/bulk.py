@@ -59,7 +59,7 @@ class Slot:
         return self.doc["_id"], self.written.rev
 
 
-async def bulk_docs(exchange: Exchange) -> web.Response:
+async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     """POST: the documents are stored, or have a row that says why not."""
     new_edits, slots = read_batch(exchange.view, await exchange.read_object())
     await _plan(exchange, slots)

@@ -43,7 +43,7 @@ class Copied:
         """There is nothing more."""
 
 
-async def copy_document(exchange: Exchange) -> web.Response:
+async def copy_document(exchange: Exchange) -> web.StreamResponse:
     """COPY, of the view's winner or the revision named, to `Destination: id[?rev=r]`."""
     view = exchange.view
     doc_id, rev = destination(exchange.request.headers.get("Destination"))

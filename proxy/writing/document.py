@@ -27,7 +27,7 @@ from proxy.writing.rules import Stored
 from proxy.writing.store import Written, carry_out, edit, write
 
 
-async def put_document(exchange: Exchange) -> web.Response:
+async def put_document(exchange: Exchange) -> web.StreamResponse:
     """PUT, as JSON or, with attachments, as multipart/related; `new_edits=false` stores the named revision."""
     doc_id = check_id(exchange.target.doc_id)
     if exchange.request.headers.get("Content-Type", "").lower().startswith("multipart/related"):
@@ -99,7 +99,7 @@ def rev_of(exchange: Exchange, own: Rev | None = None) -> Rev | None:
     return rev
 
 
-async def post_database(exchange: Exchange) -> web.Response:
+async def post_database(exchange: Exchange) -> web.StreamResponse:
     """POST to the database: a document with its own id, or a new one."""
     doc = await exchange.read_json()
     if not isinstance(doc, dict):
@@ -122,7 +122,7 @@ async def _put_local(exchange: Exchange, doc: dict[str, Any]) -> Written:
     return await edit(exchange, "PUT", view.document_path(own_id), [], headers, body)
 
 
-async def delete_document(exchange: Exchange) -> web.Response:
+async def delete_document(exchange: Exchange) -> web.StreamResponse:
     """DELETE. The tombstone keeps what decides whom it reaches, so it is written as a document."""
     view, doc_id = exchange.view, check_id(exchange.target.doc_id)
     rev = rev_of(exchange)

@@ -32,7 +32,7 @@ class Field:
     data: bytearray = field(default_factory=bytearray)
 
 
-async def post_document(exchange: Exchange) -> web.Response:
+async def post_document(exchange: Exchange) -> web.StreamResponse:
     """POST of multipart/form-data. The files replace attachments of the same name; others stay."""
     doc_id = check_id(exchange.target.doc_id)
     check_referer(exchange)

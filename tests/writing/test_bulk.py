@@ -370,3 +370,29 @@ async def test_the_sources_error_for_the_whole_request_is_the_answer() -> None:
         assert answer.json == []
         answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "a"}]})
         assert answer.error == (404, "not_found", "Database does not exist.")
+
+
+FAILED_READS: list[Any] = [
+    {
+        "results": [
+            {"id": "p1", "docs": [{"error": {"id": "p1", "rev": "undefined", "error": "timeout", "reason": ""}}]}
+        ]
+    },
+    {"results": [{"id": "p1", "docs": []}]},
+    {"results": []},
+    {},
+]
+
+
+@pytest.mark.parametrize("reply", FAILED_READS)
+async def test_a_document_that_cannot_be_read_is_not_taken_for_a_new_one(reply: Any) -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        await there.push(revision("other", rev(1, "a"), owner="ann"))
+        written = len(there.tap.writes)
+        there.tap.fail("POST", "/_bulk_get", answer_with(200, reply))
+        there.tap.fail("POST", "/_bulk_get", answer_with(200, reply))
+        body = {"docs": [revision("p1", rev(2, "a"), first, owner="ann")], "new_edits": False}
+        answer = await there.ask("POST", "/_bulk_docs", body)
+        assert answer.status == 502
+        assert len(there.tap.writes) == written
