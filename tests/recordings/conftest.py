@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.recordings.source import RecordedSource
-from tests.support.clinic import FILTERS
 from tests.support.proxy import Proxy
 
 PROFILES: dict[str, dict[str, Any]] = {
@@ -23,10 +22,9 @@ PROFILES: dict[str, dict[str, Any]] = {
         "suffix": "phone",
         "roles": ["nurse"],
         "filters": [
-            {"use": "clinic_filters:OwnFacility"},
-            {"use": "clinic_filters:Without", "fields": ["ssn", "weight"]},
-            {"use": "clinic_filters:PublicNotes"},
-            {"use": "clinic_filters:SmallAttachments", "limit": 1000},
+            {"use": "select", "where": "facility == client.facility"},
+            {"use": "drop", "paths": ["ssn", "weight", "notes[?private]"]},
+            {"use": "attachments", "max_size": 1000},
         ],
     },
 }
@@ -51,7 +49,6 @@ def recorded_proxy(recorded: tuple[RecordedSource, str], tmp_path_factory: pytes
         recorded[1],
         ["clinic"],
         PROFILES,
-        modules={"clinic_filters": FILTERS},
     )
     proxy.start()
     yield proxy

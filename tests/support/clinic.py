@@ -29,10 +29,9 @@ PROFILES: dict[str, Doc] = {
         "suffix": "phone",
         "roles": _STAFF,
         "filters": [
-            {"use": "clinic_filters:OwnFacility"},
-            {"use": "clinic_filters:Without", "fields": ["ssn"]},
-            {"use": "clinic_filters:PublicNotes"},
-            {"use": "clinic_filters:SmallAttachments", "limit": 1000},
+            {"use": "select", "where": "facility == client.facility"},
+            {"use": "drop", "paths": ["ssn", "notes[?private]"]},
+            {"use": "attachments", "max_size": 1000},
         ],
     },
     "tablet": {
@@ -47,7 +46,7 @@ PROFILES: dict[str, Doc] = {
         "suffix": "audit",
         "roles": ["auditor"],
         "write": False,
-        "filters": [{"use": "clinic_filters:Masked", "field": "ssn"}],
+        "filters": [{"use": "redact", "paths": ["ssn"]}],
     },
     "shaky": {
         "suffix": "shaky",
@@ -76,36 +75,6 @@ class Without(Filter):
 
     def shape(self, doc, client):
         return {name: value for name, value in doc.items() if name not in self.fields}
-
-
-class PublicNotes(Filter):
-    def shape(self, doc, client):
-        if "notes" not in doc:
-            return doc
-        return {**doc, "notes": [note for note in doc["notes"] if not note.get("private")]}
-
-
-class Masked(Filter):
-    passes_all = True
-
-    def __init__(self, field):
-        self.field = field
-
-    def shape(self, doc, client):
-        return {**doc, self.field: "***"} if self.field in doc else doc
-
-
-class SmallAttachments(Filter):
-    def __init__(self, limit):
-        self.limit = limit
-
-    def shape(self, doc, client):
-        attachments = doc.get("_attachments")
-        if not attachments:
-            return doc
-        kept = {name: about for name, about in attachments.items() if about.get("length", 0) <= self.limit}
-        rest = {name: value for name, value in doc.items() if name != "_attachments"}
-        return {**rest, "_attachments": kept} if kept else rest
 
 
 class Raising(Filter):
