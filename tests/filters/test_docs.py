@@ -32,7 +32,7 @@ def load(name: str) -> type[Filter]:
 
 def blocks(section: str) -> list[str]:
     """The indented blocks, without their indentation."""
-    found = re.findall(r"(?:^    [^\n]*\n(?:\n(?=    ))?)+", section, re.MULTILINE)
+    found = re.findall(r"(?:^    [^\n]*\n(?:\n+(?=    ))?)+", section, re.MULTILINE)
     return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
 
 

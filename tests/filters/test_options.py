@@ -1,0 +1,81 @@
+"""Wrong options are told by name, with the place in an expression or path where there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from filters.drop import Drop
+from filters.select import Select
+from proxy.contract import OptionError
+from tests.filters.test_docs import load
+
+KEY = "sixteen characters or more"
+
+MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("attachments", {}, "allow", "is missing: give allow, deny, allow_names, deny_names or max_size"),
+    ("attachments", {"allow": "image/*"}, "allow", "must be an array of strings, not 'image/*'"),
+    ("attachments", {"deny_names": ["a", 1]}, "deny_names[1]", "must be a string that is not empty, not 1"),
+    ("attachments", {"max_size": -1}, "max_size", "must be a whole number of 0 or more, not -1"),
+    ("attachments", {"max_size": True}, "max_size", "must be a whole number of 0 or more, not True"),
+    ("audience", {"keys": "owner"}, "keys", "must be an array of strings"),
+    ("audience", {"keys": ["owner", "a["]}, "keys[1]", "is not JMESPath"),
+    ("audience", {"keys": {"user": "values(@)"}}, "keys.user", "must name the fields that it reads"),
+    ("compute", {"fields": {}}, "fields", "must name at least one field"),
+    ("compute", {"fields": ["a"]}, "fields", "must be a table"),
+    ("compute", {"fields": {"a": "b =="}}, "fields.a", "is not JMESPath"),
+    ("compute", {"fields": {"_rev": "b"}}, "fields", "_rev is CouchDB's own"),
+    (
+        "compute",
+        {"fields": {"a": "b"}, "writes": "allow"},
+        "writes",
+        'must be one of "refuse", "ignore", not \'allow\'',
+    ),
+    ("default", {"fields": {"_deleted": True}}, "fields", "_deleted is CouchDB's own"),
+    ("drop", {"paths": "ssn"}, "paths", "must be an array of paths"),
+    ("drop", {"paths": ["a", "_id"]}, "paths[1]", "_id is CouchDB's own"),
+    ("drop", {"paths": ['"_attachments"']}, "paths[0]", "CouchDB's own; use the filter `attachments`"),
+    ("drop", {"paths": ["notes[?a ==]"]}, "paths[0]", "is not JMESPath"),
+    ("keep", {"paths": [".a"]}, "paths[0]", "is not a path"),
+    ("project", {"body": 1}, "body", "must be a JMESPath expression"),
+    ("redact", {"paths": ["a"], "mode": "md5"}, "mode", "must be one of"),
+    ("redact", {"paths": ["a"], "mode": "hash"}, "key", 'is missing: mode "hash" needs it'),
+    ("redact", {"paths": ["a"], "mode": "hash", "key": "short"}, "key", "must have 16 to 64 bytes, not 5"),
+    ("redact", {"paths": ["a"], "key": KEY}, "key", 'has no meaning in mode "constant", only in "hash"'),
+    ("redact", {"paths": ["a"], "mode": "partial"}, "keep", "is missing"),
+    ("redact", {"paths": ["a"], "mode": "partial", "keep": 0}, "keep", "must be a whole number of 1 or more"),
+    ("redact", {"paths": ["a"], "mode": "partial", "keep": 1, "value": 7}, "value", "must be a string"),
+    ("redact", {"paths": ["a"], "writable": "yes"}, "writable", "must be true or false, not 'yes'"),
+    ("rename", {"fields": {"a": "x", "b": "x"}}, "fields.a", "b is already shown as x"),
+    ("rename", {"fields": {"a": "_id"}}, "fields.a", "_id is CouchDB's own"),
+    ("rename", {"fields": {"a": 1}}, "fields.a", "must be a string that is not empty, not 1"),
+    ("select", {"where": "a &&"}, "where", "is not JMESPath"),
+    ("select", {"where": "length(@) > `1`"}, "where", "may read any field"),
+    ("select", {"where": "a", "optional": "name"}, "optional", "must be an array of strings"),
+    ("stamp", {"fields": {"owner": 7}}, "fields.owner", "must be a JMESPath expression"),
+    ("stamp", {"fields": {"owner": "client.name"}, "when": "always"}, "when", "must be one of"),
+    ("stamp", {"fields": {"owner": "client.name"}, "claims": 1}, "claims", "must be one of"),
+    ("truncate", {"paths": ["a"]}, "items", "is missing: give items, chars or both"),
+    ("truncate", {"paths": ["a"], "items": 0}, "items", "must be a whole number of 1 or more, not 0"),
+    ("truncate", {"paths": ["a"], "chars": 1, "end": "middle"}, "end", "must be one of"),
+    ("validate", {"where": "lenth(a)"}, "where", "there is no function lenth()"),
+    ("validate", {"where": "a", "message": ""}, "message", "must be a string that is not empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "option", "message"), MISTAKES)
+def test_mistakes(name: str, options: dict[str, Any], option: str, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        load(name)(**options)
+    assert caught.value.option == option
+    assert message in caught.value.message
+
+
+def test_mistakes_in_expressions_have_their_place() -> None:
+    with pytest.raises(OptionError) as caught:
+        Select(where="a == b && c = d")
+    assert (caught.value.text, caught.value.at) == ("a == b && c = d", 12)
+    with pytest.raises(OptionError) as caught:
+        Drop(paths=["notes[?a = b]"])
+    assert (caught.value.text, caught.value.at) == ("notes[?a = b]", 9)
