@@ -20,6 +20,7 @@ from proxy.core.query import Query
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
 from proxy.identify import Principal
+from proxy.sent import Whole
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
@@ -81,29 +82,29 @@ class Exchange:
             headers.update(more)
         return headers
 
-    def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Whole:
         """An answer with a JSON value on a line of its own."""
         return self.raw_json(jsonio.dumps(value), status, headers)
 
-    def raw_json(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    def raw_json(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Whole:
         """An answer with JSON text, to which the line end is added."""
         all_headers = self.headers(headers)
         all_headers["Content-Type"] = "application/json"
         return self.whole(body + b"\n", status, all_headers)
 
-    def whole(self, body: bytes, status: int, headers: CIMultiDict[str]) -> web.Response:
+    def whole(self, body: bytes, status: int, headers: CIMultiDict[str]) -> Whole:
         """An answer whose body is at hand; HEAD gets its length only."""
         if self.request.method != "HEAD" and getattr(self, "target", None) and self.target.method == "HEAD":
             body = b""  # HEAD by method override
-        return web.Response(status=status, headers=headers, body=body)
+        return Whole(status, headers.items(), body)
 
-    def error(self, error: CouchError) -> web.Response:
+    def error(self, error: CouchError) -> Whole:
         """An error in CouchDB's form."""
         headers = {"Allow": error.allowed.replace(",", ", ")} if isinstance(error, MethodNotAllowed) else None
-        response = self.json({"error": error.error, "reason": error.reason}, error.status, headers)
-        if isinstance(error, TooLarge):
-            response.force_close()
-        return response
+        body = jsonio.dumps({"error": error.error, "reason": error.reason}) + b"\n"
+        all_headers = self.headers(headers)
+        all_headers["Content-Type"] = "application/json"
+        return Whole(error.status, all_headers.items(), body, close=isinstance(error, TooLarge))
 
     async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
         """Begin an answer of which the rest is written piece by piece."""

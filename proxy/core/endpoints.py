@@ -1,9 +1,9 @@
 """The table of endpoints: method, path → what may happen. What is not in the table is denied.
 
 A path is read as CouchDB reads it: split on `/`, empty pieces dropped, each piece percent-decoded, case kept. Routing
-is by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names, HTTP
-libraries resolve them, and nobody names a document so by accident. The raw text of a request never goes further than
-this module; requests to the source are built from the decoded pieces.
+is by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names,
+HTTP libraries resolve them, and nobody names a document so by accident. The raw text of a request never goes further
+than this module; requests to the source are built from the decoded pieces.
 
 Policies:
     SHAPED    served by the proxy, through the profile

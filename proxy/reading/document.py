@@ -23,7 +23,7 @@ from proxy.view import View
 
 @dataclass(frozen=True)
 class Wanted:
-    """The parameters of a document GET. A flag once `true` stays so; of other duplicates the last wins (as in CouchDB)."""
+    """The parameters of a document GET. Of duplicates the last wins, but a flag once `true` stays so, as in CouchDB."""
 
     rev: str | None
     open_revs: str | list[str] | None

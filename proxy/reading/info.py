@@ -30,7 +30,7 @@ _COUNTS = ("doc_count", "doc_del_count", "sizes", "disk_size", "data_size", "oth
 view's own would take a scan of the whole database, and a wrong one is worse than none. No client needs them."""
 
 
-async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal) -> web.Response:
+async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal) -> web.StreamResponse:
     """GET /: the source's welcome, under a server uuid of the client's own.
 
     PouchDB and CouchDB name their checkpoints after it: two users on one device must not continue each other's.
@@ -42,7 +42,7 @@ async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal)
     return exchange.json({"couchdb": "Welcome", **welcome, "uuid": uuid.hexdigest(), "vendor": vendor})
 
 
-async def get_up(exchange: Exchange, upstreams: Sequence[Upstream]) -> web.Response:
+async def get_up(exchange: Exchange, upstreams: Sequence[Upstream]) -> web.StreamResponse:
     """GET _up: 200 if all sources answer; otherwise CouchDB's 404 of maintenance mode, or 503."""
     states = await asyncio.gather(*map(_state, upstreams))
     down = next((state for state in states if state[0] != 200), (200, "ok"))
@@ -68,7 +68,7 @@ async def _state(upstream: Upstream) -> tuple[int, str]:
     return 200, "ok"
 
 
-def get_uuids(exchange: Exchange) -> web.Response:
+def get_uuids(exchange: Exchange) -> web.StreamResponse:
     """GET _uuids: random ones, at most 1000."""
     text = exchange.query.last("count", "1")
     if not (text and text.isascii() and text.isdigit()):
@@ -79,7 +79,7 @@ def get_uuids(exchange: Exchange) -> web.Response:
     return exchange.json({"uuids": [uuid4().hex for _ in range(int(text))]}, headers=headers)
 
 
-def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.Response:
+def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.StreamResponse:
     """GET _all_dbs: of the virtual databases that the client may use, those that the query selects."""
     query = exchange.query
     descending = query.flag("descending")
@@ -94,7 +94,7 @@ def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.Response:
     return exchange.json(listed[skip:] if limit is None else listed[skip : skip + limit])
 
 
-async def get_database(exchange: Exchange) -> web.Response:
+async def get_database(exchange: Exchange) -> web.StreamResponse:
     """GET /db. CouchDB's replicator insists on `instance_start_time` and `update_seq`."""
     view = exchange.view
     found = await _database(view)
@@ -110,23 +110,23 @@ async def get_database(exchange: Exchange) -> web.Response:
     return exchange.json(answer)
 
 
-async def put_database(exchange: Exchange) -> web.Response:
+async def put_database(exchange: Exchange) -> web.StreamResponse:
     """PUT /db: what clients try before they look; the database is there."""
     raise PreconditionFailed("The database could not be created, the file already exists.", error="file_exists")
 
 
-async def delete_database(exchange: Exchange) -> web.Response:
+async def delete_database(exchange: Exchange) -> web.StreamResponse:
     """DELETE /db."""
     raise Forbidden("Databases cannot be deleted through this proxy.")
 
 
-async def get_security(exchange: Exchange) -> web.Response:
+async def get_security(exchange: Exchange) -> web.StreamResponse:
     """GET _security: who else has access is not the client's business."""
     nobody: dict[str, list[str]] = {"names": [], "roles": []}
     return exchange.json({"admins": nobody, "members": nobody})
 
 
-async def get_revs_limit(exchange: Exchange) -> web.Response:
+async def get_revs_limit(exchange: Exchange) -> web.StreamResponse:
     """GET _revs_limit: the source's, CouchDB's default where the source has none."""
     view = exchange.view
     try:
@@ -138,7 +138,7 @@ async def get_revs_limit(exchange: Exchange) -> web.Response:
     return exchange.json(limit if isinstance(limit, int) else _REVS_LIMIT)
 
 
-async def ensure_full_commit(exchange: Exchange) -> web.Response:
+async def ensure_full_commit(exchange: Exchange) -> web.StreamResponse:
     """POST _ensure_full_commit: passed to the source, which before 3.0 may hold writes back until then.
 
     The start time is the one of GET /db: CouchDB's replicator compares them, and not every source repeats it.

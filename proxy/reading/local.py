@@ -29,7 +29,7 @@ LOCAL = "_local/"
 _ANSWERED = (200, 201, 202)
 
 
-async def get_local(exchange: Exchange) -> web.Response:
+async def get_local(exchange: Exchange) -> web.StreamResponse:
     """GET and HEAD: the document as it was written, with the source's entity tag."""
     headers = {"Accept": JSON_HEADERS["Accept"]}
     if "If-None-Match" in exchange.request.headers:
@@ -37,7 +37,7 @@ async def get_local(exchange: Exchange) -> web.Response:
     return await _pass(exchange, "GET", [], headers)
 
 
-async def put_local(exchange: Exchange) -> web.Response:
+async def put_local(exchange: Exchange) -> web.StreamResponse:
     """PUT: stored as it is. 3.x does not check for conflicts; a source that does has the last word."""
     doc = await exchange.read_json(typed=False)
     if not isinstance(doc, dict):
@@ -46,7 +46,7 @@ async def put_local(exchange: Exchange) -> web.Response:
     return await _pass(exchange, "PUT", ["rev", "batch"], dict(JSON_HEADERS), jsonio.dumps(doc))
 
 
-async def delete_local(exchange: Exchange) -> web.Response:
+async def delete_local(exchange: Exchange) -> web.StreamResponse:
     """DELETE."""
     return await _pass(exchange, "DELETE", ["rev", "batch"], {"Accept": JSON_HEADERS["Accept"]})
 
@@ -119,7 +119,7 @@ def client_id(view: View, doc_id: str) -> str | None:
 
 async def _pass(
     exchange: Exchange, method: str, parameters: list[str], headers: dict[str, str], body: bytes | None = None
-) -> web.Response:
+) -> web.StreamResponse:
     """Send the request on with the source's id, and the reply back with the client's."""
     view, doc_id = exchange.view, exchange.target.doc_id
     pairs: Pairs = [(name, value) for name in parameters if (value := exchange.query.first(name)) is not None]

@@ -27,13 +27,13 @@ _Pair = tuple[str, Rev]
 _Asked = dict[str, list[Rev]]
 
 
-async def post_revs_diff(exchange: Exchange) -> web.Response:
+async def post_revs_diff(exchange: Exchange) -> web.StreamResponse:
     """POST _revs_diff: `{id: {"missing": [...], "possible_ancestors"?: [...]}}` of documents that lack revisions."""
     diff = await _diff(exchange.view, parse_asked(await exchange.read_object()))
     return exchange.json(diff)
 
 
-async def post_missing_revs(exchange: Exchange) -> web.Response:
+async def post_missing_revs(exchange: Exchange) -> web.StreamResponse:
     """POST _missing_revs: the same without possible ancestors. Asked of the source as _revs_diff, which all have."""
     diff = await _diff(exchange.view, parse_asked(await exchange.read_object()))
     return exchange.json({"missing_revs": {doc_id: entry["missing"] for doc_id, entry in diff.items()}})

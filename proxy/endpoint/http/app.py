@@ -9,10 +9,11 @@ from aiohttp import ClientError, web
 
 from proxy.endpoint.http.auth import Authenticator
 from proxy.endpoint.http.call import Call
-from proxy.endpoint.http.reply import CLOSE, Reply, Sent, error_reply, send
+from proxy.endpoint.http.reply import CLOSE, Reply, error_reply, send
 from proxy.endpoint.http.routing import answer
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError
+from proxy.sent import Sent
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """What a handler gives back, and how it is written to the socket.
 
-A reply is written by hand, head and body in one write, instead of through aiohttp's response classes: that doubles the
-number of plain document reads per second. aiohttp still owns the connection: parsing, keep-alive, pipelining, limits.
+A reply is written by hand, head and body in one write (see `proxy.sent`).
 
     body bytes                       Content-Length and the bytes; HEAD has the length and no bytes
     body stream, length known        Content-Length and the chunks as they come (attachments, multipart/related)
@@ -13,20 +12,17 @@ A stream that fails after its head is out drops the connection, so that nobody t
 from __future__ import annotations
 
 import os
-import time
 from asyncio import Transport, sleep
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
 
 from proxy import __version__
 from proxy.core import jsonio
 from proxy.errors import CouchError, MethodNotAllowed
+from proxy.sent import STATUS_LINES, Sent, body_was_read, http_date
 
 Stream = AsyncGenerator[bytes, None]
 
@@ -38,11 +34,6 @@ REVALIDATE = b"Cache-Control: must-revalidate\r\n"
 JSON_HEAD = REVALIDATE + JSON
 
 _SERVER = f"Server: CouchDB/3.5.0 (couch-tailor/{__version__})\r\n".encode()
-_PHRASES = {404: "Object Not Found", 302: "Moved Temporarily", 413: "Request Entity Too Large"}
-_STATUS = {
-    status.value: f"HTTP/1.1 {status.value} {_PHRASES.get(status.value, status.phrase)}\r\n".encode()
-    for status in HTTPStatus
-}
 _REQUEST_ID = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-")
 
 
@@ -83,20 +74,6 @@ def error_reply(error: CouchError) -> Reply:
     return json_reply({"error": error.error, "reason": error.reason}, error.status, head)
 
 
-class Sent(web.StreamResponse):
-    """Tells aiohttp that the response is out already, and whether the connection may be used again."""
-
-    def __init__(self, keep_alive: bool) -> None:
-        super().__init__()
-        self._keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
 KEEP, CLOSE = Sent(True), Sent(False)  # they hold no state: one of each serves every request
 
 
@@ -111,8 +88,8 @@ async def send(request: web.BaseRequest, method: str, reply: Reply, extra: bytes
         if not isinstance(body, bytes):
             await body.aclose()
         return CLOSE
-    keep = request.keep_alive and not reply.close and _body_was_read(request)
-    head = _STATUS[reply.status] + reply.head + extra + _common(request)
+    keep = request.keep_alive and not reply.close and body_was_read(request)
+    head = STATUS_LINES[reply.status] + reply.head + extra + _common(request)
     if request.version < HttpVersion11:
         keep = keep and (isinstance(body, bytes) or reply.length is not None)
         head += b"Connection: keep-alive\r\n" if keep else b"Connection: close\r\n"
@@ -155,11 +132,6 @@ async def _send_stream(
         raise
 
 
-def _body_was_read(request: web.BaseRequest) -> bool:
-    """A request body that nobody read would have to be swallowed first: the connection is closed instead."""
-    return not request.can_read_body or request.content.is_eof()
-
-
 def _common(request: web.BaseRequest) -> bytes:
     """Server, Date and the request id, which echoes the client's if that is fit for it."""
     given = request.headers.get("X-Couch-Request-ID")
@@ -167,16 +139,6 @@ def _common(request: web.BaseRequest) -> bytes:
         given = os.urandom(5).hex()
     return b"%bDate: %b\r\nX-Couch-Request-ID: %b\r\nX-CouchDB-Body-Time: 0\r\n" % (
         _SERVER,
-        _date(int(time.time())),
+        http_date(),
         given.encode(),
     )
-
-
-_now: tuple[int, bytes] = (0, b"")
-
-
-def _date(second: int) -> bytes:
-    global _now
-    if _now[0] != second:
-        _now = (second, formatdate(second, usegmt=True).encode())
-    return _now[1]
