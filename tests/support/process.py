@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import http.client
 import os
@@ -29,6 +30,13 @@ def free_port() -> int:
 
 RUNNING: list[ServerProcess] = []
 """All that are running now, for the report of a test that fails."""
+
+
+@atexit.register
+def _end_all() -> None:
+    """Nothing outlives the tests, not even what a failing fixture left behind."""
+    for process in list(RUNNING):
+        process.kill()
 
 
 class ServerProcess:
