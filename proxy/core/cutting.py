@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from operator import is_not
 from typing import Any, Final
 
-from jmespath.exceptions import JMESPathError
-
 from proxy.contract import Client, Doc
 from proxy.core.jmes import Expression
 from proxy.core.pathtree import Node
@@ -48,7 +46,10 @@ class _Compiler:
     def __init__(self) -> None:
         self._cuts: dict[int, tuple[Node, Cut]] = {}
 
-    def cut(self, node: Node) -> Cut:
+    def cut(self, node: Node | None) -> Cut:
+        """What becomes of a value that `node` is reached with; None for one that no path leads to."""
+        if node is None:
+            return self.beside
         known = self._cuts.get(id(node))
         if known is None:
             known = self._cuts[id(node)] = (node, self.end if node.is_end else self.compile(node))
@@ -65,23 +66,31 @@ class _Compiler:
     def compile(self, node: Node) -> Cut:
         raise NotImplementedError
 
-    def of_element(self, node: Node) -> Callable[[Any, Client], Cut]:
-        """From an element of an array that `node` was reached with, to what becomes of it."""
-        conditions, in_doubt = node.conditions, self.in_doubt
+    def each(self, node: Node) -> Cut:
+        """Gives a list of what becomes of each element of an array that `node` is reached with; GONE among them."""
+        always = self.cut(node.of_element([]))
+        if not node.conditions:
+            return lambda value, client, survivors: [always(element, client, survivors) for element in value]
+        if len(node.conditions) == 1:
+            [(condition, child)] = node.conditions
+            return self._each_by(condition, self.cut(node.of_element([child])), always)
 
-        def choose(element: Any, client: Client) -> Cut:
-            matching = [child for condition, child in conditions if holds(condition, element, client, in_doubt)]
-            found = node.of_element(matching)
-            return self.beside if found is None else self.cut(found)
+        def cuts(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
+            judges = [(condition.judge(client, self.in_doubt), child) for condition, child in node.conditions]
+            matching = [[child for judge, child in judges if judge(element)] for element in value]
+            return [
+                self.cut(node.of_element(children))(element, client, survivors)
+                for element, children in zip(value, matching, strict=True)
+            ]
 
-        return choose
+        return cuts
 
-    def always(self, node: Node) -> Cut | None:
-        """What becomes of every element, where no condition decides."""
-        if node.conditions:
-            return None
-        found = node.of_element([])
-        return self.beside if found is None else self.cut(found)
+    def _each_by(self, condition: Expression, cut: Cut, otherwise: Cut) -> Cut:
+        def cuts(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
+            judge = condition.judge(client, self.in_doubt)
+            return [(cut if judge(element) else otherwise)(element, client, survivors) for element in value]
+
+        return cuts
 
     def flat(self, node: Node) -> tuple[str, ...]:
         """The members that paths end at in elements, if paths do nothing else there."""
@@ -145,16 +154,12 @@ class _Rewriting(_Compiler):
         return cut
 
     def _elements(self, node: Node) -> Cut:
-        always, choose = self.always(node), self.of_element(node)
-        flat = self.flat(node)
-        if flat and always is not None and self._value_of is None:
-            return _without(flat, always)
+        flat, each = self.flat(node), self.each(node)
+        if flat and self._value_of is None:
+            return _without(flat, self.cut(node.of_element([])))
 
         def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
-            if always is not None:
-                cuts = [always(element, client, survivors) for element in value]
-            else:
-                cuts = [choose(element, client)(element, client, survivors) for element in value]
+            cuts = each(value, client, survivors)
             return _present(cuts, survivors) if any(map(is_not, cuts, value)) else value
 
         return elements
@@ -183,7 +188,10 @@ class _Keeping(_Compiler):
                 if elements is None:
                     elements = self._elements(node)
                 return elements(value, client, survivors)
-            kept = {name: value[name] for name in whole if name in value}
+            kept: Doc = {}
+            for name in whole:
+                if name in value:
+                    kept[name] = value[name]
             for name, cut_member in below:
                 if name in value:
                     part = cut_member(value[name], client, survivors)
@@ -201,28 +209,10 @@ class _Keeping(_Compiler):
     def _elements(self, node: Node) -> Cut:
         if not node.meets_arrays:
             return lambda value, client, survivors: GONE
-        always, choose = self.always(node), self.of_element(node)
-        flat = self.flat(node)
-        if flat and always is not None:
-            return _only(flat, always)
-
-        def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
-            if always is not None:
-                return _present([always(element, client, survivors) for element in value], survivors)
-            cuts = [choose(element, client)(element, client, survivors) for element in value]
-            return _present(cuts, survivors)
-
-        return elements
-
-
-def holds(condition: Expression, element: Any, client: Client, in_doubt: bool) -> bool:
-    """Whether the condition is true for the element; `in_doubt` if that cannot be judged."""
-    if condition.lacks(client) is not None:
-        return in_doubt
-    try:
-        return condition.truthy(element, client)
-    except (JMESPathError, ArithmeticError, TypeError, RecursionError):
-        return in_doubt
+        flat, each = self.flat(node), self.each(node)
+        if flat:
+            return _only(flat, self.cut(node.of_element([])))
+        return lambda value, client, survivors: _present(each(value, client, survivors), survivors)
 
 
 def _without(names: Iterable[str], cut: Cut) -> Cut:
@@ -255,12 +245,18 @@ def _only(names: Iterable[str], cut: Cut) -> Cut:
 
     def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
         kept: list[Any] = []
+        others = False
         for element in value:
             if isinstance(element, dict):
-                kept.append({name: element[name] for name in names if name in element})
+                part = {}
+                for name in names:
+                    if name in element:
+                        part[name] = element[name]
+                kept.append(part)
             else:
+                others = True
                 kept.append(cut(element, client, survivors))
-        return _present(kept, survivors) if GONE in kept else kept
+        return _present(kept, survivors) if others else kept
 
     return elements
 

@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Any
 
 from proxy.contract import Client, Doc
-from proxy.core.cutting import GONE, Cut, Rewrite, Survivors, holds, keeper, rewriter
+from proxy.core.cutting import GONE, Cut, Rewrite, Survivors, keeper, rewriter
 from proxy.core.pathtree import Node, Step, parse_paths, quote
 
 __all__ = ["GONE", "Paths", "Rewrite", "Survivors", "compile_paths", "compile_steps"]
@@ -96,7 +96,7 @@ def _locate(node: Node, value: Any, client: Client, place: str) -> Iterator[tupl
             yield from _locate(child, value[name], client, f"{place}.{step}" if place else step)
     elif isinstance(value, list):
         for index, element in enumerate(value):
-            matching = [child for condition, child in node.conditions if holds(condition, element, client, True)]
+            matching = [child for condition, child in node.conditions if condition.judge(client, True)(element)]
             reached = node.of_element(matching)
             if reached is not None:
                 yield from _locate(reached, element, client, f"{place}[{index}]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -51,6 +51,24 @@ class Expression:
     def truthy(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> bool:
         """Whether the value is true by JMESPath's rules: not false, null, or an empty string, array or object."""
         return not is_false(self.search(doc, client, names))
+
+    def judge(self, client: Client, in_doubt: bool) -> Callable[[Any], bool]:
+        """A function that says whether the expression is true for a value, for one client.
+
+        It gives `in_doubt` where that cannot be judged: the evaluation fails, or the client lacks what is named.
+        """
+        if self.lacks(client) is not None:
+            return lambda value: in_doubt
+        run = self._run
+        names = {"client": client.scope} if self._uses_client else _NO_NAMES
+
+        def holds(value: Any) -> bool:
+            try:
+                return not is_false(run(value, names))
+            except (JMESPathError, ArithmeticError, TypeError, RecursionError):
+                return in_doubt
+
+        return holds
 
     def lacks(self, client: Client, optional: Collection[str] = ()) -> str | None:
         """The first path below `client` that the expression names and that is null for this client; None if it has all.
