@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cached_property
 from itertools import count
 from typing import Any
@@ -24,6 +24,7 @@ from proxy.sent import Whole
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
+_JSON_TYPE = ("Content-Type", "application/json")
 _request_numbers = count(secrets.randbits(40))
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 
@@ -66,21 +67,22 @@ class Exchange:
         return self.target.method
 
     def headers(self, more: Mapping[str, str] | None = None) -> CIMultiDict[str]:
-        """The headers of an answer."""
-        sent = self.request.headers.get("X-Couch-Request-ID", "")
-        request_id = sent if sent and _REQUEST_ID.match(sent) else f"{next(_request_numbers) & 0xFFFFFFFFFF:010x}"
-        headers = CIMultiDict(
-            [
-                ("Server", _SERVER_NAME),
-                ("X-Couch-Request-ID", request_id),
-                ("Cache-Control", "must-revalidate, private"),
-                ("Vary", self._view.vary if self._view is not None else "Authorization, Cookie"),
-                *self.extra_headers,
-            ]
-        )
+        """The headers of an answer; `more` of a name replace those that every answer has."""
+        headers = CIMultiDict(self._common_headers())
         if more:
             headers.update(more)
         return headers
+
+    def _common_headers(self) -> list[tuple[str, str]]:
+        sent = self.request.headers.get("X-Couch-Request-ID", "")
+        request_id = sent if sent and _REQUEST_ID.match(sent) else f"{next(_request_numbers) & 0xFFFFFFFFFF:010x}"
+        return [
+            ("Server", _SERVER_NAME),
+            ("X-Couch-Request-ID", request_id),
+            ("Cache-Control", "must-revalidate, private"),
+            ("Vary", self._view.vary if self._view is not None else "Authorization, Cookie"),
+            *self.extra_headers,
+        ]
 
     def json(self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Whole:
         """An answer with a JSON value on a line of its own."""
@@ -88,23 +90,24 @@ class Exchange:
 
     def raw_json(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Whole:
         """An answer with JSON text, to which the line end is added."""
-        all_headers = self.headers(headers)
-        all_headers["Content-Type"] = "application/json"
+        all_headers = self._common_headers()
+        all_headers.append(_JSON_TYPE)
+        if headers:
+            all_headers.extend(headers.items())
         return self.whole(body + b"\n", status, all_headers)
 
-    def whole(self, body: bytes, status: int, headers: CIMultiDict[str]) -> Whole:
+    def whole(self, body: bytes, status: int, headers: CIMultiDict[str] | list[tuple[str, str]]) -> Whole:
         """An answer whose body is at hand; HEAD gets its length only."""
         if self.request.method != "HEAD" and getattr(self, "target", None) and self.target.method == "HEAD":
             body = b""  # HEAD by method override
-        return Whole(status, headers.items(), body)
+        return Whole(status, headers if isinstance(headers, list) else headers.items(), body)
 
     def error(self, error: CouchError) -> Whole:
         """An error in CouchDB's form."""
         headers = {"Allow": error.allowed.replace(",", ", ")} if isinstance(error, MethodNotAllowed) else None
         body = jsonio.dumps({"error": error.error, "reason": error.reason}) + b"\n"
-        all_headers = self.headers(headers)
-        all_headers["Content-Type"] = "application/json"
-        return Whole(error.status, all_headers.items(), body, close=isinstance(error, TooLarge))
+        all_headers = [*self._common_headers(), _JSON_TYPE, *(headers or {}).items()]
+        return Whole(error.status, all_headers, body, close=isinstance(error, TooLarge))
 
     async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
         """Begin an answer of which the rest is written piece by piece."""
@@ -119,6 +122,14 @@ class Exchange:
         if transport is not None:
             transport.abort()
 
+    async def incoming(self) -> AsyncIterator[bytes]:
+        """The request's body as it comes, as it is. A client that waits to be told (`Expect`) is told to go on."""
+        request = self.request
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        async for chunk in request.content.iter_any():
+            yield chunk
+
     async def read_body(self, limit: int | None = None) -> bytes:
         """The request's body, at most `server.max_body` bytes after inflating. Raises TooLarge."""
         limit = self.server.max_body if limit is None else limit
@@ -127,7 +138,7 @@ class Exchange:
             raise TooLarge("the request entity is too large")
         pieces = []
         size = 0
-        async for chunk in self.request.content.iter_any():
+        async for chunk in self.incoming():
             size += len(chunk)
             if size > limit:
                 raise TooLarge("the request entity is too large")

@@ -44,7 +44,7 @@ async def pass_through(exchange: Exchange) -> web.StreamResponse:
     sent = exchange.request.headers
     headers = {**view.headers, **{name: sent[name] for name in _ASKED if name in sent}}
     has_body = exchange.request.body_exists
-    body: AsyncIterator[bytes] | None = exchange.request.content.iter_any() if has_body else None
+    body: AsyncIterator[bytes] | None = exchange.incoming() if has_body else None
     async with await view.upstream.request(
         target.method,
         path(view.database.source_db, *target.rest),

@@ -43,7 +43,7 @@ async def put_attachment(exchange: Exchange) -> web.StreamResponse:
     if rules.chain:
         written = await _judged(exchange, {"_id": doc_id, **named}, name, encoding, rules)
     else:
-        length, stream = exchange.request.content_length, exchange.request.content.iter_any()
+        length, stream = exchange.request.content_length, exchange.incoming()
         written = await _pass(exchange, named, stream if length is None else Sized(length, stream))
     return stored(exchange, doc_id, written, etag=False, at=(doc_id, name))
 
@@ -58,7 +58,7 @@ def _encoding(exchange: Exchange) -> str | None:
 async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | None, rules: Rules) -> Written:
     held = await _fetch(exchange, named)
     length = exchange.request.content_length
-    stream: AsyncIterator[bytes] = exchange.request.content.iter_any()
+    stream = exchange.incoming()
     if length is None:
         data = await _read(exchange)
         length, stream = len(data), _one(data)
@@ -78,7 +78,7 @@ async def _fetch(exchange: Exchange, named: Doc) -> Stored:
 async def _read(exchange: Exchange) -> bytes:
     """A body without Content-Length. Raises 411 if it is too large to be read."""
     data = bytearray()
-    async for piece in exchange.request.content.iter_any():
+    async for piece in exchange.incoming():
         data += piece
         if len(data) > exchange.server.max_body:
             raise CouchError(

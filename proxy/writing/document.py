@@ -46,7 +46,7 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
         boundary = boundary_of(exchange.request.headers["Content-Type"])
     except WireError as error:
         raise BadRequest(error.reason) from None
-    received = Received(exchange.request.content.iter_any(), boundary)
+    received = Received(exchange.incoming(), boundary)
     doc = parse(await received.document(exchange.server.max_body))
     pushed = read_put(exchange, doc_id, doc, follows=True)
     if not following(pushed.body):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from proxy.core.lens import Chain
 from tests.writing.filters import PHONE, NoBinaries, Owned, Stamped, Validated, Without, chain, profile
-from tests.writing.world import break_after, world
+from tests.writing.world import World, break_after, world
 
 TEXT = {"Content-Type": "text/plain"}
 ENTRIES = {
@@ -189,3 +191,40 @@ async def test_a_break_leaves_it_unknown() -> None:
         there.tap.fail("PUT", "/p1/n", break_after)
         answer = await there.ask("PUT", f"/p1/n?rev={first}", data=b"note", headers=TEXT)
         assert (answer.status, "unknown" in answer.json["reason"]) == (502, True)
+
+
+async def raw(there: World, head: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(there.proxy)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"{head}\r\nHost: x\r\nContent-Type: text/plain\r\n".encode())
+    return reader, writer
+
+
+async def test_a_client_that_waits_is_told_to_go_on_once_it_may_write() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        reader, writer = await raw(there, f"PUT /db-phone/p1/n?rev={first} HTTP/1.1")
+        writer.write(b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"note")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201 ")
+        writer.close()
+        reader, writer = await raw(there, f"PUT /db-phone/p1/i?rev={first} HTTP/1.1")
+        writer.write(b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 409 ")
+        writer.close()
+
+
+async def test_an_upload_that_breaks_off_is_not_stored() -> None:
+    async with world() as there:
+        first = await there.put(ANN)
+        _, writer = await raw(there, f"PUT /db-phone/p1/n?rev={first} HTTP/1.1")
+        writer.write(b"Content-Length: 40\r\n\r\nhalf of it")
+        await writer.drain()
+        while "PUT" not in there.tap.open:
+            await asyncio.sleep(0.01)
+        writer.close()
+        while "PUT" in there.tap.open:
+            await asyncio.sleep(0.01)
+        assert there.tap.requests[-1].complete is False
+        assert (await there.stored("p1"))["_rev"] == first

@@ -104,6 +104,8 @@ class Tap:
     session: aiohttp.ClientSession
     requests: list[Request] = field(default_factory=list)
     faults: list[tuple[str, str, Fault]] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+    """The methods of requests whose body is still to come."""
 
     @property
     def writes(self) -> list[Request]:
@@ -135,11 +137,13 @@ class Tap:
 
     async def _record(self, request: web.BaseRequest) -> bytes:
         body, complete = bytearray(), False
+        self.open.append(request.method)
         try:
             async for piece in request.content.iter_any():
                 body += piece
             complete = True
         finally:
+            self.open.remove(request.method)
             headers = CIMultiDict(request.headers)
             seen = Request(request.method, request.path, request.query, headers, bytes(body), complete)
             self.requests.append(seen)
