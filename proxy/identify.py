@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
+from typing import Any
 
 from proxy.config.model import Source
 from proxy.errors import CouchError, Unauthorized, Unavailable
@@ -32,6 +33,8 @@ class Principal:
     headers: Mapping[str, str] = field(repr=False)
     set_cookie: str | None = field(default=None, repr=False)
     """A refreshed session cookie that the client is to get."""
+    views: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The views that were opened for this principal, by database name, where nothing else decides."""
 
 
 @dataclass
@@ -55,6 +58,11 @@ def credentials(headers: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def _digest(own: Mapping[str, str]) -> bytes:
+    text = f"{own.get('Cookie', '')}\n{own.get('Authorization', '')}"
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=32).digest()
+
+
 class Identifier:
     """Resolves and remembers the clients of one source."""
 
@@ -72,7 +80,7 @@ class Identifier:
             if not self._anonymous:
                 raise Unauthorized("Authentication required: send CouchDB credentials.")
             return Principal(None, frozenset(), _towards(self._upstream.source, None, frozenset(), {}))
-        key = blake2b(repr(sorted(own.items())).encode(), digest_size=32).digest()
+        key = _digest(own)
         known = self._known.get(key)
         now = time.monotonic()
         if known is not None and known.expires > now:
@@ -89,7 +97,7 @@ class Identifier:
     def forget(self, headers: Mapping[str, str]) -> None:
         """Drop what is remembered of these credentials, as after a log-out."""
         own = credentials(headers)
-        self._known.pop(blake2b(repr(sorted(own.items())).encode(), digest_size=32).digest(), None)
+        self._known.pop(_digest(own), None)
 
     def _remember(self, key: bytes, principal: Principal, now: float) -> None:
         # a refreshed cookie is handed out once, not for as long as the answer is remembered

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 from proxy.config.model import Database, Profile
@@ -37,6 +38,11 @@ class View:
     local_prefix: str
     vary: str
     """The request headers on which answers depend, for `Vary`."""
+
+    @cached_property
+    def asking(self) -> Mapping[str, str]:
+        """The headers of a request to the source for JSON."""
+        return {"Accept": "application/json", **self.principal.headers}
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -44,6 +44,9 @@ class Views:
 
     def open(self, name: str, principal: Principal, headers: Mapping[str, str]) -> View:
         """The view for a request. Raises Forbidden if no profile is for this client."""
+        known: View | None = principal.views.get(name)
+        if known is not None:
+            return known
         database = self.locate(name)
         profile = self._choose(name, database, principal, headers)
         device = {key: headers[header] for key, header in profile.device_headers.items() if header in headers}
@@ -72,6 +75,8 @@ class Views:
             self._open[key] = view
             if len(self._open) > _KEPT:
                 self._open.popitem(last=False)
+        if name in self._virtual and not profile.device_headers:
+            principal.views[name] = view
         return view
 
     def _vary(self, name: str, profile: Profile) -> str:

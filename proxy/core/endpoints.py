@@ -133,7 +133,7 @@ def _pieces(path: str) -> list[str]:
     pieces = [query.decode(piece) for piece in path.partition("#")[0].split("/") if piece]
     if "." in pieces or ".." in pieces:
         raise BadRequest("Dot segments in the path are not accepted.")
-    if "\x00" in path or any("\x00" in piece for piece in pieces):
+    if "\x00" in path or "%00" in path:
         raise BadRequest("A NUL in the path is not accepted.")
     return pieces
 

@@ -50,6 +50,8 @@ class Wanted:
 
 def parse_wanted(query: Query) -> Wanted:
     """Raises BadRequest for a parameter that CouchDB would refuse."""
+    if not query.pairs:
+        return _NOTHING_MORE
     latest = query.sticky("latest")
     # of a named revision CouchDB gives no account of the tree, whatever is asked for
     winner = "rev" not in query or latest
@@ -68,6 +70,21 @@ def parse_wanted(query: Query) -> Wanted:
         atts_since=_revs(query, "atts_since") if "atts_since" in query else None,
         att_encoding_info=query.sticky("att_encoding_info"),
     )
+
+
+_NOTHING_MORE = Wanted(
+    rev=None,
+    open_revs=None,
+    latest=False,
+    revs=False,
+    revs_info=False,
+    conflicts=False,
+    deleted_conflicts=False,
+    local_seq=False,
+    attachments=False,
+    atts_since=None,
+    att_encoding_info=False,
+)
 
 
 def _revs(query: Query, name: str) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from proxy.errors import BadRequest, NotFound
 from proxy.resolve import Shown, resolve, view_leaves
-from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
 _REV = re.compile(r"[0-9]{1,18}-[^\s]+\Z")
@@ -26,9 +25,7 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
     One request to the source where the source's own answer is visible; otherwise the whole tree is judged.
     """
     pairs = [*extra, *([("rev", check_rev(rev))] if rev is not None else [])]
-    async with await view.upstream.request(
-        "GET", view.document_path(doc_id), pairs, headers={**view.headers, "Accept": JSON_HEADERS["Accept"]}
-    ) as reply:
+    async with await view.upstream.request("GET", view.document_path(doc_id), pairs, headers=view.asking) as reply:
         if reply.status == 200:
             doc = await reply.json()
             shaped = view.shape(doc)
