@@ -90,9 +90,9 @@ class Exchange:
 
     def raw_json(self, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Whole:
         """An answer with JSON text, to which the line end is added."""
-        all_headers = self._common_headers()
-        all_headers.append(_JSON_TYPE)
+        all_headers = [*self._common_headers(), _JSON_TYPE]
         if headers:
+            all_headers = [pair for pair in all_headers if pair[0] not in headers]
             all_headers.extend(headers.items())
         return self.whole(body + b"\n", status, all_headers)
 
