@@ -80,29 +80,36 @@ def microseconds(run: Callable[[], Any]) -> float:
     return min(timer.repeat(7, max(1, number // 10))) / max(1, number // 10) * 1e6
 
 
-def main() -> None:
+def table() -> tuple[list[str], list[list[str]]]:
+    """Head and rows: the cost of each filter in microseconds, and in times of decoding the document."""
     data = orjson.dumps(DOC)
     loads = microseconds(lambda: orjson.loads(data))
-    print(f"{f'orjson.loads, {len(data)} bytes':28}{loads:7.2f} µs")
-    print(f"{'':28}{'shape':>10}{'× loads':>9}{'restore':>13}{'× loads':>9}")
+    rows = [[f"orjson.loads, {len(data)} bytes", f"{loads:.2f}", "1.00", "", ""]]
     for name, filter_ in FILTERS:
-        shaped = filter_.shape(DOC, CLIENT)
-        assert shaped is not None
-        edited = {**shaped, "_rev": "4-d", "status": "closed"} if "status" in shaped else {**shaped, "_rev": "4-d"}
-        out = microseconds(lambda filter_=filter_: filter_.shape(DOC, CLIENT))  # type: ignore[misc]
-        back = microseconds(lambda f=filter_, e=edited: f.restore(e, DOC, CLIENT))  # type: ignore[misc]
-        print(f"{name:28}{out:7.2f} µs{out / loads:9.2f}{back:10.2f} µs{back / loads:9.2f}")
-    _expressions()
+        out, back = _cost(filter_)
+        rows.append([name, f"{out:.2f}", f"{out / loads:.2f}", f"{back:.2f}", f"{back / loads:.2f}"])
+    return ["filter", "shape µs", "× loads", "restore µs", "× loads"], rows
 
 
-def _expressions() -> None:
+def _cost(filter_: Filter) -> tuple[float, float]:
+    """Of shaping the document, and of restoring an edit of it."""
+    shaped = filter_.shape(DOC, CLIENT)
+    assert shaped is not None
+    edited = {**shaped, "_rev": "4-d", **({"status": "closed"} if "status" in shaped else {})}
+    out = microseconds(lambda: filter_.shape(DOC, CLIENT))
+    return out, microseconds(lambda: filter_.restore(edited, DOC, CLIENT))
+
+
+def main() -> None:
+    head, rows = table()
+    for name, *figures in [head, *rows]:
+        print(f"{name:28}{''.join(f'{figure:>12}' for figure in figures)}")
     compiled, parsed = compile_expression(PREDICATE, option="where"), jmespath.compile(PREDICATE)
     scoped = {**DOC, "client": CLIENT.scope}
     own = microseconds(lambda: compiled.truthy(DOC, CLIENT))
     library = microseconds(lambda: parsed.search(scoped))
-    print(
-        f"\n{PREDICATE}\ncompiled {own:.2f} µs, the library's interpreter {library:.2f} µs: {library / own:.1f} times"
-    )
+    print(f"\n{PREDICATE}")
+    print(f"compiled {own:.2f} µs, the library's interpreter {library:.2f} µs: {library / own:.1f} times")
 
 
 if __name__ == "__main__":
