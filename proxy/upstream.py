@@ -24,6 +24,9 @@ from proxy.http_client import Body, BrokenOff, Connection, Origin, Pool, Silent,
 Headers = Mapping[str, str]
 T = TypeVar("T")
 
+_READING_POSTS = frozenset(("_bulk_get", "_revs_diff", "_missing_revs", "_all_docs", "_changes", "_find"))
+"""What may be sent again when a kept connection turns out to be stale, although it is a POST."""
+
 JSON_HEADERS: Headers = {"Accept": "application/json", "Content-Type": "application/json"}
 
 
@@ -116,8 +119,9 @@ class Upstream:
         target = f"{self._prefix}{path}?{query_strings.encode(pairs)}" if pairs else self._prefix + path
         where = f"The source ({method} {path})"
         limit = self._timeout if timeout == 0 else timeout
+        reads = method in ("GET", "HEAD") or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
         head = request_head(method, target, self._host, headers.items(), body)
-        return Reply(await _talk(self._pool.exchange(head, body, method, limit), where), self._pool, where)
+        return Reply(await _talk(self._pool.exchange(head, body, method, limit, reads), where), self._pool, where)
 
     async def json(
         self,
