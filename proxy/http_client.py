@@ -4,8 +4,8 @@ Every document that passes costs one exchange here, so this is as lean as a prot
 
   - a connection goes back into the pool only when its reply was read to the end and the source left it open;
   - bytes that nobody asked for condemn a connection (CouchDB 3.5.0 sends one chunk too many after an event stream);
-  - a kept connection that the source closed before the first byte of a reply is no failure of a request that only reads:
-    it is sent again, once, on a new one;
+  - a kept connection that the source closed before the first byte of a reply is no failure of a request that only
+    reads: it is sent again, once, on a new one;
   - reading stops when the reader lags behind by HIGH_WATER bytes, writing when the source does;
   - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always;
   - time-outs are kept by one clock for all connections of a pool: a timer for each exchange costs more than the rest
@@ -340,8 +340,8 @@ class Pool:
         self._clock: asyncio.TimerHandle | None = None
 
     async def exchange(self, head: bytes, body: Body, method: str, patience: float | None, reads: bool) -> Connection:
-        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent; `reads`:
-        the request changes nothing and may be sent twice.
+        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent.
+        `reads`: the request changes nothing and may be sent twice.
 
         The connection is to be given back. Raises BrokenOff, Silent, Unreachable.
         """

@@ -160,8 +160,8 @@ def requests_for(doc_id: str, revs: list[str]) -> Iterator[tuple[str, str, Any]]
         yield "GET", f"{base}?attachments=true&atts_since={quote(json.dumps([rev]))}", None
     for query in flags("revs", "attachments", "latest", "att_encoding_info"):
         yield "GET", f"{base}?open_revs=all&{query}", None
-    for name, rev in product(("shown.txt", "hidden.png", "nosuch"), [None, *revs]):
-        yield "GET", f"{base}/{name}" + (f"?rev={rev}" if rev else ""), None
+    for name, at in product(("shown.txt", "hidden.png", "nosuch"), ["", *(f"?rev={rev}" for rev in revs)]):
+        yield "GET", f"{base}/{name}{at}", None
 
 
 def database_requests(made: Corpus, revs: dict[str, list[str]]) -> Iterator[tuple[str, str, Any]]:

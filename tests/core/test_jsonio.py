@@ -61,5 +61,5 @@ def test_of_duplicate_keys_the_last_wins() -> None:
     ],
 )
 def test_what_is_not_json_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         jsonio.loads(text)

@@ -10,7 +10,7 @@ from proxy.core import query
 from proxy.core.query import Query
 from proxy.errors import BadRequest
 
-texts = st.text(st.characters(exclude_categories=("Cs",)))
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.lists(st.tuples(texts, texts)))
