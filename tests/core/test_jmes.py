@@ -13,7 +13,7 @@ from typing import Any
 
 import jmespath
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from proxy.contract import Client, OptionError
@@ -118,12 +118,14 @@ def _is_refused_as_null(expression: str) -> bool:
 EXPRESSIONS = st.recursive(LEAVES, _larger, max_leaves=6)
 
 
+@settings(deadline=None)
 @given(EXPRESSIONS, values(20))
 def test_random_expressions_give_what_the_library_gives(expression: str, doc: Any) -> None:
     assume(not _is_refused_as_null(expression))
     assert compiled(expression, doc) == library(expression, doc)
 
 
+@settings(deadline=None)
 @given(EXPRESSIONS, st.dictionaries(st.sampled_from(["a", "b", "c", "id", "x y"]), values(8), max_size=5))
 def test_fields_that_are_not_said_to_be_read_do_not_matter(text: str, doc: dict[str, Any]) -> None:
     try:
@@ -290,6 +292,7 @@ def test_mistakes_are_told_before_use(text: object, message: str, at: int | None
     assert caught.value.text == (text if isinstance(text, str) else None)
 
 
+@settings(deadline=None)
 @given(st.text("ab.[]*?!=<>&|(){},:@'`\"0-1 ", max_size=12))
 def test_any_text_is_an_expression_or_a_mistake(text: str) -> None:
     at = None

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.contract import Client, Doc, OptionError
@@ -172,6 +172,7 @@ def test_mistakes(texts: Any, option: str, message: str, at: int | None) -> None
     assert caught.value.at == at
 
 
+@settings(deadline=None)
 @given(st.text("ab.[]*?\"\\ `'", max_size=10))
 def test_any_text_is_a_path_or_a_mistake(text: str) -> None:
     at: int | None = 0
@@ -182,6 +183,7 @@ def test_any_text_is_a_path_or_a_mistake(text: str) -> None:
     assert at is None or 0 <= at <= len(text)
 
 
+@settings(deadline=None)
 @given(docs(), st.data())
 def test_dropping_leaves_nothing_to_be_found_and_all_else(doc: Doc, data: st.DataObject) -> None:
     texts = data.draw(st.lists(st.sampled_from(paths_in(doc) or ["a"]), min_size=1, max_size=3))
@@ -194,6 +196,7 @@ def test_dropping_leaves_nothing_to_be_found_and_all_else(doc: Doc, data: st.Dat
     assert (cut is doc) == (not paths.locate(doc, ANN))
 
 
+@settings(deadline=None)
 @given(docs(), st.data())
 def test_keeping_keeps_what_is_found_and_twice_is_once(doc: Doc, data: st.DataObject) -> None:
     texts = data.draw(st.lists(st.sampled_from(paths_in(doc) or ["a"]), min_size=1, max_size=3))

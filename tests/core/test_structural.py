@@ -147,17 +147,20 @@ def test_long_arrays_stay_cheap(size: int) -> None:
     assert [{k: v for k, v in e.items() if k != "h"} for e in whole["l"]] == edited["l"]
 
 
+@settings(deadline=None)
 @given(values(), values())
 def test_any_edit_of_an_uncut_document_is_taken_as_it_is(a: Any, b: Any) -> None:
     original = {"v": a, "h": 1}
     assert same(restore({"v": b}, {"v": a}, original), {"v": b, "h": 1})
 
 
+@settings(deadline=None)
 @given(docs(), st.data())
 def test_getput_and_putget_of_drops(doc: Doc, data: st.DataObject) -> None:
     _check_cut("drop", doc, data)
 
 
+@settings(deadline=None)
 @given(docs(), st.data())
 def test_getput_and_putget_of_keeps(doc: Doc, data: st.DataObject) -> None:
     _check_cut("keep", doc, data)
@@ -183,7 +186,7 @@ def _check_cut(cut: str, doc: Doc, data: st.DataObject) -> None:
     assert restore_structurally(deepcopy(shaped), shaped, doc) == doc
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(docs(), docs())
 def test_any_two_documents_restore_to_something(shaped: Doc, edited: Doc) -> None:
     original = {**shaped, "h": 1}
