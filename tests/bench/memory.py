@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proxy.core import jsonio
+from proxy.http_client import Sized
 from proxy.upstream import JSON_HEADERS
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
@@ -59,7 +60,7 @@ async def _send(stage: Stage, path: str, size: int) -> None:
 
     client = stage.client(stage.proxy.url)
     headers = {"Authorization": stage.authorization, "Content-Type": "application/octet-stream"}
-    async with await client.request("PUT", path, headers=headers, body=pieces()) as reply:
+    async with await client.request("PUT", path, headers=headers, body=Sized(size, pieces())) as reply:
         if reply.status != 201:
             raise RuntimeError(f"upload: {reply.status} {(await reply.read())!r}")
     client.close()
