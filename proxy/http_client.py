@@ -2,21 +2,14 @@
 
 Every document that passes costs one exchange here, so this is as lean as a protocol on httptools can be. Rules:
 
-  - a connection goes back into the pool only when its reply was read to the end and the source left it open;
   - bytes that nobody asked for condemn a connection (CouchDB 3.5.0 sends one chunk too many after an event stream);
-  - a kept connection that the source closed before the first byte of a reply is no failure of a request that only
-    reads: it is sent again, once, on a new one;
   - reading stops when the reader lags behind by HIGH_WATER bytes, writing when the source does;
-  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always;
-  - time-outs are kept by one clock for all connections of a pool: a timer for each exchange costs more than the rest
-    of it.
+  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -26,10 +19,6 @@ import httptools
 from multidict import CIMultiDict
 
 HIGH_WATER = 256 * 1024
-CONNECT_SECONDS = 10.0
-_TICK_SECONDS = 0.25
-_IDLE_SECONDS = 15.0
-"""Shorter than any server keeps an idle connection, so that it is we who close it."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +41,6 @@ class BrokenOff(Exception):
 
 class Silent(Exception):
     """The source sent nothing for as long as the request allows."""
-
-
-class Unreachable(Exception):
-    """No connection to the source can be made."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where connections go."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -328,95 +304,6 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._headers_done:
             self._complete = True
-
-
-class Pool:
-    """The connections to one origin."""
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._idle: deque[Connection] = deque()
-        self._busy: set[Connection] = set()
-        self._clock: asyncio.TimerHandle | None = None
-
-    async def exchange(self, head: bytes, body: Body, method: str, patience: float | None, reads: bool) -> Connection:
-        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent.
-        `reads`: the request changes nothing and may be sent twice.
-
-        The connection is to be given back. Raises BrokenOff, Silent, Unreachable.
-        """
-        connection = self._kept()
-        if connection is not None:
-            try:
-                await self._send(connection, head, body, method, patience)
-                return connection
-            except BrokenOff:
-                if connection.heard or not reads:
-                    raise
-        connection = await self._connect(CONNECT_SECONDS if patience is None else min(CONNECT_SECONDS, patience))
-        await self._send(connection, head, body, method, patience)
-        return connection
-
-    async def _send(self, connection: Connection, head: bytes, body: Body, method: str, patience: float | None) -> None:
-        connection.patience = patience
-        self._busy.add(connection)
-        if self._clock is None:
-            self._tick()
-        try:
-            await connection.send(head, body, method == "HEAD")
-        except BaseException:
-            self._busy.discard(connection)
-            connection.close()
-            raise
-
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection whose exchange is over, or close it."""
-        self._busy.discard(connection)
-        if connection.reusable:
-            connection.idle_since = time.monotonic()
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-        for connection in (*self._idle, *self._busy):
-            connection.close()
-        self._idle.clear()
-        self._busy.clear()
-
-    def _tick(self) -> None:
-        """One clock for all waits, running while there is somebody to wait for."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in list(self._busy):
-            connection.check_patience(now)
-        self._clock = loop.call_later(_TICK_SECONDS, self._tick) if self._busy else None
-
-    def _kept(self) -> Connection | None:
-        oldest = time.monotonic() - _IDLE_SECONDS
-        while self._idle and (self._idle[0].closed or self._idle[0].idle_since < oldest):
-            self._idle.popleft().close()
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed:
-                return connection
-        return None
-
-    async def _connect(self, timeout: float) -> Connection:
-        loop = asyncio.get_running_loop()
-        origin = self._origin
-        try:
-            async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(Connection, origin.host, origin.port, ssl=origin.tls)
-        except TimeoutError:
-            raise Unreachable(f"no connection to {origin.host}:{origin.port} within {timeout:g} s") from None
-        except OSError as error:
-            raise Unreachable(f"{origin.host}:{origin.port}: {error.strerror or error}") from error
-        return connection
 
 
 def request_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: Body) -> bytes:

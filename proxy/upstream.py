@@ -19,7 +19,8 @@ from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
 from proxy.errors import CouchError, Unavailable
-from proxy.http_client import Body, BrokenOff, Connection, Origin, Pool, Silent, Unreachable, multidict, request_head
+from proxy.http_client import Body, BrokenOff, Connection, Silent, multidict, request_head
+from proxy.pool import Origin, Pool, Unreachable
 
 Headers = Mapping[str, str]
 T = TypeVar("T")

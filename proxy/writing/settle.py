@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable
 
 from proxy.errors import CouchError, Unavailable
-from proxy.http_client import Unreachable
+from proxy.pool import Unreachable
 from proxy.view import View
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Rules, log
