@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from proxy.contract import Doc
@@ -17,7 +18,6 @@ from proxy.errors import Unavailable
 from proxy.upstream import JSON_HEADERS, Upstream
 from proxy.view import View
 
-_NOBODYS = "tailor-60d0f2e5c6a84fa0b8f0b3a8e1c1e7f4"
 _AT_ONCE = 16
 
 _in_bulk: WeakKeyDictionary[Upstream, bool] = WeakKeyDictionary()
@@ -27,7 +27,8 @@ async def are_in_bulk(view: View) -> bool:
     """Whether the source's `_bulk_get` gives all leaves. Raises the source's error."""
     known = _in_bulk.get(view.upstream)
     if known is None:
-        body = {"docs": [{"id": _NOBODYS}]}
+        # an id that cannot be known: a document that a client stores under it would stop everything
+        body = {"docs": [{"id": f"tailor-{uuid4().hex}"}]}
         reply = await view.upstream.json("POST", view.path("_bulk_get"), headers=view.headers, body=body)
         known = _in_bulk[view.upstream] = _says_not_found(reply)
     return known
