@@ -9,17 +9,19 @@ import zlib
 from proxy.errors import BadContentType, BadRequest, TooLarge
 
 _GZIP = 16 + zlib.MAX_WBITS
+_MAX_MEMBERS = 16
+"""Each costs a copy of what follows it, and nobody compresses a request in pieces."""
 
 
 def inflate(data: bytes, limit: int) -> bytes:
     """The content of gzip `data`, of one or more members.
 
     Raises TooLarge if it has more than `limit` bytes (no more than that is ever held), BadRequest if it is
-    not gzip, is cut short, or something follows it.
+    not gzip, is cut short, something follows it, or it is in more than 16 members.
     """
     parts: list[bytes] = []
     room = limit
-    while True:
+    for _ in range(_MAX_MEMBERS):
         stream = zlib.decompressobj(_GZIP)
         try:
             part = stream.decompress(data, room + 1)
@@ -34,6 +36,7 @@ def inflate(data: bytes, limit: int) -> bytes:
         data = stream.unused_data
         if not data:
             return b"".join(parts)
+    raise _not_gzipped()
 
 
 def decode_body(data: bytes, coding: str | None, limit: int) -> bytes:
