@@ -112,6 +112,8 @@ class Exchange:
     async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
         """Begin an answer of which the rest is written piece by piece."""
         response = web.StreamResponse(status=status, headers=self.headers(headers))
+        if self.target.method == "HEAD" and self.request.method != "HEAD":
+            response.content_length = 0  # HEAD by method override: to HTTP it is a POST, whose body is none
         self.begun = response
         await response.prepare(self.request)
         return response
