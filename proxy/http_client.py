@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         while not self._complete:
             if self._failure is not None:
                 raise self._error()
-            self._resume()
+            self._go_on()  # however much there is already: nobody takes it before the end
             await self._wait()
         return self._take()
 
@@ -262,7 +262,11 @@ class Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _resume(self) -> None:
-        if self._paused and self._buffered <= HIGH_WATER and self._transport is not None and not self.closed:
+        if self._buffered <= HIGH_WATER:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._paused and self._transport is not None and not self.closed:
             self._paused = False
             self._transport.resume_reading()
 

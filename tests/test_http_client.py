@@ -11,7 +11,7 @@ import pytest
 from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
-from proxy.http_client import Sized
+from proxy.http_client import HIGH_WATER, Sized
 from proxy.upstream import Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -313,3 +313,11 @@ async def test_reading_stops_when_the_reader_lags_behind() -> None:
             async for piece in got.chunks():
                 size += len(piece)
     assert size == total
+
+
+async def test_a_long_reply_is_read_whole() -> None:
+    body = b"x" * (10 * HIGH_WATER)
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with scripted(replying(reply), timeout=1.0) as (_, upstream):
+        async with await upstream.request("GET", "/", headers={}) as answer:
+            assert await answer.read() == body
