@@ -96,3 +96,98 @@ async def test_head_by_override_has_the_body_that_its_headers_announce(target: s
             rest = rest[int(fields[b"content-length"]) :]
         assert rest.startswith(b"HTTP/1.1 200 OK")
         assert b"uuids" in rest
+
+
+# ---- getting hidden data out
+
+
+async def test_a_stub_does_not_fetch_an_attachment_out_of_a_hidden_tombstone() -> None:
+    """ann saw the document before it was moved and deleted, so she knows the revision of the tombstone."""
+    async with site(PHONE) as served:
+        first = await served.put({"_id": "a", "facility": "f1"})
+        moved = await served.put({"_id": "a", "_rev": first, "facility": "f2", "_attachments": FILES})
+        kept = {name: {"stub": True} for name in FILES}
+        dead = {"_id": "a", "_rev": moved, "_deleted": True, "facility": "f2", "_attachments": kept}
+        tomb = await served.put(dead)
+        seen = (await served.ask("GET", "/clinic-phone/_changes?style=all_docs")).json["results"]
+        assert seen[0]["changes"] == [{"rev": tomb}]
+        path = ["3" * 32, *(rev.partition("-")[2] for rev in (tomb, moved, first))]
+        stubs = {"shown.txt": {"stub": True, "content_type": "text/plain", "length": 1}}
+        doc = {"_id": "a", "facility": "f1", "_attachments": stubs}
+        for new_edits, place in ((True, {"_rev": tomb}), (False, {"_revisions": {"start": 4, "ids": path}})):
+            pushed = await served.ask(
+                "POST", "/clinic-phone/_bulk_docs", {"docs": [{**doc, **place}], "new_edits": new_edits}
+            )
+            assert [row["error"] for row in pushed.json] == ["missing_stub"]
+        assert (await served.ask("GET", "/clinic-phone/a/shown.txt")).status == 404
+        written = await served.ask("PUT", "/clinic-phone/a", {"facility": "f1"})
+        assert written.status == 201
+
+
+@pytest.mark.parametrize("digest", [True, False])
+async def test_a_stub_by_another_name_does_not_fetch_a_hidden_attachment(digest: bool) -> None:
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1", "_attachments": FILES}]) as served:
+        whole = (await served.at_source("GET", "/clinic/a")).json
+        stub = {"stub": True, "content_type": "text/plain", "length": 11, "revpos": 1}
+        if digest:
+            stub["digest"] = whole["_attachments"]["hidden.png"]["digest"]
+        for doc_id in ("a", "b"):
+            named = {"_rev": whole["_rev"]} if doc_id == "a" else {}
+            doc = {**named, "facility": "f1", "_attachments": {"mine.txt": stub}}
+            refused = await served.ask("PUT", f"/clinic-phone/{doc_id}", doc)
+            assert (refused.status, refused.json["error"]) == (412, "missing_stub")
+        for claimed in ({"stub": True}, {**stub}, {"data": "AAAA", "content_type": "text/plain"}):
+            doc = {"_rev": whole["_rev"], "facility": "f1", "_attachments": {"hidden.png": claimed}}
+            assert (await served.ask("PUT", "/clinic-phone/a", doc)).status == 403
+        kept = (await served.at_source("GET", "/clinic/a?attachments=true")).json["_attachments"]
+        assert {name: entry["data"] for name, entry in kept.items()} == {n: f["data"] for n, f in FILES.items()}
+
+
+SEVERE = Drop(paths=["notes[?level > `3`].secret", "maps[?level > `3`].all.*"])
+GRAVE: dict[str, Any] = {
+    "_id": "a",
+    "facility": "f1",
+    "notes": [{"level": 5, "text": "seen", "secret": "SECRET-1"}],
+    "maps": [{"level": 5, "all": {"SECRET-2": "SECRET-3"}}],
+}
+"""What is hidden in it depends on what is shown, and may be changed."""
+
+
+@pytest.mark.parametrize("surplus", ["refuse", "discard"])
+@pytest.mark.parametrize("deleted", [True, False])
+@pytest.mark.parametrize("new_edits", [True, False])
+async def test_what_a_write_would_uncover_stays_covered(surplus: str, deleted: bool, new_edits: bool) -> None:
+    """Hidden is what belongs to a level of more than 3, and the level is ann's to change."""
+    view = profile("phone", Select(where="facility == client.facility"), SEVERE, on_surplus=surplus)
+    async with site(view, docs=[GRAVE]) as served:
+        doc = (await served.ask("GET", "/clinic-phone/a?revs=true")).json
+        assert doc["notes"] == [{"level": 5, "text": "seen"}]
+        rev = doc["_rev"].partition("-")[2]
+        for uncovered in (
+            {"notes": [{"level": 1, "text": "seen"}], "maps": doc["maps"]},
+            {"notes": doc["notes"], "maps": [{"level": 1, "all": {}}]},
+            {"notes": [{"level": 1, "text": "seen"}, {"level": 9}], "maps": [{"level": 1}, {"all": {}}], "title": "x"},
+        ):
+            edited = {"_id": "a", "facility": "f1", **uncovered, **({"_deleted": True} if deleted else {})}
+            place = {"_rev": doc["_rev"]} if new_edits else {"_revisions": {"start": 2, "ids": ["2" * 32, rev]}}
+            body = {"docs": [{**edited, **place}], "new_edits": new_edits}
+            answer = await served.ask("POST", "/clinic-phone/_bulk_docs", body)
+            assert b"SECRET" not in answer.body
+            assert [row["error"] for row in answer.json] == ["forbidden"]
+        leaves = await served.ask("GET", "/clinic-phone/a?open_revs=all")
+        assert b"SECRET" not in leaves.body
+        assert [leaf["ok"]["_rev"] for leaf in leaves.json] == [doc["_rev"]]
+
+
+@pytest.mark.parametrize("surplus", ["refuse", "discard"])
+async def test_a_document_with_something_hidden_can_still_be_edited_and_deleted(surplus: str) -> None:
+    view = profile("phone", Select(where="facility == client.facility"), SEVERE, on_surplus=surplus)
+    async with site(view, docs=[GRAVE]) as served:
+        doc = (await served.ask("GET", "/clinic-phone/a")).json
+        doc["notes"][0]["text"] = "edited"
+        edited = await served.ask("PUT", "/clinic-phone/a", {**doc, "maps": [*doc["maps"], {"level": 1}]})
+        assert edited.status == 201
+        whole = (await served.at_source("GET", "/clinic/a")).json
+        assert whole["notes"] == [{"level": 5, "text": "edited", "secret": "SECRET-1"}]
+        gone = {**doc, "_rev": edited.json["rev"], "_deleted": True}
+        assert (await served.ask("PUT", "/clinic-phone/a", gone)).status == 200

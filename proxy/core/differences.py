@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from proxy.core.equality import same
 from proxy.core.pathtree import quote
 
+EVERYTHING: Final = object()
 
-def differences(a: Any, b: Any, place: str = "") -> Iterator[str]:
+
+def differences(a: Any, b: Any, place: str = "", shown: Any = EVERYTHING) -> Iterator[str]:
     """The paths (`address.zip`, `notes[2].text`) of the smallest parts in which `a` and `b` differ.
 
-    Of a member that only one has, and of arrays that are not equally long, the path of the whole.
+    Of a member that only one has, and of arrays that are not equally long, the path of the whole. Of a member that is
+    neither in `b` nor in `shown`, the path of what it is in: its name may be as secret as its value.
     """
     if a is b or same(a, b):
         return
@@ -20,11 +23,23 @@ def differences(a: Any, b: Any, place: str = "") -> Iterator[str]:
         for name in dict.fromkeys([*a, *b]):
             step = f"{place}.{quote(name)}" if place else quote(name)
             if name in a and name in b:
-                yield from differences(a[name], b[name], step)
-            else:
+                yield from differences(a[name], b[name], step, _within(shown, dict, name))
+            elif name in b or shown is EVERYTHING or (isinstance(shown, dict) and name in shown):
                 yield step
+            else:
+                yield place
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         for index, (one, other) in enumerate(zip(a, b, strict=True)):
-            yield from differences(one, other, f"{place}[{index}]")
+            yield from differences(one, other, f"{place}[{index}]", _within(shown, list, index))
     else:
         yield place
+
+
+def _within(shown: Any, kind: type[dict[str, Any]] | type[list[Any]], step: Any) -> Any:
+    """What `shown` has at a step into an object or array; None if it has nothing there."""
+    if shown is EVERYTHING:
+        return shown
+    if not isinstance(shown, kind):
+        return None
+    inside = step in shown if isinstance(shown, dict) else step < len(shown)
+    return shown[step] if inside else None

@@ -10,13 +10,13 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.contract import Client, Doc, Filter, Refused
-from proxy.core.differences import differences
-from proxy.core.equality import same
+from proxy.core.differences import EVERYTHING, differences
+from proxy.core.equality import canonical, same
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths
 
@@ -88,29 +88,51 @@ class Chain:
 
         Not compared are `_rev`, protocol members, what filters set themselves, and of attachments all but the names;
         of a deletion, what the client did not send. `original` tells of what type and size the attachments are that
-        `whole` has as bare stubs. Raises Refused if the client could not read the document at all: such a write is
-        refused even where a surplus may be discarded.
+        `whole` has as bare stubs. Paths name nothing that the client neither sent nor was shown; one may be empty.
+        Raises Refused if the client could not read the document at all: such a write is refused even where a surplus
+        may be discarded.
         """
         try:
             shaped = self.shape(_with_described_stubs(whole, original), client)
             if shaped is None and _is_bare_deletion(edited):
                 return []
             if shaped is not None:
-                return self.differences(shaped, edited, client)
+                found = self.differences(shaped, edited, client)
+                return self.differences(shaped, edited, client, self._shown(original, client)) if found else found
         except Withheld as error:
             raise Refused(f"the document could not be read back: {error}") from error
         except RecursionError:
             raise Refused("the document is nested too deeply") from None
         raise Refused("the document would not be visible to the client that writes it")
 
-    def differences(self, shaped: Doc, edited: Doc, client: Client) -> list[str]:
-        """The paths at which the two differ, by the rules of `check_putget`."""
-        sent, read = _comparable(edited), _comparable(shaped)
+    def uncovers(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> bool:
+        """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
+
+        That is no surplus to be discarded: it is hidden, and a condition for it to be so is gone. Only values count,
+        by their path without the indices of arrays. Not compared is what filters set themselves. Raises Withheld.
+        """
+        shaped = self.shape(_with_described_stubs(whole, original), client)
+        if shaped is None:
+            return False
+        sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)
+        known = {*_values(sent), *_values(shown)}
+        return any(value not in known for value in _values(self._compared(shaped, client)))
+
+    def differences(self, shaped: Doc, edited: Doc, client: Client, shown: Any = EVERYTHING) -> list[str]:
+        """The paths at which the two differ, by the rules of `check_putget`. `shown`: what the client may be told of
+        beside what it sent.
+        """
+        sent, read = self._compared(edited, client), self._compared(shaped, client)
         if edited.get("_deleted") is True:
             read = {name: value for name, value in read.items() if name in sent}
-        if self._set is not None:
-            sent, read = self._set.drop(sent, client), self._set.drop(read, client)
-        return list(differences(read, sent))
+        return list(differences(read, sent, shown=shown))
+
+    def _compared(self, doc: Doc, client: Client) -> Doc:
+        content = _comparable(doc)
+        return content if self._set is None else self._set.drop(content, client)
+
+    def _shown(self, original: Doc | None, client: Client) -> Doc:
+        return {} if original is None else self.shape(original, client) or {}
 
     def _stages(self, original: Doc | None, client: Client) -> list[Doc | None]:
         """What each filter is given of the original. Raises Refused if the client does not get it."""
@@ -209,6 +231,19 @@ def _comparable(doc: Doc) -> Doc:
     if doc.get("_attachments"):
         content["_attachments"] = dict.fromkeys(doc["_attachments"])
     return content
+
+
+def _values(doc: Doc) -> Iterator[tuple[Hashable, ...]]:
+    """The scalars in a document, each behind the names that lead to it."""
+    left: list[tuple[tuple[str, ...], Any]] = [((), doc)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, dict):
+            left += [((*path, name), member) for name, member in value.items()]
+        elif isinstance(value, list):
+            left += [(path, element) for element in value]
+        else:
+            yield (*path, canonical(value))
 
 
 def _with_described_stubs(whole: Doc, original: Doc | None) -> Doc:

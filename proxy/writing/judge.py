@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.contract import Doc, Refused
 from proxy.core.lens import Withheld
-from proxy.errors import Forbidden
+from proxy.errors import Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Outcome, Refuse, Rules, Send, content, log
 
@@ -15,7 +15,10 @@ FAILED = "A filter failed on this document, so it was not written; the proxy's l
 
 
 def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
-    """The whole document, if the client may write it. `original`: a visible one; None: the client creates."""
+    """The whole document, if the client may write it. `original`: a visible one; None: the client creates.
+
+    Raises PreconditionFailed for a stub that stands for nothing that the client sees.
+    """
     if not rules.chain:
         return Send(pushed.complete(pushed.body))
     try:
@@ -30,8 +33,8 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 
 def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
-    if original is not None and pushed.attachments and original.get("_attachments"):
-        _check_hidden(pushed, original, rules)
+    if pushed.attachments:
+        _check_attachments(pushed, original, rules)
     whole = rules.chain.restore(pushed.body, original, rules.client)
     whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if pushed.deleted:
@@ -43,14 +46,23 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     differing = rules.chain.check_putget(_described(whole), pushed.body, rules.client, original)
     if differing and not pushed.deleted and rules.on_surplus == "refuse":
         raise Refused("this client would not read back what it wrote", differing[0])
+    if (differing or pushed.deleted) and rules.chain.uncovers(_described(whole), pushed.body, rules.client, original):
+        raise Refused("this write would show the client what is hidden from it")
     return whole
 
 
-def _check_hidden(pushed: Pushed, original: Doc, rules: Rules) -> None:
-    shown = (rules.chain.shape(original, rules.client) or {}).get("_attachments") or {}
-    for name in pushed.attachments:
-        if name in original["_attachments"] and name not in shown:
+def _check_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> None:
+    """Only what the client sees can it refer to by a stub: the source would look for it also where nobody may.
+
+    Raises Refused, and PreconditionFailed in CouchDB's words.
+    """
+    held = (original or {}).get("_attachments") or {}
+    shown = ((rules.chain.shape(original, rules.client) if held and original else None) or {}).get("_attachments") or {}
+    for name, entry in pushed.attachments.items():
+        if name in held and name not in shown:
             raise Refused("this client cannot write this attachment", f"_attachments.{name}")
+        if entry.get("stub") is True and name not in shown:
+            raise PreconditionFailed(f"Invalid attachment stub in {pushed.id} for {name}", error="missing_stub")
 
 
 def _following(doc: Doc) -> list[str]:
