@@ -1,37 +1,89 @@
-"""All leaves of documents from sources whose `_bulk_get` does not give them.
+"""Documents from sources whose `_bulk_get` does not give them, one at a time.
 
-CouchDB answers an entry without `rev` with all leaves of the document, deleted ones too. PouchDB Server answers it with
-the winner, and with `{}` if that is deleted: conflicts and deletions would be lost. Such a source is known by what it
-says of a document that nobody has, asked once, and gives the leaves of one document at a time by `open_revs=all`.
+CouchDB from 2.0 on answers a `_bulk_get` entry without `rev` with all leaves of the document, deleted ones too. PouchDB
+Server answers it with the winner, and with `{}` if that is deleted: conflicts and deletions would be lost. CouchDB 1.x
+has no `_bulk_get` at all. A source is known by what it says of a document that nobody has, asked once; what it does not
+give in bulk is fetched by `open_revs`, AT_ONCE documents of a source at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from proxy.contract import Doc
+from proxy.core import jsonio
 from proxy.errors import Unavailable
 from proxy.upstream import JSON_HEADERS, Upstream
 from proxy.view import View
 
-_AT_ONCE = 16
+AT_ONCE = 32
+_REVISIONS_AT_ONCE = 50
+"""Revisions named in one URL: 2 KB of it."""
 
-_in_bulk: WeakKeyDictionary[Upstream, bool] = WeakKeyDictionary()
+_NO_SUCH_ENDPOINT = (400, 404, 405, 415, 501)
+"""CouchDB 1.x takes `_bulk_get` for the id of a document: the words differ between its versions."""
+
+_ABSENT = ("missing", "deleted")
+"""The reasons of a 404 for a document; of a database that is not there CouchDB says something else."""
+
+
+class Bulk(Enum):
+    """What a source's `_bulk_get` gives."""
+
+    EVERYTHING = "all leaves, and single revisions"
+    REVISIONS = "single revisions"
+    NOTHING = "nothing: there is none"
+
+
+@dataclass
+class _Known:
+    """What is known of a source."""
+
+    bulk: Bulk | None = None
+    single: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+
+_sources: WeakKeyDictionary[Upstream, _Known] = WeakKeyDictionary()
+
+Question = tuple[str, Sequence[str] | None]
+"""A document's id, and the revisions that are asked for; None: all leaves."""
 
 
 async def are_in_bulk(view: View) -> bool:
     """Whether the source's `_bulk_get` gives all leaves. Raises the source's error."""
-    known = _in_bulk.get(view.upstream)
-    if known is None:
-        # an id that cannot be known: a document that a client stores under it would stop everything
-        body = {"docs": [{"id": f"tailor-{uuid4().hex}"}]}
-        reply = await view.upstream.json("POST", view.path("_bulk_get"), headers=view.headers, body=body)
-        known = _in_bulk[view.upstream] = _says_not_found(reply)
-    return known
+    return await _bulk(view) is Bulk.EVERYTHING
+
+
+async def revisions_are_in_bulk(view: View) -> bool:
+    """Whether the source has a `_bulk_get` that gives single revisions. Raises the source's error."""
+    return await _bulk(view) is not Bulk.NOTHING
+
+
+async def _bulk(view: View) -> Bulk:
+    known = _sources.setdefault(view.upstream, _Known())
+    if known.bulk is None:
+        known.bulk = await _ask(view)
+    return known.bulk
+
+
+async def _ask(view: View) -> Bulk:
+    # an id that cannot be known: a document that a client stores under it would stop everything
+    body = jsonio.dumps({"docs": [{"id": f"tailor-{uuid4().hex}"}]})
+    headers = {**JSON_HEADERS, **view.headers}
+    async with await view.upstream.request("POST", view.path("_bulk_get"), headers=headers, body=body) as reply:
+        if reply.status == 200:
+            return Bulk.EVERYTHING if _says_not_found(await reply.json()) else Bulk.REVISIONS
+        refusal = await reply.error()
+    if reply.status not in _NO_SUCH_ENDPOINT or isinstance(refusal, Unavailable):
+        raise refusal
+    await view.upstream.json("GET", view.path(), headers=view.headers)  # it may be the database that is not there
+    return Bulk.NOTHING
 
 
 def _says_not_found(reply: Any) -> bool:
@@ -47,38 +99,62 @@ def _says_not_found(reply: Any) -> bool:
 
 
 async def one_by_one(view: View, ids: Iterable[str], extra: Sequence[tuple[str, str]]) -> list[Doc]:
-    """All leaves of the documents with their `_revisions`; unknown documents have none. Raises Unavailable."""
-    limit = asyncio.Semaphore(_AT_ONCE)
+    """All leaves of the documents with their `_revisions`; unknown documents have none. Raises the source's error."""
+    return await _fetch(view, [(doc_id, None) for doc_id in ids], extra)
 
-    async def leaves(doc_id: str) -> list[Doc]:
+
+async def revisions_one_by_one(
+    view: View, wanted: Iterable[tuple[str, str]], extra: Sequence[tuple[str, str]]
+) -> list[Doc]:
+    """Those of (id, rev) pairs that the source has, with their `_revisions`. Raises the source's error."""
+    by_id: dict[str, list[str]] = {}
+    for doc_id, rev in wanted:
+        by_id.setdefault(doc_id, []).append(rev)
+    questions: list[Question] = [
+        (doc_id, revs[start : start + _REVISIONS_AT_ONCE])
+        for doc_id, revs in by_id.items()
+        for start in range(0, len(revs), _REVISIONS_AT_ONCE)
+    ]
+    return await _fetch(view, questions, extra)
+
+
+async def _fetch(view: View, questions: Sequence[Question], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+    limit = _sources.setdefault(view.upstream, _Known()).single
+
+    async def docs(question: Question) -> list[Doc]:
         async with limit:
-            return await _leaves(view, doc_id, extra)
+            return await _docs(view, question, extra)
 
     try:
         async with asyncio.TaskGroup() as group:
-            asking = [group.create_task(leaves(doc_id)) for doc_id in ids]
+            asking = [group.create_task(docs(question)) for question in questions]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [doc for task in asking for doc in task.result()]
 
 
-async def _leaves(view: View, doc_id: str, extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def _docs(view: View, question: Question, extra: Sequence[tuple[str, str]]) -> list[Doc]:
+    doc_id, revs = question
+    open_revs = "all" if revs is None else jsonio.dumps(revs).decode()
     async with await view.upstream.request(
         "GET",
         view.document_path(doc_id),
-        [("open_revs", "all"), ("revs", "true"), *extra],
+        [("open_revs", open_revs), ("revs", "true"), *extra],
         headers={"Accept": JSON_HEADERS["Accept"], **view.headers},
     ) as reply:
-        if reply.status == 404:
-            await reply.read()
-            return []
         if reply.status != 200:
-            raise await reply.error()
+            refusal = await reply.error()
+            # a 404 of something in between is not the source's word: a write would be taken for a creation
+            if reply.status == 404 and refusal.error == "not_found" and refusal.reason in _ABSENT:
+                return []
+            raise refusal
         entries = await reply.json()
     try:
-        docs = [entry["ok"] for entry in entries if "ok" in entry]
-        if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) for doc in docs):
-            return docs
+        found: list[Doc] = [entry["ok"] for entry in entries if "ok" in entry]
+        if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) for doc in found):
+            answered = {doc["_rev"] for doc in found} | {entry["missing"] for entry in entries if "ok" not in entry}
+            if revs is None or answered == set(revs):
+                return found
     except (TypeError, KeyError):
         pass
     raise Unavailable("The source's answer to open_revs is not of CouchDB's form.")

@@ -20,7 +20,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.errors import Unavailable
-from proxy.leaves import are_in_bulk, one_by_one
+from proxy.leaves import are_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.view import View
 
 ANCESTORS = 16
@@ -76,8 +76,12 @@ async def fetch_revisions(
     view: View, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
 ) -> dict[tuple[str, str], Doc]:
     """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent."""
-    entries = [{"id": doc_id, "rev": rev} for doc_id, rev in dict.fromkeys(wanted)]
-    return {(doc["_id"], doc["_rev"]): doc for doc in await _bulk_get(view, entries, extra)}
+    unique = list(dict.fromkeys(wanted))
+    if unique and not await revisions_are_in_bulk(view):
+        docs = await revisions_one_by_one(view, unique, extra)
+    else:
+        docs = await _bulk_get(view, [{"id": doc_id, "rev": rev} for doc_id, rev in unique], extra)
+    return {(doc["_id"], doc["_rev"]): doc for doc in docs}
 
 
 async def _bulk_get(view: View, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc]:

@@ -21,7 +21,7 @@ from proxy.core.revisions import parse_rev
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import BadRequest, Unavailable
-from proxy.leaves import are_in_bulk
+from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, ancestry, documents_of, find_grafts, judge, resolve
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
@@ -110,7 +110,8 @@ async def settle(
     error, and Unavailable if its reply breaks off.
     """
     looker = _Looker(view, latest, revs, encodings)
-    if any(latest or entry.asked is None for entry in entries) and not await are_in_bulk(view):
+    leaves = any(latest or entry.asked is None for entry in entries)
+    if entries and not await (are_in_bulk(view) if leaves else revisions_are_in_bulk(view)):
         for start in range(0, len(entries), _RESOLVED):
             yield await looker.resolve(entries[start : start + _RESOLVED])
         return
