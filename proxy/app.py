@@ -6,13 +6,14 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from proxy.config.model import Config
 from proxy.core.endpoints import Kind, route
+from proxy.cors import Policy
 from proxy.errors import CouchError, Forbidden
 from proxy.exchange import Exchange
 from proxy.identify import Identifier
@@ -93,6 +94,7 @@ class App:
             for name, upstream in self.upstreams.items()
         }
         self.views = Views(config, self.upstreams)
+        self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
         first = next(iter(config.sources))
         self._host_upstream = self.upstreams[first]
         self._host_identifier = self.identifiers[first]
@@ -126,6 +128,8 @@ class App:
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         request = exchange.request
+        if self._cors is not None and _share(exchange, self._cors):
+            return exchange.whole(b"", 204, exchange.headers())
         override = request.headers.get("X-HTTP-Method-Override")
         target = exchange.target = route(request.method, request.raw_path, override)
         if not target.db:
@@ -156,6 +160,23 @@ class App:
         if kind is Kind.ALL_DBS:
             return info.get_all_dbs(exchange, self.views.names(principal))
         raise Forbidden("This is not available through this proxy.")
+
+
+def _share(exchange: Exchange, cors: Policy) -> bool:
+    """Let the answer say which pages may read it, whatever it becomes. True for a preflight: that is all of it."""
+    exchange.more_vary = ", Origin"
+    request = exchange.request
+    preflight = cors.preflight(request.method, request.headers)
+    exchange.extra_headers.extend(preflight or cors.simple(request.headers))
+    return bool(preflight)
+
+
+def _named_headers(config: Config) -> Iterator[str]:
+    """The request headers by which profiles are chosen and devices described."""
+    for profile in config.profiles.values():
+        if profile.header is not None:
+            yield profile.header[0]
+        yield from profile.device_headers.values()
 
 
 @asynccontextmanager

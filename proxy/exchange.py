@@ -37,6 +37,8 @@ class Exchange:
         self.server = server
         self.extra_headers: list[tuple[str, str]] = []
         """Headers that every answer gets, such as a refreshed session cookie."""
+        self.more_vary = ""
+        """What else than the view's headers decides about the answer, for `Vary`; begins with a comma."""
         self.begun: web.StreamResponse | None = None
         """The answer, once its first bytes may be on their way."""
         self.target: Target
@@ -80,7 +82,7 @@ class Exchange:
             ("Server", _SERVER_NAME),
             ("X-Couch-Request-ID", request_id),
             ("Cache-Control", "must-revalidate, private"),
-            ("Vary", self._view.vary if self._view is not None else "Authorization, Cookie"),
+            ("Vary", (self._view.vary if self._view is not None else "Authorization, Cookie") + self.more_vary),
             *self.extra_headers,
         ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proxy.config.lines import Path, dotted
-from proxy.config.model import Config, Database, Profile, Source
+from proxy.config.model import Config, Cors, Database, Profile, Source
 from proxy.config.problems import Problems
 from proxy.config.values import MAX_DATABASE_NAME, database_name_fault
 
@@ -16,6 +16,8 @@ def check(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for section, purpose in _NEEDED.items():
         if raw.get(section, {}) == {}:
             problems.add((section,), f"there is none; {purpose}")
+    if config.server.cors is not None:
+        _check_cors(config.server.cors, problems)
     for source in config.sources.values():
         _check_source(source, problems)
     for database in config.databases.values():
@@ -31,6 +33,12 @@ _NEEDED = {
     "databases": "add one, as [databases.clinic]",
     "profiles": 'without one nobody gets anything; add one, as [profiles.phone] with databases = ["clinic"]',
 }
+
+
+def _check_cors(cors: Cors, problems: Problems) -> None:
+    if cors.credentials and "*" in cors.origins:
+        message = 'cannot be true with origins = ["*"]: any page could act for whoever visits it; name the origins'
+        problems.add(("server", "cors", "credentials"), message)
 
 
 def _check_source(source: Source, problems: Problems) -> None:

@@ -13,7 +13,7 @@ from proxy.config import environment, modules, schema, values
 from proxy.config.checks import check
 from proxy.config.epoch import epoch
 from proxy.config.lines import Path, key_lines
-from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.config.model import Config, Cors, Database, Profile, Server, Source
 from proxy.config.problems import BadValue, ConfigError, Problems, did_you_mean
 from proxy.config.rules import Workshop
 
@@ -75,7 +75,8 @@ def _unknown_sections(raw: dict[str, Any], problems: Problems) -> None:
 def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Config:
     """What the file is good for: what is broken is left out, so that the rest is still checked."""
     server_table = schema.subtable(raw, "server", ("server",), problems)
-    server = _server(schema.read(server_table, ("server",), schema.SERVER, problems))
+    cors = _cors(server_table, problems)
+    server = _server(schema.read(server_table, ("server",), schema.SERVER, problems), cors)
     named = {section: schema.tables(raw, section, problems) for section in ("sources", "databases", "profiles")}
     sources = {name: _source(name, table, problems) for name, table in named["sources"].items()}
     refer = {section: schema.names(raw, section) for section in named}
@@ -94,9 +95,17 @@ def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Co
     return Config(config.server, config.sources, config.databases, config.profiles, problems.warnings)
 
 
-def _server(values: dict[str, Any]) -> Server:
+def _server(values: dict[str, Any], cors: Cors | None) -> Server:
     host, port = values.pop("bind")
-    return Server(host, port, **values)
+    return Server(host, port, **{**values, "cors": cors})
+
+
+def _cors(server: dict[str, Any], problems: Problems) -> Cors | None:
+    if "cors" not in server:
+        return None
+    path: Path = ("server", "cors")
+    values = schema.read(schema.subtable(server, "cors", path, problems), path, schema.CORS, problems)
+    return Cors(**{"origins": (), **values, "max_age": int(values["max_age"])})
 
 
 def _source(name: str, table: dict[str, Any], problems: Problems) -> Source:

@@ -11,6 +11,21 @@ from proxy.core.lens import Chain
 
 
 @dataclass(frozen=True)
+class Cors:
+    """What pages of other origins may do in browsers; names and rules are those of CouchDB's `[cors]`."""
+
+    origins: tuple[str, ...]
+    """As browsers write them, or `*` alone for all."""
+    credentials: bool = False
+    """Whether browsers send cookies along; never with `*`."""
+    headers: frozenset[str] | None = None
+    """Lower-case request headers that scripts may set; None: CouchDB's, and those that choose or inform profiles."""
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "DELETE", "COPY")
+    max_age: int = 600
+    """Seconds for which a browser need not ask again."""
+
+
+@dataclass(frozen=True)
 class Server:
     """The proxy's own socket and limits."""
 
@@ -28,6 +43,8 @@ class Server:
     """Whether X-Forwarded-Host / -Proto of a gateway in front are believed (for Location)."""
     timeout: float = 60.0
     """Seconds without a byte from the source before a request is given up as 504."""
+    cors: Cors | None = None
+    """None: no page of another origin may read anything."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.config import values
+from proxy.config import origins, values
 from proxy.config.lines import Path
 from proxy.config.problems import BadValue, Problems, did_you_mean, kind_of
 
@@ -43,6 +43,15 @@ SERVER = (
     Key("anonymous", values.boolean, False),
     Key("trust_forwarded", values.boolean, False),
     Key("timeout", values.timeout, "60s"),
+    Key("cors", lambda value: value),  # a table of its own: CORS
+)
+
+CORS = (
+    Key("origins", origins.origins, REQUIRED, 'name those of your pages, as origins = ["https://app.example.org"]'),
+    Key("credentials", values.boolean, False),
+    Key("headers", origins.header_names, fallback="CouchDB's list"),
+    Key("methods", origins.methods, list(origins.METHODS)),
+    Key("max_age", values.duration, "10m"),
 )
 
 SOURCE = (

@@ -45,6 +45,11 @@ def test_keys(name: str) -> None:
     assert all(len(row) == 4 and row[1] and row[3] for row in rows(section(name)))
 
 
+def test_keys_of_cors() -> None:
+    documented = rows(section("server").partition("### server.cors\n")[2])
+    assert {row[0]: row[2] for row in documented} == {f"`{key.name}`": default(key) for key in schema.CORS}
+
+
 def test_variables() -> None:
     documented = [name for row in rows(section("Environment")) for name in re.findall("`([^`]+)`", row[0])]
     assert documented == environment.documented()

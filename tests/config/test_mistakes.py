@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import ConfigError
+from proxy.config.model import Cors
 from tests.config.conftest import Loader
 
 GOOD = """\
@@ -70,7 +71,7 @@ SERVER = [
      'server.anonymous: expected true or false (without quotes), not the string "false"'),
     ("anonymous = 0", "server.anonymous: expected true or false (without quotes), not the number 0"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
-    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, max_body, secret, session_ttl, timeout, "
+    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cors, max_body, secret, session_ttl, timeout, "
      "trust_forwarded"),
 ]  # fmt: skip
 
@@ -227,3 +228,50 @@ def test_sections(load_text: Loader, old: str, new: str, messages: list[str]) ->
     if "sources = 3" in new:
         text = text.replace('[sources.main]\nurl = "http://127.0.0.1:5984"\n', "")
     assert mistakes(load_text, text) == messages
+
+
+NOT_AN_ORIGIN = 'is not an origin; write scheme, host and port in lower case, as "https://app.example.org"'
+CORS = [
+    ("", 'origins: is missing; name those of your pages, as origins = ["https://app.example.org"]'),
+    ("origins = []", 'origins: is empty; name the origins of your pages, as origins = ["https://app.example.org"]'),
+    ('origins = "https://a"', 'origins: expected an array of strings, not the string "https://a"; write ["https://a"]'),
+    ('origins = ["https://a/"]', f'origins[0]: "https://a/" {NOT_AN_ORIGIN}'),
+    ('origins = ["https://a", "a.example.org"]', f'origins[1]: "a.example.org" {NOT_AN_ORIGIN}'),
+    ('origins = ["https://A"]', f'origins[0]: "https://A" {NOT_AN_ORIGIN}'),
+    ('origins = ["https://*.a"]', f'origins[0]: "https://*.a" {NOT_AN_ORIGIN}'),
+    ('origins = ["https://u@a"]', f'origins[0]: "https://u@a" {NOT_AN_ORIGIN}'),
+    ('origins = ["https://a:443"]',
+     'origins[0]: "https://a:443" never matches: browsers leave the default port out; write "https://a"'),
+    ('origins = ["http://[::1]:80"]',
+     'origins[0]: "http://[::1]:80" never matches: browsers leave the default port out; write "http://[::1]"'),
+    ('origins = ["null"]',
+     'origins[0]: "null" is the origin of every sandboxed page, whoever made it; '
+     "serve your page from an origin of its own"),
+    ('origins = ["*", "https://a"]', 'origins: "*" stands for every origin; write it alone, or leave it out'),
+    ('origins = ["*"]\ncredentials = true',
+     'credentials: cannot be true with origins = ["*"]: any page could act for whoever visits it; name the origins'),
+    ('origins = ["*"]\nmethods = ["get"]',
+     'methods[0]: "get" is not served; choose from GET, HEAD, POST, PUT, DELETE, COPY'),
+    ('origins = ["*"]\nheaders = ["X-A", "a b"]',
+     'headers[1]: "a b" is not the name of a header; write one such as "X-Device-Model"'),
+    ('origins = ["*"]\nmax_age = "long"',
+     'max_age: expected a time such as "10s", "500ms", "2m" or a number of seconds, not the string "long"'),
+    ('origin = "*"\norigins = ["*"]', 'origin: unknown key; did you mean "origins"?'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "message"), CORS)
+def test_cors(load_text: Loader, lines: str, message: str) -> None:
+    text = GOOD.replace("[sources", f"[server.cors]\n{lines}\n[sources")
+    [mistake] = mistakes(load_text, text)
+    assert mistake.partition(": ")[2] == f"server.cors.{message}"
+
+
+def test_cors_that_is_right(load_text: Loader) -> None:
+    origins = ["https://a", "http://localhost:8080", "http://[::1]:8080", "capacitor://localhost", "file://"]
+    lines = f'origins = {origins}\ncredentials = true\nheaders = ["X-Mine"]\nmethods = ["GET"]\nmax_age = "1h"'
+    config = load_text(GOOD.replace("[sources", f"[server.cors]\n{lines}\n[sources"))
+    assert config.server.cors == Cors(tuple(origins), True, frozenset(["x-mine"]), ("GET",), 3600)
+    plain = load_text(GOOD.replace("[sources", '[server.cors]\norigins = ["*"]\n[sources'))
+    assert plain.server.cors == Cors(("*",))
+    assert load_text(GOOD).server.cors is None

@@ -1,0 +1,71 @@
+"""Readers of `[server.cors]`: origins as browsers write them, headers, methods."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config.problems import BadValue
+from proxy.config.values import header_name, strings
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "COPY")
+"""What the proxy serves."""
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def origins(value: Any) -> tuple[str, ...]:
+    """Origins, or `*` alone."""
+    listed = strings(value)
+    if not listed:
+        raise BadValue('is empty; name the origins of your pages, as origins = ["https://app.example.org"]')
+    if "*" in listed and len(listed) > 1:
+        raise BadValue('"*" stands for every origin; write it alone, or leave it out')
+    for index, origin in enumerate(listed):
+        fault = None if origin == "*" else _fault(origin)
+        if fault is not None:
+            raise BadValue(f'"{origin}" {fault}', (index,))
+    return listed
+
+
+def _fault(origin: str) -> str | None:
+    """What is wrong with an origin: one that no browser writes would never match."""
+    if origin == "null":
+        return "is the origin of every sandboxed page, whoever made it; serve your page from an origin of its own"
+    if origin == "file://":  # of pages in an app's own web view
+        return None
+    if not _ORIGIN.fullmatch(origin):
+        return 'is not an origin; write scheme, host and port in lower case, as "https://app.example.org"'
+    parts = urlsplit(origin)
+    default = _DEFAULT_PORTS.get(parts.scheme)
+    if default is not None and origin.endswith(default):
+        return f'never matches: browsers leave the default port out; write "{origin.removesuffix(default)}"'
+    return None
+
+
+def header_names(value: Any) -> frozenset[str]:
+    """Lower-case names of request headers."""
+    return frozenset(_each(strings(value), header_name))
+
+
+def methods(value: Any) -> tuple[str, ...]:
+    return tuple(_each(strings(value), _method))
+
+
+def _each(items: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
+    found = []
+    for index, item in enumerate(items):
+        try:
+            found.append(read(item))
+        except BadValue as error:
+            raise BadValue(error.message, (index,)) from None
+    return found
+
+
+def _method(name: str) -> str:
+    if name not in METHODS:
+        raise BadValue(f'"{name}" is not served; choose from {", ".join(METHODS)}')
+    return name
