@@ -1,13 +1,19 @@
 """Requests to a source, built from decoded pieces, with errors in the project's own tree.
 
 Bodies come as they are on the wire (content codings not undone). A reply that breaks off raises Unavailable from
-whatever reads it; a connection that is not read to its end is closed, never kept.
+whatever reads it; a connection that is not read to its end is closed, never kept. Redirects are not followed.
+
+Two refusals are answered here, for bodies that can be sent again: 401 by logging in again (`account`), 429 by waiting
+(`backoff`). Both are certain not to have been executed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,6 +21,8 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
+from proxy.account import AS_ACCOUNT, Account, Credentials, Said, login
+from proxy.backoff import TOTAL_SECONDS, Backoff
 from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
@@ -28,7 +36,17 @@ T = TypeVar("T")
 _READING_POSTS = frozenset(("_bulk_get", "_revs_diff", "_missing_revs", "_all_docs", "_changes", "_find"))
 """What may be sent again when a kept connection turns out to be stale, although it is a POST."""
 
+log = logging.getLogger("couch_tailor.upstream")
+
+_WORD = re.compile(r"[A-Za-z_]{1,40}\Z")
+
 JSON_HEADERS: Headers = {"Accept": "application/json", "Content-Type": "application/json"}
+_FORM_HEADERS: Headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+
+
+def word(error: str) -> str:
+    """A source's `error` if it is a word, as errors of CouchDB are, and not something that was on its mind."""
+    return error if _WORD.match(error) else "unknown_error"
 
 
 class Reply:
@@ -56,20 +74,36 @@ class Reply:
         try:
             return jsonio.loads(body)
         except ValueError as error:
-            raise Unavailable(f"{self._where} answered with something that is not JSON: {error}") from error
+            coding = self.headers.get("Content-Encoding", "identity")
+            why = str(error) if coding == "identity" else f"it is compressed ({coding}), which was not asked for"
+            raise Unavailable(f"{self._where} answered with something that is not JSON: {why}") from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off."""
         while chunk := await _talk(self._open.read_some(), self._where):
             yield chunk
 
-    async def error(self) -> CouchError:
-        """The error that a reply other than 2xx stands for, in the source's words."""
+    async def error(self, *, verbatim: bool = False) -> CouchError:
+        """The error that a reply other than 2xx stands for, in the source's words.
+
+        Of an error of its own (5xx) the words are for the log, unless `verbatim`: a crash tells of what the source was
+        working on, which can be a document that the client may not see.
+        """
+        if self.status < 400:
+            return Unavailable(
+                f"{self._where} answered {self.status}: redirects are not followed, its url must be right."
+            )
         try:
             body = jsonio.loads(await self.read())
-            return CouchError(str(body.get("reason")), error=str(body.get("error")), status=self.status)
-        except (ValueError, AttributeError):
+            error, reason = body["error"], body["reason"]
+            if not (isinstance(error, str) and isinstance(reason, str)):
+                raise TypeError
+        except (ValueError, TypeError, KeyError):
             return Unavailable(f"{self._where} answered {self.status} without saying why.")
+        if self.status >= 500 and not verbatim:
+            log.warning("%s answered %d %s: %s", self._where, self.status, error, reason)
+            error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
+        return CouchError(reason, error=error, status=self.status)
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,21 +121,34 @@ class Reply:
 
 
 class Upstream:
-    """Requests to one source. `timeout`: seconds without a byte after which a request is given up."""
+    """Requests to one source. `timeout`: seconds without a byte after which a request is given up; `called`: what
+    messages call the source.
+    """
 
-    def __init__(self, source: Source, timeout: float = 60.0) -> None:
+    def __init__(self, source: Source, timeout: float = 60.0, called: str = "The source") -> None:
         self.source = source
         self._timeout = timeout
+        self._called = called
         url = urlsplit(source.url)
         tls = ssl.create_default_context() if url.scheme == "https" else None
         port = url.port or (443 if tls else 80)
         self._host = url.netloc.rpartition("@")[2]
         self._prefix = url.path.rstrip("/")
         self._pool = Pool(Origin(url.hostname or "", port, tls))
+        self._token_service: Upstream | None = None
+        self._account = None if login(source) is None else Account(self._log_in)
 
     def close(self) -> None:
         """Close the connections that are kept."""
+        if self._account is not None:
+            self._account.close()
+        if self._token_service is not None:
+            self._token_service.close()
         self._pool.close()
+
+    async def account_headers(self) -> Headers:
+        """What authenticates the service account of a source whose account logs in. Raises Unavailable."""
+        return {} if self._account is None else await self._account.headers()
 
     async def request(
         self,
@@ -118,11 +165,69 @@ class Upstream:
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
         target = f"{self._prefix}{path}?{query_strings.encode(pairs)}" if pairs else self._prefix + path
-        where = f"The source ({method} {path})"
+        where = f"{self._called} ({method} {path})"
         limit = self._timeout if timeout == 0 else timeout
         reads = method in ("GET", "HEAD") or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
-        head = request_head(method, target, self._host, headers.items(), body)
-        return Reply(await _talk(self._pool.exchange(head, body, method, limit, reads), where), self._pool, where)
+
+        async def once() -> tuple[Reply, Headers | None]:
+            held = await self._held(headers)
+            sent = headers if held is None else {**_without_authorization(headers), **held}
+            head = request_head(method, target, self._host, sent.items(), body)
+            connection = await _talk(self._pool.exchange(head, body, method, limit, reads), where)
+            return Reply(connection, self._pool, where), held
+
+        reply, held = await once()
+        if reply.status in (401, 429):
+            patience = TOTAL_SECONDS if limit is None else min(limit, TOTAL_SECONDS)
+            return await self._insist(
+                once, reply, held, Backoff(patience), may_repeat=body is None or type(body) is bytes
+            )
+        return reply
+
+    async def _held(self, headers: Headers) -> Headers | None:
+        """The account's credentials for a request that is made by it."""
+        if self._account is None or headers.get("Authorization") != AS_ACCOUNT["Authorization"]:
+            return None
+        return await self._account.headers()
+
+    async def _insist(
+        self,
+        once: Callable[[], Awaitable[tuple[Reply, Headers | None]]],
+        reply: Reply,
+        held: Headers | None,
+        backoff: Backoff,
+        *,
+        may_repeat: bool,
+    ) -> Reply:
+        """Answer refusals for as long as that makes sense; the last reply."""
+        logins = 0
+        while reply.status in (401, 429):
+            pause: float | None = None
+            if reply.status == 429:
+                pause = backoff.pause(reply.headers.get("Retry-After"))
+            elif self._account is not None and held is not None and self._account.refused(held) and not logins:
+                logins, pause = 1, 0.0
+            if pause is None or not may_repeat:
+                return reply
+            async with reply:
+                await reply.read()
+            await asyncio.sleep(pause)
+            reply, held = await once()
+        return reply
+
+    async def _log_in(self) -> Credentials:
+        """New credentials for the account. Raises Unavailable."""
+        how = login(self.source)
+        assert how is not None
+        if self.source.auth == "iam" and self._token_service is None:
+            origin = urlsplit(self.source.token_url)
+            where = Source("iam", f"{origin.scheme}://{origin.netloc}")
+            self._token_service = Upstream(where, self._timeout, f"The token service of sources.{self.source.name}")
+        service = self._token_service or self
+        path = urlsplit(self.source.token_url).path if self._token_service else "/_session"
+        async with await service.request("POST", path, headers=_FORM_HEADERS, body=how.form) as reply:
+            said = Said(reply.status, reply.headers.getall("Set-Cookie", []), await reply.read())
+        return how.read(said)
 
     async def json(
         self,
@@ -151,3 +256,7 @@ async def _talk(doing: Awaitable[T], where: str) -> T:
         raise Unavailable(f"{where} cannot be reached: {error}.") from error
     except BrokenOff as error:
         raise Unavailable(f"{where} broke off: {error}.") from error
+
+
+def _without_authorization(headers: Headers) -> Headers:
+    return {name: value for name, value in headers.items() if name != "Authorization"}

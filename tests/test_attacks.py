@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 
 from filters.attachments import Attachments
 from filters.drop import Drop
 from filters.select import Select
+from proxy.app import running
+from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.contract import Doc
+from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest
 from proxy.upstream import Upstream
-from tests.support.inprocess import Site, basic, profile, site
+from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
     "phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]), Attachments(deny=["image/*"])
@@ -44,19 +51,56 @@ async def raw(served: Site, *requests: tuple[str, dict[str, str]], body: bytes =
         await writer.wait_closed()
 
 
+Lie = Callable[[str, str, Any], tuple[int, Any] | None]
+"""From method, path and JSON of a request to what the source answers instead of the truth, as status and JSON."""
+
+
+@asynccontextmanager
+async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = ()) -> AsyncIterator[Site]:
+    """A proxy before a source that does not always tell the truth."""
+    async with site(view, docs=docs) as honest:
+
+        async def answer(request: web.BaseRequest) -> web.Response:
+            body = await request.read()
+            said = lie(request.method, request.raw_path, jsonio.loads(body) if body else None)
+            if said is not None:
+                return web.Response(status=said[0], body=jsonio.dumps(said[1]))
+            url = honest.source_url + request.raw_path
+            kept = {name: value for name, value in request.headers.items() if name not in ("Host", "Transfer-Encoding")}
+            async with honest.session.request(request.method, url, data=body, headers=kept) as told:
+                passed = {name: told.headers[name] for name in ("Content-Type", "ETag") if name in told.headers}
+                return web.Response(status=told.status, body=await told.read(), headers=passed)
+
+        runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        source = Source("main", f"http://{host}:{port}", auth="service", username=ADMIN[0], password=ADMIN[1])
+        clinic = Database("clinic", source, "clinic")
+        config = Config(
+            Server(port=0, secret=b"a secret of the tests"), {"main": source}, {"clinic": clinic}, {view.name: view}
+        )
+        try:
+            async with running(config) as (host, port):
+                yield Site(honest.source_url, f"http://{host}:{port}", honest.session)
+        finally:
+            await runner.cleanup()
+
+
 # ---- taking the proxy down
 
 
 async def test_nobody_can_know_by_which_document_a_source_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is there by that id would make the source look like none: every feed would fail."""
     tried: list[str] = []
-    ask = Upstream.json
+    ask = Upstream.request
 
     async def spy(self: Upstream, method: str, path: str, *rest: Any, **options: Any) -> Any:
-        tried.extend(entry["id"] for entry in (options.get("body") or {}).get("docs", ()))
+        if path.endswith("_bulk_get"):
+            tried.extend(entry["id"] for entry in jsonio.loads(options["body"])["docs"])
         return await ask(self, method, path, *rest, **options)
 
-    monkeypatch.setattr(Upstream, "json", spy)
+    monkeypatch.setattr(Upstream, "request", spy)
     for _ in range(2):
         async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}]) as served:
             assert (await served.ask("GET", "/clinic-phone/_changes")).status == 200
@@ -191,3 +235,57 @@ async def test_a_document_with_something_hidden_can_still_be_edited_and_deleted(
         assert whole["notes"] == [{"level": 5, "text": "edited", "secret": "SECRET-1"}]
         gone = {**doc, "_rev": edited.json["rev"], "_deleted": True}
         assert (await served.ask("PUT", "/clinic-phone/a", gone)).status == 200
+
+
+_CRASH = '{badmatch,{doc,<<"a">>,{[{<<"ssn">>,<<"SECRET">>}]}}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        (500, "unknown_error", "unknown_error"),  # throw({anything: ...}) in a validate_doc_update
+        (403, "forbidden", "forbidden"),
+        (401, "unauthorized", "unauthorized"),
+        (500, _CRASH, "unknown_error"),
+        (418, "teapot", "teapot"),
+    ],
+)
+async def test_no_error_of_the_source_quotes_what_is_hidden(status: int, error: str, told: str) -> None:
+    words = {"error": error, "reason": _CRASH, "message": _CRASH, "stack": _CRASH}
+    wants: list[str] = []
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        if not any(part in f"{method} {path}" for part in wants):
+            return None
+        if path.endswith("_bulk_docs"):
+            return 201, [{"id": doc["_id"], "rev": doc.get("_rev"), **words} for doc in body["docs"]]
+        return status, words
+
+    async with lying(PHONE, lie, [{"_id": "a", "facility": "f1", "ssn": "SECRET"}]) as served:
+        rev = (await served.ask("GET", "/clinic-phone/a")).json["_rev"]
+        doc = {"_id": "a", "_rev": rev, "facility": "f1"}
+        new = {**doc, "_rev": "2-" + "c" * 32, "_revisions": {"start": 2, "ids": ["c" * 32, rev[2:]]}}
+        wants += ["PUT /clinic/", "_bulk_docs"]
+        for method, path, sent in (
+            ("PUT", "a", doc),
+            ("PUT", "a?new_edits=false", new),
+            ("POST", "_bulk_docs", {"docs": [doc]}),
+            ("POST", "_bulk_docs", {"docs": [new], "new_edits": False}),
+            ("POST", "", {"facility": "f1"}),
+            ("DELETE", f"a?rev={rev}", None),
+            ("PUT", f"a/x.txt?rev={rev}", {"x": 1}),
+        ):
+            answer = await served.ask(method, f"/clinic-phone/{path}", sent)
+            assert b"SECRET" not in answer.body, (method, path)
+            row = answer.json[0] if isinstance(answer.json, list) else answer.json
+            assert row["error"] == told, (method, path)
+        if status == 500:
+            wants[:] = ["GET", "POST"]
+            for path in ("a", "a?open_revs=all", "_changes", "_all_docs", "_local/x", "", "a/x.txt", "a?meta=true"):
+                answer = await served.ask("GET", f"/clinic-phone/{path}")
+                assert answer.status == 500, path
+                assert b"SECRET" not in answer.body, path
+            for path, sent in (("_bulk_get", {"docs": [{"id": "a"}]}), ("_revs_diff", {"a": [rev]})):
+                answer = await served.ask("POST", f"/clinic-phone/{path}", sent)
+                assert answer.status == 500, path
+                assert b"SECRET" not in answer.body, path

@@ -138,7 +138,7 @@ async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, lis
     async with await view.upstream.request("POST", view.path("_bulk_docs"), headers=headers, body=body) as reply:
         if reply.status >= 300:
             batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
-            raise heard(await reply.error(), rules_of(view), batch)
+            raise heard(await reply.error(verbatim=True), rules_of(view), batch)
         rows = await reply.json()
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")
@@ -174,8 +174,11 @@ def _find(waiting: Sequence[Slot], row: Row) -> Slot:
 def _heard_row(row: Row, rules: Rules) -> Row:
     if "error" not in row:
         return row
+    if not rules.chain:
+        return row
     error = heard(CouchError(str(row.get("reason")), error=str(row["error"])), rules, ())
-    return {**row, "reason": error.reason}
+    told = {"error": error.error, "reason": error.reason}  # and nothing else: some sources tell the reason twice
+    return {**{name: row[name] for name in row if name in ("id", "rev")}, **told}
 
 
 async def _ask(view: View, sent: Sequence[Slot]) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from logging import INFO, WARNING
 
 from proxy.errors import CouchError, Unavailable
 from proxy.pool import Unreachable
+from proxy.upstream import word
 from proxy.view import View
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Rules, log
@@ -20,6 +22,24 @@ _PAUSES = (0.1, 0.5, 1.5)
 """Seconds before each time the source is asked."""
 
 VALIDATION = "The source's validation refused the document."
+FAILED = "The source failed on the document; the proxy's log has its words."
+
+_OF_REQUESTS = frozenset(
+    [
+        "conflict",
+        "not_found",
+        "bad_request",
+        "doc_validation",
+        "illegal_docid",
+        "file_exists",
+        "too_large",
+        "document_too_large",
+        "attachment_too_large",
+        "bad_content_type",
+        "method_not_allowed",
+    ]
+)
+"""CouchDB's errors whose reasons are about what was sent, and fixed text otherwise."""
 
 
 def never_sent(error: Unavailable) -> bool:
@@ -59,19 +79,22 @@ async def missing_revisions(view: View, batch: Iterable[Pushed]) -> set[tuple[st
 def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchError:
     """A source's error in words that tell a client nothing of what it may not see.
 
-    The messages of `validate_doc_update` can quote the stored document, and a stub that fails can be one that the
-    client did not send. Only a profile without filters hears them.
+    The messages of `validate_doc_update` can quote the stored document, by whatever error they are thrown, and a stub
+    that fails can be one that the client did not send. Only a profile without filters hears them; the others hear what
+    CouchDB says of requests.
     """
     if not rules.chain or isinstance(error, Unavailable):
         return error
     reason = error.reason
     if error.error in ("forbidden", "unauthorized"):
         reason = VALIDATION
-    elif error.error == "missing_stub" and not _own_stub(reason, batch):
-        reason = "Invalid attachment stub"
+    elif error.error == "missing_stub":
+        reason = reason if _own_stub(reason, batch) else "Invalid attachment stub"
+    elif error.error not in _OF_REQUESTS:
+        reason = FAILED
     if reason != error.reason:
-        log.info("the source refused a write: %s", error.reason)
-    return CouchError(reason, error=error.error, status=error.status)
+        log.log(WARNING if reason == FAILED else INFO, "the source refused a write: %s: %s", error.error, error.reason)
+    return CouchError(reason, error=word(error.error), status=error.status)
 
 
 def _own_stub(reason: str, batch: Iterable[Pushed]) -> bool:

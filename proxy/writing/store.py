@@ -107,7 +107,7 @@ async def _send(
         method, path, pairs, headers=headers, body=body, timeout=_patience(exchange, body)
     ) as reply:
         if reply.status >= 300:
-            raise heard(await reply.error(), rules_of(exchange.view), batch)
+            raise heard(await reply.error(verbatim=True), rules_of(exchange.view), batch)
         return await _written(reply)
 
 
