@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from typing import Any
 
+from proxy.account import AS_ACCOUNT
 from proxy.config.model import Source
 from proxy.errors import CouchError, Unauthorized, Unavailable
 from proxy.upstream import Upstream
@@ -151,6 +152,8 @@ def _towards(source: Source, name: str | None, roles: frozenset[str], own: dict[
         return own
     if source.auth == "service":
         return service_headers(source)
+    if source.auth in ("cookie", "iam"):
+        return AS_ACCOUNT
     user = source.username or name
     if user is None:
         return {}

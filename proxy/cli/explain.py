@@ -30,6 +30,10 @@ def _account(source: Source) -> str:
         return "asked with each client's own credentials"
     if source.auth == "service":
         return f"asked as {source.username}, for every client"
+    if source.auth == "cookie":
+        return f"asked as {source.username} by a session, for every client"
+    if source.auth == "iam":
+        return f"asked with an API key's tokens from {source.token_url}, for every client"
     as_whom = (
         f"{source.username} (roles: {_listed(source.roles)})" if source.username else "each client's name and roles"
     )

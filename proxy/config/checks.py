@@ -25,7 +25,7 @@ def check(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for profile in config.profiles.values():
         _check_profile(profile, raw["profiles"][profile.name], problems)
     _check_clashes(config, problems)
-    _warn(config, problems)
+    _warn(config, raw, problems)
 
 
 _NEEDED = {
@@ -41,12 +41,14 @@ def _check_cors(cors: Cors, problems: Problems) -> None:
         problems.add(("server", "cors", "credentials"), message)
 
 
+_LOGIN_KEYS = {"service": ("username", "password"), "cookie": ("username", "password"), "iam": ("api_key",)}
+
+
 def _check_source(source: Source, problems: Problems) -> None:
     path = ("sources", source.name)
-    if source.auth == "service":
-        for key in ("username", "password"):
-            if getattr(source, key) is None:
-                problems.add((*path, key), f'is missing; auth = "service" logs in with it{_in_environment(key)}')
+    for key in _LOGIN_KEYS.get(source.auth, ()):
+        if getattr(source, key) is None:
+            problems.add((*path, key), f'is missing; auth = "{source.auth}" logs in with it{_in_environment(key)}')
     if source.auth == "proxy" and source.proxy_secret is None:
         remedy = "set it to the [chttpd_auth] secret of that CouchDB" + _in_environment("proxy_secret")
         problems.add((*path, "proxy_secret"), f'is missing; auth = "proxy" signs with it: {remedy}')
@@ -120,7 +122,7 @@ def _clash(claim: tuple[str, ...], key: str, owner: Path) -> str:
     return f'{what} "{value}"{where} belongs to {dotted(owner)} already; {remedies[key]}'
 
 
-def _warn(config: Config, problems: Problems) -> None:
+def _warn(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     shown = {database for profile in config.profiles.values() for database in profile.databases}
     for database in config.databases.values():
         if database.name not in shown:
@@ -132,8 +134,23 @@ def _warn(config: Config, problems: Problems) -> None:
         if source.auth == "client" and (source.username or source.password):
             message = 'serves `couch-tailor shape --id` only: auth = "client" passes on what each client sends'
             problems.warn(("sources", source.name, "username" if source.username else "password"), message)
+        _warn_of_iam(source, raw["sources"][source.name], problems)
     for profile in config.profiles.values():
         _warn_of_profile(profile, config, problems)
+
+
+def _warn_of_iam(source: Source, table: dict[str, Any], problems: Problems) -> None:
+    path = ("sources", source.name)
+    if source.auth != "iam":
+        for key in ("api_key", "token_url"):
+            if key in table:
+                problems.warn((*path, key), f'has no effect with auth = "{source.auth}"; it is for auth = "iam"')
+        return
+    for key in ("username", "password"):
+        if key in table:
+            problems.warn((*path, key), 'has no effect with auth = "iam", which logs in with api_key')
+    if source.url.startswith("http:"):
+        problems.warn((*path, "url"), "sends tokens of IBM Cloud without TLS; Cloudant's address begins with https")
 
 
 def _warn_of_profile(profile: Profile, config: Config, problems: Problems) -> None:
@@ -146,7 +163,7 @@ def _warn_of_profile(profile: Profile, config: Config, problems: Problems) -> No
         auth = unsigned[0].source.auth
         message = f'shows whole documents to every user: it has no filters, and the source has auth = "{auth}"'
         problems.warn(path, f"{message}; restrict it with roles or users")
-    if everybody and config.server.anonymous and profile.write and any(d.source.auth == "service" for d in unsigned):
+    if everybody and config.server.anonymous and profile.write and any(d.source.auth in _LOGIN_KEYS for d in unsigned):
         problems.warn(path, "lets clients without an account write, with the rights of the source's service account")
     if profile.by_role and profile.header is not None:
         problems.warn((*path, "by_role"), "has no effect: for the plain database name the header alone decides")

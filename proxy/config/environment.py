@@ -20,7 +20,7 @@ ENDPOINT_SECRET = "COUCH_TAILOR_PROXY_SECRET"
 """Read by `couch-tailor endpoint`; here it is only known."""
 
 SERVER_VARIABLES = {"COUCH_TAILOR_BIND": "bind", "COUCH_TAILOR_SECRET": "secret"}
-SOURCE_KEYS = ("url", "auth", "username", "password", "proxy_secret")
+SOURCE_KEYS = ("url", "auth", "username", "password", "proxy_secret", "api_key")
 _ONLY_SOURCE = "COUCH_TAILOR_SOURCE_"
 _NAMED_SOURCE = "COUCH_TAILOR_SOURCES_"
 _ORCHESTRATOR = re.compile(r"COUCH_TAILOR_(?:SERVICE_(?:HOST|PORT.*)|PORT(?:_[0-9]+_.*)?)")

@@ -52,18 +52,21 @@ class Source:
     """An upstream CouchDB-compatible server.
 
     `auth`: "client" passes on the client's own credentials; "service" uses `username` / `password` for all
-    but the question who the client is; "proxy" sends CouchDB's proxy authentication headers, signed with
-    `proxy_secret`, for the client's name and roles (or for `username` with `roles`, where those are set).
+    but the question who the client is; "cookie" does so by a session; "iam" by bearer tokens of IBM Cloud for
+    `api_key`; "proxy" sends CouchDB's proxy authentication headers, signed with `proxy_secret`, for the client's
+    name and roles (or for `username` with `roles`, where those are set).
     """
 
     name: str
     url: str
     """Without a trailing slash; may have a path prefix."""
-    auth: Literal["client", "service", "proxy"] = "client"
+    auth: Literal["client", "service", "cookie", "iam", "proxy"] = "client"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     roles: tuple[str, ...] = ()
     proxy_secret: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    token_url: str = "https://iam.cloud.ibm.com/identity/token"
 
 
 @dataclass(frozen=True)

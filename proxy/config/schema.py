@@ -56,11 +56,13 @@ CORS = (
 
 SOURCE = (
     Key("url", values.url, REQUIRED, 'write the CouchDB\'s address, as url = "http://127.0.0.1:5984"'),
-    Key("auth", values.choice("client", "service", "proxy"), "client"),
+    Key("auth", values.choice("client", "service", "cookie", "iam", "proxy"), "client"),
     Key("username", values.user_name),
     Key("password", values.hidden),
     Key("roles", values.strings, ()),
     Key("proxy_secret", values.hidden),
+    Key("api_key", values.hidden),
+    Key("token_url", values.token_url, "https://iam.cloud.ibm.com/identity/token"),
 )
 
 DATABASE = (

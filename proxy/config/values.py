@@ -128,8 +128,16 @@ def _host(host: str) -> str:
 
 def url(value: Any) -> str:
     """The address of a source, without a trailing slash."""
+    return _url(value, 'write one such as "http://127.0.0.1:5984" or "https://couch.example.org/prefix"').rstrip("/")
+
+
+def token_url(value: Any) -> str:
+    """The address of a token service."""
+    return _url(value, 'write one such as "https://iam.cloud.ibm.com/identity/token"')
+
+
+def _url(value: Any, remedy: str) -> str:
     text = string(value)
-    remedy = 'write one such as "http://127.0.0.1:5984" or "https://couch.example.org/prefix"'
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -141,7 +149,7 @@ def url(value: Any) -> str:
         raise BadValue(f'"{text}" is not an http or https URL; {remedy}')
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise BadValue(f'"{text}" has a query or a fragment; {remedy}')
-    return text.rstrip("/")
+    return text
 
 
 def secret(value: Any) -> bytes:

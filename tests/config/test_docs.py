@@ -58,14 +58,20 @@ def test_variables() -> None:
 
 def test_documented_variables_are_read(load_text: Loader) -> None:
     text = '[sources.main]\n[databases.a]\n[profiles.p]\ndatabases = ["a"]\n'
-    values = {"URL": "http://a", "AUTH": "service", "USERNAME": "u", "PASSWORD": "p", "PROXY_SECRET": "s"}
+    values = {
+        "URL": "http://a",
+        "AUTH": "service",
+        "USERNAME": "u",
+        "PASSWORD": "p",
+        "PROXY_SECRET": "s",
+        "API_KEY": "k",
+    }
     for prefix in ("COUCH_TAILOR_SOURCE_", "COUCH_TAILOR_SOURCES_MAIN_"):
         env = {prefix + name: value for name, value in values.items()}
         assert {name.replace("MAIN", "<NAME>") for name in env} <= set(environment.documented())
         source = load_text(text, {**env, "COUCH_TAILOR_SECRET": "0123456789abcdef"}).sources["main"]
-        assert (source.url, source.auth, source.username, source.password, source.proxy_secret) == tuple(
-            values.values()
-        )
+        account = (source.username, source.password, source.proxy_secret, source.api_key)
+        assert (source.url, source.auth, *account) == tuple(values.values())
 
 
 def test_the_examples_of_the_documentation_are_right(load_text: Loader) -> None:

@@ -76,10 +76,16 @@ SERVER = [
 ]  # fmt: skip
 
 SOURCE = [
-    ('auth = "basic"', 'auth: expected "client" or "service" or "proxy", not the string "basic"'),
-    ("auth = []", 'auth: expected "client" or "service" or "proxy", not an array'),
+    ('auth = "basic"', 'auth: expected "client" or "service" or "cookie" or "iam" or "proxy", not the string "basic"'),
+    ("auth = []", 'auth: expected "client" or "service" or "cookie" or "iam" or "proxy", not an array'),
     ("password = 1234", "password: expected a string in quotes"),
     ("proxy_secret = [1]", "proxy_secret: expected a string in quotes"),
+    ("api_key = 1", "api_key: expected a string in quotes"),
+    (
+        'token_url = "iam.example.org"',
+        'token_url: "iam.example.org" is not an http or https URL; '
+        'write one such as "https://iam.cloud.ibm.com/identity/token"',
+    ),
     ('username = "a:b"', "username: must not contain a colon: HTTP Basic authentication cannot carry one"),
     ('roles = ["a"]', 'roles: has no effect with auth = "client"; remove it, or use auth = "proxy"'),
     ('roles = "a"', 'roles: expected an array of strings, not the string "a"; write ["a"]'),

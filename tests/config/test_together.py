@@ -106,7 +106,7 @@ where = "type == [x"
         'clinic.toml:13: profiles.phone.filters[0].path: unknown option; did you mean "paths"?',
         "clinic.toml:16: profiles.phone.filters[1].where: a bracket is not closed\n    type == [x\n            ^",
         'clinic.toml:17: profile: unknown section; did you mean "profiles"?',
-        'COUCH_TAILOR_SOURCE_AUTH: sources.main.auth: expected "client" or "service" or "proxy", '
+        'COUCH_TAILOR_SOURCE_AUTH: sources.main.auth: expected "client" or "service" or "cookie" or "iam" or "proxy", '
         'not the string "basic"',
     ]
 
@@ -169,6 +169,12 @@ FILTERS = '\n[[profiles.phone.filters]]\nuse = "drop"\npaths = ["a"]\n'
         ("[databases.clinic]", 'password = "b"\n[databases.clinic]', [
             "clinic.toml:5: sources.main.password: serves `couch-tailor shape --id` only: "
             'auth = "client" passes on what each client sends']),
+        ("[databases.clinic]", 'api_key = "a"\n[databases.clinic]', [
+            'clinic.toml:5: sources.main.api_key: has no effect with auth = "client"; it is for auth = "iam"']),
+        ("[databases.clinic]", f'auth = "iam"\napi_key = "a"\nusername = "b"\n{FILTERS}\n[databases.clinic]', [
+            "clinic.toml:4: sources.main.url: sends tokens of IBM Cloud without TLS; "
+            "Cloudant's address begins with https",
+            'clinic.toml:7: sources.main.username: has no effect with auth = "iam", which logs in with api_key']),
         ('"stock"]', '"stock"]\ntrusted = true', [
             "clinic.toml:9: profiles.phone.trusted: everybody reaches the source's views and search, unfiltered; "
             "add roles or users"]),
@@ -199,3 +205,15 @@ def test_anonymous_writers_with_the_rights_of_a_service(load_text: Loader) -> No
         "with the rights of the source's service account"
     ]
     assert load_text(text.replace("[[profiles", "write = false\n[[profiles")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("auth", "keys"),
+    [("service", ["username", "password"]), ("cookie", ["username", "password"]), ("iam", ["api_key"])],
+)
+def test_what_an_account_needs(load_text: Loader, auth: str, keys: list[str]) -> None:
+    text = GOOD.replace("[databases.clinic]", f'auth = "{auth}"\n[databases.clinic]')
+    assert [message.partition(": ")[2] for message in mistakes(load_text, text)] == [
+        f'sources.main.{key}: is missing; auth = "{auth}" logs in with it (or set COUCH_TAILOR_SOURCE_{key.upper()})'
+        for key in keys
+    ]
