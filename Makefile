@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/clients
 
-.PHONY: all test lint format demo bench clients install clean
+.PHONY: all test lint format demo bench clients browser install clean
 
 all: lint test
 
@@ -36,7 +36,15 @@ $(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json
 	@cd $(CLIENTS) && npm ci --ignore-scripts >/dev/null
 	@touch $@
 
-test: install clients
+# for tests/browser alone, which are skipped where there is none; NO_BROWSER=1 leaves them out
+browser:
+	@[ -z "$(NO_BROWSER)$(CHROMIUM)" ] || exit 0; \
+	for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium" && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 || \
+	    echo "there is no Chromium: tests in a browser are skipped (on Debian: apt-get install chromium)" >&2
+
+test: install clients browser
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: install
