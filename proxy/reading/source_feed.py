@@ -10,37 +10,41 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import Unavailable
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
-PAGE = 500
-"""Rows of a page where the client limits its own, and of a longpoll."""
-_BATCH = 200
+_PAGE = 500
+"""The most rows of a page where the client limits its own."""
 _HEARTBEAT_MS = 20_000
 _SPIN = 1.0
 """Seconds: an empty longpoll shorter than this did not wait."""
-_MAX_ROW = 16 * 1024 * 1024
 
 Row = dict[str, Any]
 
 
 @dataclass
 class SourceFeed:
-    """Where in the source's feed a client is. `seq` is the source's sequence up to which rows were handed out."""
+    """Where in the source's feed a client is. `seq` is the source's sequence up to which rows were handed out.
+
+    `asked`: what the rows are to have. `limit`: how many rows the client wants, some of which may be left out: pages
+    are so large at first, and twice as large each time that one was not enough. Downwards there is one page only, for
+    CouchDB takes no `since` there.
+    """
 
     view: View
     seq: Any
-    style: str
+    asked: Pairs
     descending: bool = False
     doc_ids: list[str] | None = None
-    extra: Pairs = field(default_factory=list)
+    limit: int | None = None
     pending: int = 0
     """Rows that the source still has after `seq`, as far as it says."""
     last_page: bool = False
@@ -51,17 +55,19 @@ class SourceFeed:
         async with await self._request([("since", "now"), ("limit", "1")], timeout=0) as reply:
             self.seq = (await reply.json()).get("last_seq", self.seq)
 
-    async def open(self, limit: int | None) -> Reply:
+    async def open(self) -> Reply:
         """Ask for the rows there are. Raises the source's error, so that a client can still be told."""
         pairs = [("since", _text(self.seq))]
+        if self.limit is not None and not self.descending:
+            self.limit = min(_PAGE, max(self.limit, 1))
+        if self.limit is not None and not (self.descending and self.view.hides):
+            pairs.append(("limit", str(self.limit)))
         if self.descending:
             pairs.append(("descending", "true"))
-        if limit is not None:
-            pairs.append(("limit", str(limit)))
         return await self._request(pairs, timeout=0)
 
-    async def present(self, first: Reply, limit: int | None) -> AsyncGenerator[list[Row], None]:
-        """The rows there are, page after page, `first` being the reply for the first page of `limit` rows."""
+    async def present(self, first: Reply) -> AsyncGenerator[list[Row], None]:
+        """The rows there are, page after page, `first` being the reply for the first page."""
         reply = first
         while True:
             count = 0
@@ -69,10 +75,12 @@ class SourceFeed:
                 async for batch in self._rows(reply):
                     count += len(batch)
                     yield batch
-            at_end = count == 0 or (limit is not None and count < limit and not self.pending)
-            if limit is None or at_end or self.descending or self.last_page:
+            if self.limit is None or self.descending or self.last_page:
                 return
-            reply = await self.open(limit)
+            if count == 0 or (count < self.limit and not self.pending):
+                return
+            self.limit *= 2
+            reply = await self.open()
 
     async def wait(self) -> AsyncGenerator[list[Row], None]:
         """The rows of one longpoll, which the source answers when there is a change after `seq`."""
@@ -86,7 +94,7 @@ class SourceFeed:
             await asyncio.sleep(_SPIN)  # a source that does not wait must not be asked in a tight loop
 
     async def _request(self, pairs: Pairs, timeout: float | None) -> Reply:
-        pairs = [("style", self.style), *pairs, *self.extra]
+        pairs = [*pairs, *self.asked]
         method, body = "GET", None
         if self.doc_ids is not None:
             pairs.append(("filter", "_doc_ids"))
@@ -105,21 +113,17 @@ class SourceFeed:
         return reply
 
     async def _rows(self, reply: Reply) -> AsyncGenerator[list[Row], None]:
-        splitter = ArraySplitter("results", _MAX_ROW)
-        batch: list[Row] = []
+        """The rows of a reply as they arrive: what is there at once is one batch."""
+        splitter = ArraySplitter("results")
         try:
             async for chunk in reply.chunks():
-                batch.extend(splitter.feed_decoded(chunk))
-                while len(batch) >= _BATCH:
-                    yield _checked(batch[:_BATCH])
-                    self.seq = batch[_BATCH - 1]["seq"]
-                    batch = batch[_BATCH:]
+                batch = splitter.feed_decoded(chunk)
+                if batch:
+                    yield _checked(batch)
+                    self.seq = batch[-1]["seq"]
             splitter.close()
-        except ValueError as error:
-            raise Unavailable(f"The source's _changes is not of CouchDB's form: {error}") from error
-        if batch:
-            yield _checked(batch)
-            self.seq = batch[-1]["seq"]
+        except WireError as error:
+            raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}
         if not self.descending:
             self.seq = end.get("last_seq", self.seq)
@@ -127,7 +131,7 @@ class SourceFeed:
         self.pending = pending if isinstance(pending, int) else 0
 
 
-def _checked(batch: list[Row]) -> list[Row]:
+def _checked(batch: list[Any]) -> list[Row]:
     for row in batch:
         if not (isinstance(row, dict) and isinstance(row.get("id"), str) and "seq" in row):
             raise Unavailable("The source's _changes has a row without id or seq.")

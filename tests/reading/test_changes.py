@@ -95,6 +95,23 @@ async def test_descending_and_limit(clinic: Site) -> None:
     assert ids(answer) == ["doc:056", "doc:049", "doc:042"]
 
 
+@pytest.mark.parametrize("limit", [0, 600, 700])
+async def test_downwards_there_is_one_page_however_large(limit: int) -> None:
+    docs = [doc(number, "f1" if number < 650 else "f2") for number in range(700)]
+    async with site(PHONE, PLAIN, docs=docs) as made:
+        for name, newest in (("phone", 649), ("plain", 699)):
+            found = ids(await made.ask("GET", f"/clinic-{name}/_changes?descending=true&limit={limit}"))
+            assert found == [f"doc:{number:03}" for number in range(newest, -1, -1)][:limit]
+
+
+async def test_long_documents_are_judged_like_short_ones() -> None:
+    docs = [doc(number, "f1" if number % 2 else "f2", text="x" * 400_000) for number in range(6)]
+    async with site(PHONE, docs=docs) as made:
+        assert ids(await made.ask("GET", "/clinic-phone/_changes")) == ["doc:001", "doc:003", "doc:005"]
+        shown = await made.ask("GET", "/clinic-phone/_changes?include_docs=true&style=all_docs")
+        assert [len(row["doc"]["text"]) for row in shown.json["results"]] == [400_000] * 3
+
+
 async def test_doc_ids_by_get_and_post(clinic: Site) -> None:
     asked = ["doc:007", "doc:008", "nosuch"]
     got = await clinic.ask("GET", f"/clinic-phone/_changes?filter=_doc_ids&doc_ids={quote(json.dumps(asked))}")

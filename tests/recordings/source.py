@@ -144,7 +144,7 @@ class RecordedSource:
             case ("POST", "_revs_diff"):
                 return _json(self.model.missing(json.loads(body)))
             case ("GET" | "POST", "_changes"):
-                return await self._changes(request, options, json.loads(body) if body else {})
+                return await self._changes(request, options, wanted, json.loads(body) if body else {})
             case ("GET" | "POST", "_all_docs"):
                 keys = json.loads(body)["keys"] if body else json.loads(options.get("keys", "null"))
                 return await _stream(request, self._all_docs(options, keys, wanted))
@@ -198,7 +198,7 @@ class RecordedSource:
         return web.Response(body=content, headers=headers)
 
     async def _changes(
-        self, request: web.BaseRequest, options: dict[str, str], body: dict[str, Any]
+        self, request: web.BaseRequest, options: dict[str, str], wanted: set[str], body: dict[str, Any]
     ) -> web.StreamResponse | None:
         if "seq_interval" in options or options.get("filter", "").endswith("/x"):
             return None
@@ -211,6 +211,8 @@ class RecordedSource:
         if options.get("descending") == "true":
             rows = list(reversed(self.model.feed))
         page = rows[: int(options["limit"])] if "limit" in options else rows
+        if "include_docs" in wanted:
+            page = [{**row, "doc": self.model.document(row["id"], row["changes"][0]["rev"], wanted)} for row in page]
         last = page[-1]["seq"] if len(page) < len(rows) else self.model.last_seq
         waits = options.get("feed") == "longpoll" and not page
         return await _stream(request, _feed_lines(page, last, len(rows) - len(page), waits))

@@ -1,0 +1,130 @@
+"""The parameters of a `_changes` request, as CouchDB reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.core.query import Query
+from proxy.core.selector import compile_selector
+from proxy.errors import BadRequest, Forbidden
+
+_MAX_WAIT_MS = 60_000
+_FEEDS = ("normal", "continuous", "live", "longpoll", "eventsource")
+_KNOWN = frozenset(
+    [
+        "feed",
+        "since",
+        "last-event-id",
+        "limit",
+        "descending",
+        "style",
+        "include_docs",
+        "conflicts",
+        "attachments",
+        "att_encoding_info",
+        "filter",
+        "doc_ids",
+        "timeout",
+        "heartbeat",
+        "seq_interval",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The parameters of a `_changes` request. Times in seconds."""
+
+    feed: str
+    since: str
+    limit: int | None
+    descending: bool
+    style: str
+    include_docs: bool
+    conflicts: bool
+    attachments: bool
+    att_encoding_info: bool
+    heartbeat: float | None
+    timeout: float
+    doc_ids: list[str] | None = None
+    matches: Callable[[Doc], bool] | None = None
+    fields: list[str] | None = None
+    design_only: bool = False
+    source_filter: tuple[tuple[str, str], ...] = ()
+    """A filter function of the source, for trusted profiles: passed on with its arguments."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the feed goes on when the source has no more rows."""
+        return self.feed != "normal" and not self.descending
+
+
+def parse_wanted(query: Query, body: dict[str, Any], event_id: str | None, trusted: bool) -> Wanted:
+    """Raises BadRequest for what CouchDB would refuse, Forbidden for filters that run in the source."""
+    feed = query.last("feed") or "normal"
+    if feed not in _FEEDS:
+        raise BadRequest("Supported `feed` types: normal, continuous, live, longpoll, eventsource")
+    since = query.last("since") or query.last("last-event-id") or "0"
+    if feed == "eventsource" and event_id is not None:
+        since = event_id
+    style = query.last("style") or "main_only"
+    if style not in ("main_only", "all_docs"):
+        raise BadRequest(f"Invalid style: {style!r}; use main_only or all_docs.")
+    return Wanted(
+        feed="continuous" if feed == "live" else feed,
+        since=since,
+        limit=query.whole("limit"),
+        descending=query.sticky("descending"),
+        style=style,
+        include_docs=query.sticky("include_docs"),
+        conflicts=query.sticky("conflicts"),
+        attachments=query.sticky("attachments"),
+        att_encoding_info=query.sticky("att_encoding_info"),
+        heartbeat=_heartbeat(query),
+        timeout=_milliseconds(query, "timeout", _MAX_WAIT_MS),
+        **_parse_filter(query, body, trusted),
+    )
+
+
+def _parse_filter(query: Query, body: dict[str, Any], trusted: bool) -> dict[str, Any]:
+    name = query.last("filter")
+    if not name:
+        return {}
+    if name == "_doc_ids":
+        doc_ids = body.get("doc_ids") if "doc_ids" in body else query.json("doc_ids")
+        if not isinstance(doc_ids, list) or not all(isinstance(doc_id, str) for doc_id in doc_ids):
+            raise BadRequest("`doc_ids` filter parameter is not a list of doc ids.")
+        return {"doc_ids": doc_ids}
+    if name == "_selector":
+        if "selector" not in body:
+            raise BadRequest("Selector must be specified in POST payload")
+        fields = body.get("fields")
+        if fields is not None and not (isinstance(fields, list) and all(isinstance(f, str) for f in fields)):
+            raise BadRequest("Selector error: fields must be JSON array")
+        return {"matches": compile_selector(body["selector"]), "fields": fields}
+    if name == "_design":
+        return {"design_only": True}
+    if trusted:
+        arguments = [(key, value) for key, value in query.pairs if key not in _KNOWN and key != "style"]
+        return {"source_filter": (*arguments, ("filter", name))}
+    raise Forbidden("Filter functions run in the source, on what is hidden: use _doc_ids or _selector.")
+
+
+def _heartbeat(query: Query) -> float | None:
+    value = query.last("heartbeat")
+    if value is None or value == "false":
+        return None
+    return _MAX_WAIT_MS / 1000 if value == "true" else _milliseconds(query, "heartbeat", _MAX_WAIT_MS)
+
+
+def _milliseconds(query: Query, name: str, default: int) -> float:
+    """The seconds of a parameter in milliseconds, capped as CouchDB caps it."""
+    value = query.last(name)
+    if value is None:
+        return default / 1000
+    if not (value.isascii() and value.isdigit()) or (name == "heartbeat" and int(value) == 0):
+        raise BadRequest(f"Invalid value for {name}: a number of milliseconds is expected.")
+    return min(int(value), _MAX_WAIT_MS) / 1000
