@@ -1,0 +1,141 @@
+"""PouchDB in every major version since 3, as a device: what it pulls, what it pushes, where it resumes."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.compatibility.npm.driver import Driver
+from tests.compatibility.npm.place import VISIBLE, Place
+from tests.compatibility.table import row
+from tests.support.clinic import BIG, SMALL, body, patient
+from tests.support.http import eventually
+
+VERSIONS = ["9.0.0", "8.0.1", "7.3.1", "6.4.3", "5.4.5", "4.0.3", "3.6.0"]
+
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def every_version(run: str) -> Callable[[Test], Test]:
+    """Run the test with each version, and declare a row for each."""
+
+    def declare(test: Test) -> Test:
+        for version in VERSIONS:
+            test = row("npm", "PouchDB", version, run)(test)
+        marked: Test = pytest.mark.parametrize("version", VERSIONS)(test)
+        return marked
+
+    return declare
+
+
+def opened(place: Place, version: str) -> Driver:
+    device = place.driver("pouchdb.js", version[0])
+    assert device.version() == version
+    device.open(place.database.name)
+    return device
+
+
+def docs(device: Driver) -> dict[str, Any]:
+    return {doc["_id"]: body(doc) for doc in device.allDocs()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+@every_version("pull in batches of 1 and of 1000: documents, conflicts, attachments")
+def test_pull(place: Place, version: str, batch_size: int) -> None:
+    place.fill()
+    device = opened(place, version)
+    assert device.pull(place.url, {"batch_size": batch_size})["ok"]
+    assert docs(device) == place.cut()
+    assert {doc_id: device.get(doc_id)["_rev"] for doc_id in VISIBLE} == {i: place.rev(i) for i in VISIBLE}
+    assert device.get("patient:5", {"conflicts": True})["_conflicts"] == ["2-" + "a" * 32]
+    assert device.get("patient:5", {"rev": "2-" + "a" * 32})["name"] == "left"
+    assert b64decode(device.attachment("patient:1", "note.txt")) == SMALL
+    place.assert_nothing_hidden(device.stored)
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+@every_version("push in batches of 1 and of 1000: edits, new documents, deletions, attachments")
+def test_push(place: Place, version: str, batch_size: int) -> None:
+    place.fill()
+    device = opened(place, version)
+    device.pull(place.url, {})
+    device.edit("patient:1", {"name": "edited"})
+    device.attach("patient:1", "photo.png", b64encode(b"\x89PNG small").decode(), "image/png")
+    fresh = {"_id": "patient:7", "facility": "f1", "name": "Name 7", "notes": []}
+    device.put(fresh)
+    device.remove("patient:3")
+    pushed = device.push(place.url, {"batch_size": batch_size})
+    assert pushed["ok"]
+    assert pushed["doc_write_failures"] == 0
+    assert place.whole("patient:1") == patient(1, name="edited")
+    assert place.rev("patient:1") == device.get("patient:1")["_rev"]
+    assert place.database.get_attachment("patient:1", "scan.bin") == BIG
+    assert place.database.get_attachment("patient:1", "note.txt") == SMALL
+    assert place.database.get_attachment("patient:1", "photo.png") == b"\x89PNG small"
+    assert place.whole("patient:7") == fresh
+    assert [leaf.get("_deleted") for leaf in place.database.leaves("patient:3")] == [True]
+    place.assert_nothing_hidden(device.stored)
+
+
+@every_version("checkpoints resumed in both directions")
+def test_resume(place: Place, version: str) -> None:
+    place.fill()
+    device = opened(place, version)
+    device.pull(place.url, {})
+    device.edit("patient:1", {"name": "edited"})
+    device.push(place.url, {})
+    place.database.edit("patient:3", name="changed")
+    place.wire.forget()
+    assert device.pull(place.url, {})["docs_written"] == 1
+    assert device.get("patient:3")["name"] == "changed"
+    since = [re.search(r"[?&]since=([^&]*)", target) for target in place.wire.paths("_changes")]
+    assert since
+    assert all(found is not None and found[1] not in ("", "0") for found in since)
+    device.edit("patient:1", {"name": "edited again"})
+    assert device.push(place.url, {})["docs_read"] == 1
+    assert place.whole("patient:1") == patient(1, name="edited again")
+
+
+@every_version("pull of `doc_ids`")
+def test_doc_ids(place: Place, version: str) -> None:
+    place.fill()
+    device = opened(place, version)
+    device.pull(place.url, {"doc_ids": ["patient:1", "patient:2", "patient:3", "patient:99"]})
+    assert sorted(docs(device)) == ["patient:1", "patient:3"]
+    place.assert_nothing_hidden(device.stored)
+
+
+@every_version("live sync: edits both ways, documents that enter and leave the view")
+def test_live(place: Place, version: str) -> None:
+    place.fill()
+    device = opened(place, version)
+    device.liveStart(place.url)
+    device.untilName("patient:1", "Name 1")
+    device.untilName("patient:5", "right")
+    place.database.edit("patient:1", name="from the source")
+    device.untilName("patient:1", "from the source")
+    device.edit("patient:1", {"name": "from the device"})
+    eventually(lambda: place.database.get("patient:1")["name"] == "from the device", "the device's edit at the source")
+    assert place.whole("patient:1") == patient(1, name="from the device")
+    place.assert_nothing_hidden(device.stored)
+    place.database.edit("patient:4", facility="f1")
+    device.untilName("patient:4", "Name 4")
+    place.database.edit("patient:4", facility="f2", name="gone again")
+    device.untilGone("patient:4")
+    assert device.liveStop() == 0
+    assert place.wire.carried("gone again", "ssn-hidden-4") == []
+
+
+@row("npm", "PouchDB", "9.0.0", "pull by `selector`")
+def test_selector(place: Place) -> None:
+    place.fill()
+    by_shown, by_hidden = opened(place, "9.0.0"), opened(place, "9.0.0")
+    by_shown.pull(place.url, {"selector": {"name": {"$in": ["Name 1", "Name 2"]}}})
+    by_hidden.pull(place.url, {"selector": {"ssn": {"$regex": "^ssn-hidden"}}})
+    assert sorted(docs(by_shown)) == ["patient:1"]
+    assert docs(by_hidden) == {}
+    place.assert_nothing_hidden(by_shown.stored)
