@@ -7,10 +7,11 @@ import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from filters.attachments import Attachments
 from filters.drop import Drop
@@ -65,7 +66,7 @@ async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = ()) -> AsyncItera
             said = lie(request.method, request.raw_path, jsonio.loads(body) if body else None)
             if said is not None:
                 return web.Response(status=said[0], body=jsonio.dumps(said[1]))
-            url = honest.source_url + request.raw_path
+            url = URL(honest.source_url + request.raw_path, encoded=True)
             kept = {name: value for name, value in request.headers.items() if name not in ("Host", "Transfer-Encoding")}
             async with honest.session.request(request.method, url, data=body, headers=kept) as told:
                 passed = {name: told.headers[name] for name in ("Content-Type", "ETag") if name in told.headers}
@@ -289,3 +290,52 @@ async def test_no_error_of_the_source_quotes_what_is_hidden(status: int, error: 
                 answer = await served.ask("POST", f"/clinic-phone/{path}", sent)
                 assert answer.status == 500, path
                 assert b"SECRET" not in answer.body, path
+
+
+# ---- getting out of the database
+
+
+async def test_no_name_climbs_out_of_the_database() -> None:
+    """What stands between proxy and source may resolve dot segments, and the service account may do anything."""
+    asked: list[str] = []
+
+    def listen(method: str, path: str, body: Any) -> None:
+        asked.append(path)
+
+    async with lying(PHONE, listen, [{"_id": "a", "facility": "f1", "_attachments": FILES}]) as served:
+        doc = {"facility": "f1"}
+        entry = {"content_type": "text/plain", "data": "AAAA"}
+        refused = []
+        for name in ("..", ".", "../other", "x/../../../other/_all_docs", "_design/..", "_local/../../other"):
+            quoted = quote(name, safe="")
+            headers = {"Destination": quoted}
+            refused += [
+                await served.ask("POST", "/clinic-phone", {"_id": name, **doc}),
+                await served.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [{"_id": name, **doc}]}),
+                await served.ask("COPY", "/clinic-phone/a", headers=headers),
+                await served.ask("PUT", "/clinic-phone/c", {**doc, "_attachments": {name: entry}}),
+            ]
+            if "%2F" in quoted:  # or the client itself resolves it
+                refused += [
+                    await served.ask("PUT", f"/clinic-phone/{quoted}", doc),
+                    await served.ask("GET", f"/clinic-phone/{quoted}"),
+                    await served.ask("PUT", f"/clinic-phone/b/{quoted}", data=b"x"),
+                ]
+        assert {answer.status for answer in refused} == {400}
+    assert not [path for path in asked if ".." in unquote(path) or "/." in unquote(path)]
+
+
+async def test_an_attachment_whose_name_climbs_is_asked_for_in_one_piece() -> None:
+    """Other ways lead to such names, and a document that cannot be read must not stop a feed."""
+    asked: list[str] = []
+
+    def listen(method: str, path: str, body: Any) -> None:
+        asked.append(path)
+
+    names = {"../../x": "UE9J", "..": "UE9K", ".": "UE9L", "a/b": "UE9M"}
+    files = {name: {"content_type": "text/plain", "data": data} for name, data in names.items()}
+    async with lying(PHONE, listen, [{"_id": "a", "facility": "f1", "_attachments": files}]) as served:
+        answer = await served.ask("GET", "/clinic-phone/_all_docs?include_docs=true&attachments=true")
+        [row] = answer.json["rows"]
+        assert {name: entry["data"] for name, entry in row["doc"]["_attachments"].items()} == names
+    assert not [path for path in asked if {".", ".."} & set(path.partition("?")[0].split("/"))]

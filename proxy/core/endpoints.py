@@ -1,9 +1,9 @@
 """The table of endpoints: method, path → what may happen. What is not in the table is denied.
 
 A path is read as CouchDB reads it: split on `/`, empty pieces dropped, each piece percent-decoded, case kept. Routing
-is by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused: CouchDB takes them as names,
-HTTP libraries resolve them, and nobody names a document so by accident. The raw text of a request never goes further
-than this module; requests to the source are built from the decoded pieces.
+is by the decoded pieces, so `//db/%5Fall_docs` is `_all_docs`. Dot segments are refused, within names too: CouchDB
+takes them as names, HTTP libraries resolve them, and nobody names a document so by accident. The raw text of a request
+never goes further than this module; requests to the source are built from the decoded pieces.
 
 Policies:
     SHAPED    served by the proxy, through the profile
@@ -131,11 +131,16 @@ def _split(target: str) -> tuple[str, str]:
 
 def _pieces(path: str) -> list[str]:
     pieces = [query.decode(piece) for piece in path.partition("#")[0].split("/") if piece]
-    if "." in pieces or ".." in pieces:
+    if any(map(has_dot_segments, pieces)):
         raise BadRequest("Dot segments in the path are not accepted.")
     if "\x00" in path or "%00" in path:
         raise BadRequest("A NUL in the path is not accepted.")
     return pieces
+
+
+def has_dot_segments(name: str) -> bool:
+    """Whether a name would climb in a path, if what stands before the source undoes its escapes."""
+    return "." in name and not {".", ".."}.isdisjoint(name.split("/"))
 
 
 def _route_server(method: str, pieces: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
@@ -231,7 +236,8 @@ def _allow(method: str, allowed: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _quoted(piece: str) -> str:
-    return quote(piece, safe="")
+    quoted = quote(piece, safe="")
+    return quoted.replace(".", "%2E") if has_dot_segments(piece) else quoted
 
 
 def path(*pieces: str) -> str:
@@ -242,12 +248,12 @@ def path(*pieces: str) -> str:
 def document_path(db: str, doc_id: str, attachment: str = "") -> str:
     """The canonical path of a document, design or local document, or attachment.
 
-    Attachment names keep their slashes as separators: CouchDB joins the extra pieces again.
+    Attachment names keep their slashes as separators, unless there are dots between them: CouchDB joins the pieces.
     """
     if not attachment and doc_id[:1] != "_":
         return f"/{_quoted(db)}/{_quoted(doc_id)}"
     prefix, slash, name = doc_id.partition("/")
     pieces = [db, prefix, name] if slash and prefix in ("_design", "_local") else [db, doc_id]
     if attachment:
-        pieces += attachment.split("/")
+        pieces += [attachment] if has_dot_segments(attachment) else attachment.split("/")
     return path(*pieces)

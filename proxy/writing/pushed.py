@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.contract import Doc
+from proxy.core.endpoints import has_dot_segments
 from proxy.core.revisions import Rev, parse_hash, parse_rev
 from proxy.errors import BadRequest
 
@@ -120,6 +121,8 @@ def check_id(doc_id: Any) -> str:
         raise _illegal(f"Illegal document id `{doc_id}`")
     if doc_id.startswith("_") and not doc_id.startswith(_RESERVED):
         raise _illegal("Only reserved document ids may start with underscore.")
+    if has_dot_segments(doc_id):
+        raise _illegal("Document ids with dot segments are not accepted.")
     return doc_id
 
 
@@ -127,6 +130,8 @@ def check_attachment_name(name: str) -> str:
     """`name`, if an attachment may have it. Raises BadRequest."""
     if name.startswith("_"):
         raise BadRequest(f"Attachment name '{name}' starts with prohibited character '_'")
+    if has_dot_segments(name):
+        raise BadRequest("Attachment names with dot segments are not accepted.")
     return name
 
 
