@@ -5,7 +5,7 @@ multipart     reading and writing of MIME bodies, as strict as the strictest of 
 replica       the client's own database: revision trees, attachments, local documents
 ward          the documents and the profile that all drivers are tried with
 couchdb       the replicator of CouchDB 1.x, 2.3 to 3.2 and 3.3 on (checked against recordings of 3.5)
-touchdb       TouchDB of iOS and of Android
+touchdb       TouchDB; touchdb_ios and touchdb_android: what is each one's own
 cloudant      Cloudant Sync for Java
 small         kivik, and the Node module `replicate`
 """
