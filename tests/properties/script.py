@@ -1,0 +1,222 @@
+"""Random scripts: what happens to a database and its devices, one step after the other.
+
+A step is a tuple of a name and small numbers, which choose among whatever is there at the time: so any part of a script
+is a script too, and a long one that fails can be cut down to what matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from tests.properties import edits
+from tests.properties.device import Aborted, Doc, Family, Interrupted
+from tests.properties.world import IDS, Dressed, Lab, World
+
+Step = tuple[str, int, int, int]
+"""A name, a device, a document, and which way to go about it."""
+
+CREW: Sequence[tuple[str, str, Family, int]] = (
+    ("ann", "phone", Family.POUCH, 2),
+    ("ann", "phone", Family.TOUCH, 3),
+    ("bob", "phone", Family.POUCH, 1),
+    ("cem", "tablet", Family.POUCH, 100),
+    ("cem", "tablet", Family.COUCH, 100),
+    ("ann", "slim", Family.TOUCH, 1),
+    ("eva", "office", Family.COUCH, 2),
+    ("bob", "slim", Family.POUCH, 5),
+)
+
+AT_SOURCE = ("edit", "edit", "create", "create", "move", "move", "branch", "edit_any", "bury", "remove")
+ON_DEVICES = ("put", "put", "put", "put", "carry", "make", "make", "delete", "erase", "resolve")
+REPLICATING = ("push", "pull", "sync", "sync", "push_blind", "cut_push", "cut_pull", "forget", "all", "all", "at_once")
+
+STEP = st.tuples(
+    st.sampled_from([*AT_SOURCE, *ON_DEVICES, *REPLICATING]),
+    st.integers(0, 3),
+    st.integers(0, len(IDS) - 1),
+    st.integers(0, 40),
+)
+
+
+@dataclass(frozen=True)
+class Script:
+    """Which of the crew take part, and what happens."""
+
+    crew: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+
+def scripts(*more: str, size: int = 40) -> st.SearchStrategy[Script]:
+    """Scripts of up to `size` steps. `more`: names of steps beside the usual ones."""
+    step = STEP
+    if more:
+        extra = st.tuples(st.sampled_from(more), st.integers(0, 3), st.integers(0, len(IDS) - 1), st.integers(0, 40))
+        step = st.one_of(STEP, STEP, STEP, STEP, extra)
+    crew = st.lists(st.integers(0, len(CREW) - 1), min_size=1, max_size=4, unique=True)
+    return st.builds(Script, crew.map(tuple), st.lists(step, min_size=1, max_size=size).map(tuple))
+
+
+async def play(lab: Lab, script: Script) -> World:
+    """Carry out a script, checking all the way, and then until rest. Raises Broken, Aborted."""
+    world = await lab.world()
+    for index in script.crew:
+        world.add_device(*CREW[index])
+    player = Player(world)
+    for step in script.steps:
+        await player.step(*step)
+    await world.rest()
+    await world.check_rest()
+    return world
+
+
+class Player:
+    """Carries out steps. Each has a number of its own, so that all edits differ."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._number = 0
+
+    async def step(self, name: str, who: int, which: int, way: int) -> None:
+        self._number += 1
+        device = self._world.devices[who % len(self._world.devices)]
+        if name in AT_SOURCE:
+            await getattr(self, f"_source_{name}")(IDS[which], way)
+        elif name in ON_DEVICES:
+            suitable = [doc_id for doc_id in IDS if (device.leaf(doc_id) is None) == (name == "make")]
+            for doc_id in suitable[which % len(suitable) :][:1] if suitable else ():
+                getattr(self, f"_device_{name}")(device, doc_id, way)
+        else:
+            await getattr(self, f"_{name}")(device, way)
+            await self._world.settle()
+
+    def _edited(self, doc: Doc, way: int) -> Doc:
+        doc = deepcopy(doc)
+        edits.EDITS[way % len(edits.EDITS)](doc, self._number)
+        return doc
+
+    # ---- at the source
+
+    async def _source_create(self, doc_id: str, way: int) -> None:
+        if self._world.leaf(doc_id) is None:
+            await self._world.put(edits.new(doc_id, way + self._number % 2, whole=way % 4 != 0))
+
+    async def _source_edit(self, doc_id: str, way: int) -> None:
+        doc = self._world.leaf(doc_id)
+        if doc is not None:
+            await self._world.put(self._edited(doc, way))
+
+    async def _source_edit_any(self, doc_id: str, way: int) -> None:
+        doc = self._world.leaf(doc_id, way // 8)
+        if doc is not None:
+            await self._world.put(self._edited(doc, way))
+
+    async def _source_move(self, doc_id: str, way: int) -> None:
+        doc = self._world.leaf(doc_id, way // 3)
+        if doc is not None:
+            await self._world.put({**doc, "facility": edits.FACILITIES[way % 3]})
+
+    async def _source_remove(self, doc_id: str, way: int) -> None:
+        doc = self._world.leaf(doc_id, way)
+        if doc is not None:
+            await self._world.put({"_id": doc_id, "_rev": doc["_rev"], "_deleted": True})
+
+    async def _source_bury(self, doc_id: str, way: int) -> None:
+        """A deletion that keeps the fields."""
+        doc = self._world.leaf(doc_id, way)
+        if doc is not None:
+            await self._world.put({**doc, "_deleted": True})
+
+    async def _source_branch(self, doc_id: str, way: int) -> None:
+        world, tree = self._world, self._world.trees[doc_id]
+        stored = sorted(rev for rev, node in tree.items() if node.stored and not node.deleted)
+        name = hashlib.md5(b"branch %d" % self._number, usedforsecurity=False).hexdigest()
+        if stored and way % 5:
+            parent = stored[way % len(stored)]
+            await world.branch(self._edited(world.revision(doc_id, parent), way // 2), parent, name)
+        else:
+            await world.branch(edits.new(doc_id, way, whole=True), None, name)
+
+    # ---- on devices
+
+    def _device_put(self, device: Dressed, doc_id: str, way: int) -> None:
+        device.put(self._edited(_leaf(device, doc_id), way))
+
+    def _device_carry(self, device: Dressed, doc_id: str, way: int) -> None:
+        """Move the document to another facility."""
+        device.put({**_leaf(device, doc_id), "facility": edits.FACILITIES[way % 3]})
+
+    def _device_make(self, device: Dressed, doc_id: str, way: int) -> None:
+        device.put(edits.new(doc_id, way, whole=False))
+
+    def _device_delete(self, device: Dressed, doc_id: str, way: int) -> None:
+        device.remove(doc_id, _leaf(device, doc_id)["_rev"])
+
+    def _device_erase(self, device: Dressed, doc_id: str, way: int) -> None:
+        """A deletion that keeps fields."""
+        device.put({**_leaf(device, doc_id), "_deleted": True})
+
+    def _device_resolve(self, device: Dressed, doc_id: str, way: int) -> None:
+        live = device.docs[doc_id].live
+        if len(live) > 1:
+            device.remove(doc_id, str(live[1 + way % (len(live) - 1)]))
+
+    # ---- replicating
+
+    async def _push(self, device: Dressed, way: int) -> None:
+        await device.push()
+
+    async def _push_blind(self, device: Dressed, way: int) -> None:
+        await device.push(blind=True)
+
+    async def _pull(self, device: Dressed, way: int) -> None:
+        await device.pull()
+
+    async def _sync(self, device: Dressed, way: int) -> None:
+        await device.push()
+        await self._world.settle()
+        await device.pull()
+
+    async def _cut_push(self, device: Dressed, way: int) -> None:
+        await self._cut(device, way, device.push())
+
+    async def _cut_pull(self, device: Dressed, way: int) -> None:
+        await self._cut(device, way, device.pull())
+
+    async def _cut(self, device: Dressed, way: int, replicating: Awaitable[None]) -> None:
+        device.fuse = 1 + way % 12
+        try:
+            await replicating
+        except Interrupted:
+            pass
+        finally:
+            device.fuse = None
+
+    async def _forget(self, device: Dressed, way: int) -> None:
+        device.forget()
+
+    async def _all(self, device: Dressed, way: int) -> None:
+        for each in self._world.devices:
+            await self._sync(each, way)
+            await self._world.settle()
+
+    async def _at_once(self, device: Dressed, way: int) -> None:
+        """All devices at the same time: one may be told of what is gone when it asks, and has to try again."""
+        jobs = [each.push() if (way + index) % 3 else each.pull() for index, each in enumerate(self._world.devices)]
+        for result in await asyncio.gather(*jobs, return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, Aborted):
+                raise result
+
+    async def _compact(self, device: Dressed, way: int) -> None:
+        await self._world.compact()
+
+
+def _leaf(device: Dressed, doc_id: str) -> Doc:
+    doc = device.leaf(doc_id)
+    assert doc is not None
+    return doc
