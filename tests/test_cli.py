@@ -153,6 +153,19 @@ def test_check_says_what_profiles_do(command: Command) -> None:
     assert "  filters    none: documents are shown whole" in lines
 
 
+@pytest.mark.parametrize(
+    ("cors", "line"),
+    [
+        ('origins = ["https://a", "https://b"]\ncredentials = true',
+         "pages from https://a, https://b are served, with cookies"),
+        ('origins = ["*"]', "pages of every origin are served"),
+    ],
+)  # fmt: skip
+def test_check_says_which_pages_are_served(command: Command, cors: str, line: str) -> None:
+    command.write("clinic.toml", CONFIG.replace("[sources.main]", f"[server.cors]\n{cors}\n[sources.main]"))
+    assert command.run("check", "clinic.toml")[1].split("\n")[2] == line
+
+
 def test_check_quietly(command: Command) -> None:
     assert command.run("check", "-q", "clinic.toml") == (0, "", "")
 

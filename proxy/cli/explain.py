@@ -23,6 +23,9 @@ def _server(server: Server) -> Iterator[str]:
     host = f"[{server.host}]" if ":" in server.host else server.host
     without = "clients without an account are served" if server.anonymous else "clients need an account"
     yield f"listens on {host}:{server.port}; {without}"
+    if server.cors is not None:
+        whose = "of every origin" if "*" in server.cors.origins else f"from {_listed(server.cors.origins)}"
+        yield f"pages {whose} are served{', with cookies' if server.cors.credentials else ''}"
 
 
 def _account(source: Source) -> str:
