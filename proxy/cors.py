@@ -64,8 +64,7 @@ class Policy:
 
     def preflight(self, method: str, headers: Mapping[str, str]) -> Headers:
         """What the answer to a preflight says; nothing if it is none, or asks for what is not allowed."""
-        wanted = headers.get("Access-Control-Request-Method")
-        if method != "OPTIONS" or wanted not in self._methods:
+        if method != "OPTIONS" or headers.get("Access-Control-Request-Method") not in self._methods:
             return []
         allowed = self._allow(headers)
         pieces = (piece.strip() for piece in headers.get("Access-Control-Request-Headers", "").split(","))
