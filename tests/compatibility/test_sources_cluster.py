@@ -1,0 +1,92 @@
+"""A cluster whose nodes fail: clients end with exactly what they may see."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.compatibility.sources import World, docs_of, follow, world
+from tests.compatibility.sources.cluster import Cluster
+
+FACILITIES = ("f1", "f2")
+
+
+class Device:
+    """A client that replicates in small pages: the leaves that it was told of, and their bodies, by document."""
+
+    def __init__(self, site: World, limit: int) -> None:
+        self._site = site
+        self._limit = limit
+        self._since: Any = "0"
+        self.leaves: dict[str, dict[str, Any]] = {}
+
+    async def page(self) -> bool:
+        """Replicate one page; whether there was any."""
+        path = f"/clinic-phone/_changes?style=all_docs&limit={self._limit}&since={self._since}"
+        page = (await self._site.ask("GET", path)).json
+        for row in page["results"]:
+            known = self.leaves.get(row["id"], {})
+            revs = [change["rev"] for change in row["changes"]]
+            missing = [{"id": row["id"], "rev": rev} for rev in revs if rev not in known]
+            fetched = {}
+            if missing:
+                entries = docs_of(await self._site.ask("POST", "/clinic-phone/_bulk_get", {"docs": missing}))
+                fetched = {entry["ok"]["_rev"]: entry["ok"] for entry in entries}  # what is announced is served
+            self.leaves[row["id"]] = {rev: known.get(rev) or fetched[rev] for rev in revs}
+        self._since = page["last_seq"]
+        return bool(page["results"])
+
+    def live(self) -> dict[str, dict[str, Any]]:
+        """The bodies of what is not deleted."""
+        return {
+            doc_id: doc for doc_id, leaves in self.leaves.items() for doc in leaves.values() if not doc.get("_deleted")
+        }
+
+
+async def change(site: World, random: Random, revs: dict[str, str]) -> None:
+    """One write at the source: a document is made, edited, moved, or deleted."""
+    doc_id = f"d{random.randrange(8)}"
+    doc = {"_id": doc_id, "facility": random.choice(FACILITIES), "n": random.random(), "secret": "hush"}
+    if doc_id in revs:
+        doc["_rev"] = revs[doc_id]
+        if random.random() < 0.25:
+            doc["_deleted"] = True
+    revs[doc_id] = await site.put(doc)
+    if "_deleted" in doc:
+        del revs[doc_id]
+
+
+@given(seed=st.integers(0, 2**32), limit=st.integers(1, 5))
+@settings(max_examples=10, deadline=None)
+async def test_devices_end_with_what_they_may_see(seed: int, limit: int) -> None:
+    random, cluster, revs = Random(seed), Cluster(seed), dict[str, str]()
+    async with world(cluster) as site:
+        device = Device(site, limit)
+        for _ in range(25):
+            if random.random() < 0.6:
+                await change(site, random, revs)
+            else:
+                await device.page()
+        cluster.calm = True
+        while await device.page():
+            pass
+        rows = (await site.at_source("GET", "/clinic/_all_docs?include_docs=true")).json["rows"]
+        visible = {row["id"]: row["doc"] for row in rows if row["doc"]["facility"] == "f1"}
+        assert device.live() == {
+            doc_id: {name: value for name, value in doc.items() if name != "secret"} for doc_id, doc in visible.items()
+        }
+
+
+async def test_sequences_of_any_length_and_node_are_taken_back() -> None:
+    cluster = Cluster(7)
+    cluster.calm = True
+    async with world(cluster, docs=[{"_id": f"d{number}", "facility": "f1"} for number in range(12)]) as site:
+        rows = await follow(site, limit=1)
+        assert sorted(row["id"] for row in rows) == sorted(f"d{number}" for number in range(12))
+        for index, row in enumerate(rows):
+            quoted = f"%22{row['seq']}%22"  # as CouchDB's replicator of 2.x and 3.x sends it
+            rest = await follow(site, since=quoted)
+            assert {each["id"] for each in rest} == {each["id"] for each in rows[index + 1 :]}
