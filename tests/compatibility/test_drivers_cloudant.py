@@ -10,7 +10,10 @@ from tests.compatibility.drivers import Rejected, ward
 from tests.compatibility.drivers.cloudant import CloudantSync
 from tests.compatibility.drivers.replica import Replica
 from tests.compatibility.drivers.wire import Wire
+from tests.compatibility.table import row
 from tests.support.inprocess import Site
+
+STOPS = "its push stops, as with any server that refuses a document; the rest of the batch is stored"
 
 
 @pytest.fixture
@@ -23,6 +26,7 @@ def app(wire: Wire, page: int = 1000) -> CloudantSync:
     return CloudantSync(wire, ward.DATABASE, ward.USER, Replica(), page)
 
 
+@row("drivers", "Cloudant Sync for Java", "2.4", ward.PULL)
 @pytest.mark.parametrize("page", [1000, 20])
 async def test_it_pulls_all_that_is_visible_and_goes_on_from_there(there: tuple[Site, Wire], page: int) -> None:
     site, wire = there
@@ -43,6 +47,7 @@ async def test_it_pulls_all_that_is_visible_and_goes_on_from_there(there: tuple[
     ward.nothing_hidden_in(wire)
 
 
+@row("drivers", "Cloudant Sync for Java", "2.4", ward.PUSH)
 async def test_it_pushes_edits_into_whole_documents(there: tuple[Site, Wire]) -> None:
     site, wire = there
     sync = app(wire)
@@ -55,6 +60,7 @@ async def test_it_pushes_edits_into_whole_documents(there: tuple[Site, Wire]) ->
     ward.nothing_hidden_in(wire)
 
 
+@row("drivers", "Cloudant Sync for Java", "2.4", ward.REFUSED, STOPS)
 async def test_a_refused_write_stops_it_and_the_rest_is_stored(there: tuple[Site, Wire]) -> None:
     """So it would be with a CouchDB that validates: any row in the reply stops this client's push."""
     site, wire = there

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,9 +14,16 @@ from tests.compatibility.drivers.replica import Replica
 from tests.compatibility.drivers.touchdb_android import Android, rows_by_line
 from tests.compatibility.drivers.touchdb_ios import IOS
 from tests.compatibility.drivers.wire import Wire
+from tests.compatibility.table import row
 from tests.support.inprocess import Site
 
 apps = pytest.mark.parametrize("app", [IOS, Android])
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def each(run: str) -> Callable[[Test], Test]:
+    """A row for both of them."""
+    return lambda test: row("drivers", "TouchDB (iOS)", "–", run)(row("drivers", "TouchDB (Android)", "–", run)(test))
 
 
 @pytest.fixture
@@ -28,6 +36,7 @@ def device(app: type[IOS] | type[Android], wire: Wire) -> IOS | Android:
     return app(wire, ward.DATABASE, ward.USER, Replica())
 
 
+@each(ward.PULL + "; `_session`")
 @apps
 async def test_it_pulls_all_that_is_visible_and_goes_on_from_there(
     there: tuple[Site, Wire], app: type[IOS] | type[Android]
@@ -49,6 +58,7 @@ async def test_it_pulls_all_that_is_visible_and_goes_on_from_there(
     ward.nothing_hidden_in(wire)
 
 
+@each(ward.PUSH)
 @apps
 async def test_it_pushes_edits_into_whole_documents(there: tuple[Site, Wire], app: type[IOS] | type[Android]) -> None:
     site, wire = there
@@ -63,6 +73,7 @@ async def test_it_pushes_edits_into_whole_documents(there: tuple[Site, Wire], ap
     ward.nothing_hidden_in(wire)
 
 
+@each(ward.REFUSED)
 @apps
 async def test_a_refused_write_is_reported_for_its_document(
     there: tuple[Site, Wire], app: type[IOS] | type[Android]
@@ -75,6 +86,7 @@ async def test_a_refused_write_is_reported_for_its_document(
     assert [(row["id"], row["error"]) for row in touch.refused] == [("bad:1", "forbidden")]
 
 
+@each("longpoll")
 @apps
 async def test_a_longpoll_is_answered_by_what_is_visible_only(
     there: tuple[Site, Wire], app: type[IOS] | type[Android]

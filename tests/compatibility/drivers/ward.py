@@ -22,6 +22,10 @@ from tests.support.lenses import OwnFacility
 Doc = dict[str, Any]
 
 PHONE = profile("phone", OwnFacility(), Drop(paths=["secret"]), Attachments(deny=["image/*"]), design_docs=True)
+PULL = "pull: documents, conflicts, tombstones, attachments, awkward ids; checkpoints resumed"
+PUSH = "push: edits, a losing branch, a deletion, new attachments"
+REFUSED = "a write that is refused"
+"""What is run, in the words of the table."""
 DATABASE = "clinic-phone"
 USER = ("ann", "ann")
 
@@ -31,6 +35,9 @@ PLAIN = [f"p:{number:03}" for number in range(130)]
 """More than any of the clients takes in one page of 100. Between each and the next there is one of the others."""
 VISIBLE = sorted([*PLAIN, *ODD, "conflict:1", "conflict:2", "photo:1"])
 NOTE, BINARY, SCAN = b"hello " * 50, bytes(range(256)), b"HUSH" * 100
+ODD_FILE = "sub/ü +%25 ☃.bin"
+FILES = {"note.txt": NOTE, ODD_FILE: BINARY, "empty.txt": b"", "empty.bin": b""}
+"""The visible attachments of `photo:1`."""
 WRITTEN = b"written on the way " * 20
 
 
@@ -51,7 +58,9 @@ PHOTO = doc(
     _attachments={
         "note.txt": attachment("text/plain", NOTE),
         "HUSH.png": attachment("image/png", SCAN),
-        "sub/x.bin": attachment("application/octet-stream", BINARY),
+        ODD_FILE: attachment("application/octet-stream", BINARY),
+        "empty.txt": attachment("text/plain", b""),
+        "empty.bin": attachment("application/octet-stream", b""),
     },
 )
 DESIGN = {"_id": "_design/app", "views": {"all": {"map": "function (doc) { emit(doc._id) }"}}}
@@ -107,8 +116,12 @@ def everything_visible_in(replica: Replica, *, leaves: bool = True) -> None:
     assert conflict == (both if leaves else {f"3-{D}": "right"})
     assert [held.body["side"] for held in replica.leaves("conflict:2").values()] == ["left"]
     assert all(replica.winner(gone).deleted for gone in ("gone:1", "gone:2") if gone in replica.docs)
-    files = replica.winner("photo:1").files
-    assert {name: file.plain for name, file in files.items()} == {"note.txt": NOTE, "sub/x.bin": BINARY}
+    assert plain(replica.winner("photo:1")) == FILES
+
+
+def plain(held: Held) -> dict[str, bytes]:
+    """The bytes of a revision's attachments."""
+    return {name: file.plain for name, file in held.files.items()}
 
 
 def edit(replica: Replica) -> dict[str, Held]:
