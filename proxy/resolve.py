@@ -8,13 +8,14 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
-Ancestors are judged newest first, as far as the source still has their bodies, ANCESTORS of them at most.
+Ancestors are judged newest first, as far as the source still has their bodies, ANCESTORS of them at most. A graft goes
+above those of them without a body that follow the visible one (see `_last_held`).
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,12 +183,28 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     bodies = await fetch_revisions(view, wanted)
     departed = []
     for doc in dark:
-        for rev in candidates.get((doc["_id"], doc["_rev"]), ()):
-            body = bodies.get((doc["_id"], rev))
-            if body is not None and view.shape(body) is not None:
-                departed.append(bare_tombstone(doc) if doc.get("_deleted") else graft(view, body))
-                break
+        held = _last_held(view, doc["_id"], candidates.get((doc["_id"], doc["_rev"]), ()), bodies)
+        if held is not None:
+            departed.append(bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, held))
     return departed
+
+
+def _last_held(view: View, doc_id: str, revs: Iterable[str], bodies: Mapping[tuple[str, str], Doc]) -> str | None:
+    """The newest of `revs`, which are newest first, that a client may hold; None if it could see none of them.
+
+    That is the newest one that it could see, or what follows that without a body: a device that pushed several edits
+    at once sent the body of the last, and one that made the same edits has the same revisions.
+    """
+    held: str | None = None
+    for rev in revs:
+        body = bodies.get((doc_id, rev))
+        if body is None:
+            held = held or rev
+        elif view.shape(body) is not None:
+            return held or rev
+        else:
+            held = None
+    return None
 
 
 def bare_tombstone(doc: Doc) -> Shown:
@@ -198,12 +215,19 @@ def bare_tombstone(doc: Doc) -> Shown:
     return Shown(bare, doc["_rev"])
 
 
-def graft(view: View, last_seen: Doc) -> Shown:
-    """The view's own deletion after `last_seen` (with `_revisions`), the newest revision that the client could see."""
-    rev = view.grafts.departure(last_seen["_id"], last_seen["_rev"])
-    revisions = last_seen["_revisions"]
-    grown = {"start": revisions["start"] + 1, "ids": [rev.partition("-")[2], *revisions["ids"]]}
-    return Shown({"_id": last_seen["_id"], "_rev": rev, "_deleted": True, "_revisions": grown}, None)
+def graft(view: View, doc: Doc, held: str) -> Shown:
+    """The view's own deletion after `held`, an ancestor of `doc` (with `_revisions`)."""
+    revisions = doc["_revisions"]
+    generation = int(held.partition("-")[0])
+    return _grown(view, doc["_id"], held, revisions["ids"][revisions["start"] - generation :])
+
+
+def _grown(view: View, doc_id: str, held: str, path: list[str]) -> Shown:
+    """The deletion after `held`; `path` is its path, hashes, newest first."""
+    rev = view.grafts.departure(doc_id, held)
+    generation, _, digest = rev.partition("-")
+    revisions = {"start": int(generation), "ids": [digest, *path]}
+    return Shown({"_id": doc_id, "_rev": rev, "_deleted": True, "_revisions": revisions}, None)
 
 
 async def resolve(
@@ -271,19 +295,25 @@ async def find_grafts(view: View, revs: Iterable[tuple[str, str]]) -> dict[tuple
     if not asked:
         return {}
     leaves = await fetch_leaves(view, [doc_id for doc_id, _ in asked])
-    parents: dict[tuple[str, str], tuple[str, str]] = {}
+    paths: dict[tuple[str, str], list[str]] = {}
     for doc_id, rev in asked:
         for leaf in leaves.get(doc_id, ()):
             path = view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
             if path is not None:
-                parents[doc_id, rev] = (doc_id, f"{int(rev.partition('-')[0]) - 1}-{path[0]}")
-    bodies = await fetch_revisions(view, parents.values()) if parents else {}
-    found = {}
-    for key, parent in parents.items():
-        body = bodies.get(parent)
-        if body is not None and view.shape(body) is not None:
-            found[key] = graft(view, body)
-    return found
+                paths[doc_id, rev] = path
+    below = {(doc_id, rev): _named(rev, path)[:ANCESTORS] for (doc_id, rev), path in paths.items()}
+    bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in below.items() for rev in revs])
+    return {
+        (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
+        for (doc_id, rev), revs in below.items()
+        if _last_held(view, doc_id, revs, bodies) == revs[0]
+    }
+
+
+def _named(graft: str, path: Iterable[str]) -> list[str]:
+    """The revisions of a path, hashes from the parent of `graft` on."""
+    newest = int(graft.partition("-")[0]) - 1
+    return [f"{newest - age}-{digest}" for age, digest in enumerate(path)]
 
 
 def _may_be_graft(rev: str) -> bool:

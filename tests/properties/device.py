@@ -100,7 +100,7 @@ class Device:
         self.fuse: int | None = None
         """Twice the number of the request that fails, less one if it is lost on its way, not its answer."""
         self._brand = brand
-        self._database = database
+        self.database = database
         self._ask = ask
         self._log: list[str] = []
         self._checkpoints: dict[str, Doc] = {}
@@ -146,7 +146,7 @@ class Device:
             self.fuse -= 2
             if self.fuse == -1:
                 raise Interrupted
-        answer = await self._ask(method, f"/{self._database}{path}", body, **options)
+        answer = await self._ask(method, f"/{self.database}{path}", body, **options)
         if self.fuse == 0:
             raise Interrupted
         return answer

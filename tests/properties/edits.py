@@ -82,7 +82,9 @@ def _remove_notes(doc: Doc, number: int) -> None:
 
 
 def _add_visit(doc: Doc, number: int) -> None:
-    doc.setdefault("visits", []).insert(number % (len(doc["visits"]) + 1), {"id": number, "day": "wed"})
+    visits = doc.setdefault("visits", [])
+    if all(visit["id"] != number for visit in visits):
+        visits.insert(number % (len(visits) + 1), {"id": number, "day": "wed"})
 
 
 def _edit_visit(doc: Doc, number: int) -> None:

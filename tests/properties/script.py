@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from tests.properties import edits
-from tests.properties.device import Aborted, Doc, Family, Interrupted
+from tests.properties.device import Aborted, Doc, Family, Interrupted, attachment
 from tests.properties.world import IDS, Dressed, Lab, World
 
 Step = tuple[str, int, int, int]
@@ -30,14 +30,16 @@ CREW: Sequence[tuple[str, str, Family, int]] = (
     ("ann", "slim", Family.TOUCH, 1),
     ("eva", "office", Family.COUCH, 2),
     ("bob", "slim", Family.POUCH, 5),
+    ("ann", "tablet", Family.POUCH, 4),
 )
 
 AT_SOURCE = ("edit", "edit", "create", "create", "move", "move", "branch", "edit_any", "bury", "remove")
 ON_DEVICES = ("put", "put", "put", "put", "carry", "make", "make", "delete", "erase", "resolve")
+OVER_THE_WEB = ("web_put", "web_put", "web_delete", "web_attach", "web_detach")
 REPLICATING = ("push", "pull", "sync", "sync", "push_blind", "cut_push", "cut_pull", "forget", "all", "all", "at_once")
 
 STEP = st.tuples(
-    st.sampled_from([*AT_SOURCE, *ON_DEVICES, *REPLICATING]),
+    st.sampled_from([*AT_SOURCE, *ON_DEVICES, *OVER_THE_WEB, *REPLICATING]),
     st.integers(0, 3),
     st.integers(0, len(IDS) - 1),
     st.integers(0, 40),
@@ -76,14 +78,15 @@ async def play(lab: Lab, script: Script) -> World:
 
 
 class Player:
-    """Carries out steps. Each has a number of its own, so that all edits differ."""
+    """Carries out steps. Not each has a new number for its edits: so devices make equal ones."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._number = 0
+        self._branches = 0
 
     async def step(self, name: str, who: int, which: int, way: int) -> None:
-        self._number += 1
+        self._number += way % 2
         device = self._world.devices[who % len(self._world.devices)]
         if name in AT_SOURCE:
             await getattr(self, f"_source_{name}")(IDS[which], way)
@@ -91,6 +94,8 @@ class Player:
             suitable = [doc_id for doc_id in IDS if (device.leaf(doc_id) is None) == (name == "make")]
             for doc_id in suitable[which % len(suitable) :][:1] if suitable else ():
                 getattr(self, f"_device_{name}")(device, doc_id, way)
+        elif name in OVER_THE_WEB:
+            await getattr(self, f"_{name}")(device, IDS[which], way)
         else:
             await getattr(self, f"_{name}")(device, way)
             await self._world.settle()
@@ -135,7 +140,8 @@ class Player:
     async def _source_branch(self, doc_id: str, way: int) -> None:
         world, tree = self._world, self._world.trees[doc_id]
         stored = sorted(rev for rev, node in tree.items() if node.stored and not node.deleted)
-        name = hashlib.md5(b"branch %d" % self._number, usedforsecurity=False).hexdigest()
+        self._branches += 1
+        name = hashlib.md5(b"branch %d" % self._branches, usedforsecurity=False).hexdigest()
         if stored and way % 5:
             parent = stored[way % len(stored)]
             await world.branch(self._edited(world.revision(doc_id, parent), way // 2), parent, name)
@@ -165,6 +171,36 @@ class Player:
         live = device.docs[doc_id].live
         if len(live) > 1:
             device.remove(doc_id, str(live[1 + way % (len(live) - 1)]))
+
+    # ---- over the web, as the device's user
+
+    async def _web_put(self, device: Dressed, doc_id: str, way: int) -> None:
+        doc = await self._world.fetch(device, doc_id) or edits.new(doc_id, way, whole=False)
+        await self._world.write(device, "PUT", f"/{doc_id}", self._edited(doc, way))
+
+    async def _web_delete(self, device: Dressed, doc_id: str, way: int) -> None:
+        doc = await self._world.fetch(device, doc_id)
+        if doc is not None:
+            edited = {"_id": doc_id, "_rev": doc["_rev"], "_deleted": True}
+            await self._world.write(device, "DELETE", f"/{doc_id}?rev={doc['_rev']}", None, edited)
+
+    async def _web_attach(self, device: Dressed, doc_id: str, way: int) -> None:
+        doc = await self._world.fetch(device, doc_id)
+        if doc is not None:
+            name, kind = (("more.txt", "text/plain"), ("scan.png", "image/png"))[way % 2]
+            data = b"web %d" % self._number
+            edited = {**doc, "_attachments": {**doc.get("_attachments", {}), name: attachment(kind, data)}}
+            path = f"/{doc_id}/{name}?rev={doc['_rev']}"
+            await self._world.write(device, "PUT", path, data, edited, {"Content-Type": kind})
+
+    async def _web_detach(self, device: Dressed, doc_id: str, way: int) -> None:
+        doc = await self._world.fetch(device, doc_id)
+        if doc is not None:
+            name = sorted(doc.get("_attachments", {"scan.png": {}}))[0]
+            left = {n: entry for n, entry in doc.get("_attachments", {}).items() if n != name}
+            edited = {n: value for n, value in doc.items() if n != "_attachments"}
+            edited |= {"_attachments": left} if left else {}
+            await self._world.write(device, "DELETE", f"/{doc_id}/{name}?rev={doc['_rev']}", None, edited)
 
     # ---- replicating
 

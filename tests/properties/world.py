@@ -72,6 +72,15 @@ class Dressed(Device):
     def shape(self, doc: Doc) -> Doc | None:
         return shape(doc, self.user, self.dress)
 
+    def dress_as(self, user: str, dress: str) -> None:
+        """Go on with another user and profile, with the documents that there are."""
+        self.user, self.dress, self.database = user, dress, f"clinic-{dress}"
+        self.forget()
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """A request to the database that is no part of replication."""
+        return await self._request(method, f"/clinic-{self.dress}{path}", body, **options)
+
     async def _request(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         answer = await self._world.site.ask(method, path, body, user=(self.user, self.user), **options)
         self._world.heard.append((self, f"{method} {path}", answer.body))
@@ -164,6 +173,50 @@ class World:
         for one in found.attachments:
             doc["_attachments"][one.name]["data"] = b64encode(await self.database.attachment_data(one)).decode()
         return doc
+
+    # ---- over the web
+
+    async def fetch(self, device: Dressed, doc_id: str) -> Doc | None:
+        """The document as a browser of the device's user gets it, attachments included; None if there is none."""
+        answer = await device.ask("GET", f"/{doc_id}?attachments=true")
+        winner = next(iter(self.view(device, doc_id).items()), None)
+        if winner is None:
+            law(answer.status == 404, device.user, "gets", answer.body)
+            return None
+        rev, whole = winner
+        doc: Doc = answer.json
+        law(doc["_rev"] == str(rev) and content(doc) == content(device.shape(whole) or {}), device.user, "gets", doc)
+        return doc
+
+    async def write(
+        self,
+        device: Dressed,
+        method: str,
+        path: str,
+        body: Doc | bytes | None,
+        edited: Doc | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """An interactive write; `edited` is the document that it makes, as the user sees it, if `body` is not that."""
+        options: Doc = {"data": body} if isinstance(body, bytes) else {"body": body}
+        answer = await device.ask(method, path, headers=headers, **options)
+        if edited is None:
+            assert isinstance(body, dict)
+            edited = body
+        fresh = await self.scan()
+        if answer.status not in (200, 201):
+            law(not fresh, "refused and stored:", method, path, body)
+            law(answer.status in (403, 404, 409), method, path, answer.status, answer.body)
+            return
+        rev = revisions.parse_rev(answer.json["rev"])
+        law((edited["_id"], rev) in self.stored, "acknowledged and not stored:", method, path, body)
+        self._shade(edited["_id"], str(rev))
+        [found] = self.database.open_revs(edited["_id"], [str(rev)], revs=True)
+        assert not isinstance(found, MissingRev)
+        assert found.revisions is not None
+        parent = Rev(found.revisions.start - 1, found.revisions.ids[1]) if len(found.revisions.ids) > 1 else None
+        original = self.history.get((edited["_id"], parent)) if parent else None
+        self._check_whole(device, self.history[edited["_id"], rev], edited, [original])
 
     # ---- the laws that hold at all times
 
@@ -366,7 +419,7 @@ class World:
                 law((doc_id, rev) in self.grafts or known.get("_deleted"), where, "deleted", rev)
 
     async def _check_listing(self, device: Dressed) -> None:
-        answer = await device._request("GET", f"/clinic-{device.dress}/_all_docs?include_docs=true&conflicts=true")
+        answer = await device.ask("GET", "/_all_docs?include_docs=true&conflicts=true")
         listed = {row["id"]: row for row in answer.json["rows"]}
         views = {doc_id: view for doc_id in IDS if (view := self.view(device, doc_id))}
         law(listed.keys() == views.keys(), device.name, "lists", listed.keys(), "instead of", views.keys())
@@ -377,13 +430,13 @@ class World:
             law(conflicts == others, device.name, doc_id, "conflicts", conflicts, "instead of", others)
 
     async def _check_paging(self, device: Dressed) -> None:
-        path = f"/clinic-{device.dress}/_changes?style=all_docs"
-        rows = (await device._request("GET", path)).json["results"]
+        path = "/_changes?style=all_docs"
+        rows = (await device.ask("GET", path)).json["results"]
         for limit in (1, 2):
             paged: list[Doc] = []
             since: Any = 0
             while True:
-                page = (await device._request("GET", f"{path}&since={since}&limit={limit}")).json
+                page = (await device.ask("GET", f"{path}&since={since}&limit={limit}")).json
                 paged += page["results"]
                 if len(page["results"]) < limit:
                     break

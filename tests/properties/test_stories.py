@@ -1,0 +1,36 @@
+"""Histories in which something went wrong once, told plainly."""
+
+from __future__ import annotations
+
+from tests.properties.conftest import Stage
+from tests.properties.device import Doc
+from tests.properties.world import Dressed, World
+
+PATIENT: Doc = {"_id": "doc-a", "facility": "f1", "title": "first", "ssn": "#ssn", "notes": []}
+
+
+def _edit(device: Dressed, **fields: object) -> None:
+    doc = device.leaf("doc-a")
+    assert doc is not None
+    device.put({**doc, **fields})
+
+
+async def _all_agree(world: World) -> None:
+    await world.rest()
+    await world.check_rest()
+
+
+def test_a_device_that_made_the_same_edit_hears_that_the_document_left(stage: Stage) -> None:
+    async def story(world: World) -> None:
+        doctor, nurse = world.add_device("cem", "tablet"), world.add_device("ann", "tablet")
+        await world.put(PATIENT)
+        await doctor.pull()
+        await nurse.pull()
+        _edit(doctor, title="same")
+        _edit(nurse, title="same")
+        _edit(doctor, facility="f2")  # so the source never has a body of the edit that both made
+        await doctor.push()
+        await _all_agree(world)
+        assert nurse.leaf("doc-a") is None
+
+    stage.run(story)
