@@ -4,7 +4,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
 
   1. Nothing is sent for a profile that does not write, nor a design document for one that is not trusted.
   2. A departure graft of this view is the proxy's own word for "you may no longer see this". Pushed back it is
-     acknowledged, and never sent. Below the pushed revision it is allowed only if the client sees the document now.
+     acknowledged, and never sent. Below the pushed revision it is allowed if the client sees the document now, or if
+     there is none any more (rule 7).
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
@@ -82,7 +83,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
     if graft == 0:
         return Acknowledge()
-    if graft is not None and not _visible(stored.live, rules):
+    if graft is not None and stored.live and not _visible(stored.live, rules):
         raise Forbidden(HIDDEN)
     original = next((body for rev in pushed.ancestors if (body := stored.body(str(rev)))), None)
     if stored.knows(str(newest)):

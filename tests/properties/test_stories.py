@@ -9,6 +9,12 @@ from tests.properties.world import Dressed, World
 PATIENT: Doc = {"_id": "doc-a", "facility": "f1", "title": "first", "ssn": "#ssn", "notes": []}
 
 
+async def _move(world: World, facility: str) -> None:
+    doc = world.leaf("doc-a")
+    assert doc is not None
+    await world.put({**doc, "facility": facility})
+
+
 def _edit(device: Dressed, **fields: object) -> None:
     doc = device.leaf("doc-a")
     assert doc is not None
@@ -32,5 +38,26 @@ def test_a_device_that_made_the_same_edit_hears_that_the_document_left(stage: St
         await doctor.push()
         await _all_agree(world)
         assert nurse.leaf("doc-a") is None
+
+    stage.run(story)
+
+
+def test_a_document_that_is_gone_can_be_made_anew_on_a_device_that_it_had_left(stage: Stage) -> None:
+    async def story(world: World) -> None:
+        phone = world.add_device("ann", "phone")
+        await world.put(PATIENT)
+        await phone.pull()
+        await _move(world, "f2")
+        await phone.pull()
+        assert phone.leaf("doc-a") is None
+        doc = world.leaf("doc-a")
+        assert doc is not None
+        await world.put({"_id": "doc-a", "_rev": doc["_rev"], "_deleted": True})
+        phone.put({"_id": "doc-a", "facility": "f1", "title": "anew"})
+        await _all_agree(world)
+        assert phone.denied == set()
+        doc = world.leaf("doc-a")
+        assert doc is not None
+        assert doc["title"] == "anew"
 
     stage.run(story)
