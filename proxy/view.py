@@ -117,7 +117,7 @@ def make_view(
         client=client,
         principal=principal,
         upstream=upstream,
-        grafts=Grafts(_derive(secret, "graft", scope)),
+        grafts=Grafts(_derive(secret, "graft", database.name)),
         tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
         local_prefix=f"tailor-{identity.hex()[:24]}-",
         vary=vary,

@@ -9,7 +9,7 @@ therefore a child of the newest revision that the client could see, with a keyed
                          └ 3-c ── 4-d                 a live leaf beats the deleted graft: no conflict
 
 Every node computes the same graft from the same secret; nothing is stored. A graft that a client pushes back is known
-by its hash and never written to the source.
+by its hash and never written to the source, through whatever profile it comes: a device may have changed it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 
 class Grafts:
-    """The grafts of one view. `key`: secret, per database and profile."""
+    """The grafts of one database. `key`: secret, per database."""
 
     def __init__(self, key: bytes) -> None:
         self._keyed = blake2b(key=key[:64], digest_size=16, person=b"departure")

@@ -61,3 +61,19 @@ def test_a_document_that_is_gone_can_be_made_anew_on_a_device_that_it_had_left(s
         assert doc["title"] == "anew"
 
     stage.run(story)
+
+
+def test_a_deletion_that_one_profile_was_shown_is_not_written_through_another(stage: Stage) -> None:
+    async def story(world: World) -> None:
+        device = world.add_device("ann", "phone")
+        await world.put(PATIENT)
+        await device.pull()
+        await _move(world, "f2")
+        await device.pull()
+        await world.settle()
+        assert device.leaf("doc-a") is None
+        device.dress_as("eva", "office")
+        await _all_agree(world)
+        assert device.leaf("doc-a") is not None
+
+    stage.run(story)
