@@ -3,7 +3,7 @@
 //     node pouchdb.js 3|4|5|6|7|8|9
 "use strict";
 
-const memdown = require("memdown");
+const { store, stored } = require("./memory");
 const { serve, until } = require("./lines");
 
 const major = process.argv[2];
@@ -25,36 +25,9 @@ function load() {
 }
 
 const PouchDB = load();
-const locations = new Set();
-const store = (location) => {
-  locations.add(location);
-  return memdown(location);
-};
-store.destroy = memdown.destroy;
-
 let db;
 let live;
 const memory = { db: store, ...(["6", "9"].includes(major) ? { adapter: "memory" } : {}) };
-
-// All keys and values of a store, as one buffer.
-function bytes(location) {
-  return new Promise((resolve, reject) => {
-    const raw = memdown(location);
-    raw.open((failure) => {
-      if (failure) return reject(failure);
-      const all = [];
-      const entries = raw.iterator({ keyAsBuffer: true, valueAsBuffer: true });
-      const next = () =>
-        entries.next((error, key, value) => {
-          if (error) return reject(error);
-          if (key === undefined) return resolve(Buffer.concat(all));
-          all.push(Buffer.from(key), Buffer.from(value));
-          next();
-        });
-      next();
-    });
-  });
-}
 
 const plain = ({ ok, docs_read, docs_written, doc_write_failures, last_seq, status }) => ({
   ok,
@@ -107,18 +80,5 @@ serve({
         ),
       `${id} to be gone`,
     ),
-  // Which of these values are anywhere in the store; all given in base64.
-  stored: async (values) => {
-    const found = [];
-    for (const location of locations) {
-      const all = await bytes(location);
-      found.push(...values.filter((value) => all.includes(Buffer.from(value, "base64"))));
-    }
-    return found;
-  },
-  size: async () => {
-    let total = 0;
-    for (const location of locations) total += (await bytes(location)).length;
-    return total;
-  },
+  stored,
 });

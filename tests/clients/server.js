@@ -20,7 +20,10 @@ if (!fs.existsSync(configPath)) {
 }
 
 PouchDB.plugin(require("pouchdb-find"));
-const Source = PouchDB.defaults({ prefix: path.join(directory, "db-") });
+// A directory, as PouchDB Server has it: with any other prefix `http://` is no longer read as such by its replicator.
+const databases = path.join(directory, "db") + path.sep;
+fs.mkdirSync(databases, { recursive: true });
+const Source = PouchDB.defaults({ prefix: databases });
 const app = express();
 app.use(
   require("express-pouchdb")(Source, {

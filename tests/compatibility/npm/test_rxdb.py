@@ -1,0 +1,52 @@
+"""RxDB's replication with CouchDB: it reads documents out of the changes feed and writes by `_bulk_docs` with edits."""
+
+from __future__ import annotations
+
+from tests.compatibility.npm.driver import Driver
+from tests.compatibility.npm.place import USER, Place
+from tests.compatibility.table import row
+from tests.support.clinic import BIG, PASSWORD, patient
+from tests.support.http import eventually
+
+RXDB = "17.6.0"
+
+
+def replicating(place: Place) -> Driver:
+    client = place.driver("rxdb.js")
+    client.open("clinic")
+    client.start(place.bare_url, USER, PASSWORD)
+    return client
+
+
+@row("npm", "RxDB", RXDB, "replication-couchdb, live: pull, edits both ways, new documents, deletions")
+def test_rxdb(place: Place) -> None:
+    place.fill()
+    client = replicating(place)
+    names = {doc["id"]: doc["name"] for doc in client.docs()}
+    assert names == {doc_id: doc["name"] for doc_id, doc in place.cut().items()}
+
+    place.database.edit("patient:3", name="from the source")
+    client.untilName("patient:3", "from the source")
+    client.edit("patient:1", {"name": "from the client"})
+    client.insert({"id": "patient:7", "facility": "f1", "name": "Name 7", "notes": []})
+    client.remove("patient:5")
+    client.untilInSync()
+    eventually(lambda: place.database.get("patient:1")["name"] == "from the client", "the edit at the source")
+    assert place.whole("patient:1") == patient(1, name="from the client")
+    assert place.database.get_attachment("patient:1", "scan.bin") == BIG
+    eventually(lambda: "patient:7" in place.cut(), "the new document at the source")
+    eventually(lambda: place.database.get("patient:5")["name"] == "left", "the deletion of the winner")
+    place.assert_nothing_hidden(client.stored)
+    assert client.stop() == []
+
+
+@row("npm", "RxDB", RXDB, "documents that enter and leave the view")
+def test_rxdb_loses_what_leaves_its_view(place: Place) -> None:
+    place.fill()
+    client = replicating(place)
+    place.database.edit("patient:4", facility="f1")
+    client.untilName("patient:4", "Name 4")
+    place.database.edit("patient:4", facility="f2", name="gone again")
+    client.untilGone("patient:4")
+    assert place.wire.carried("gone again", "ssn-hidden-4") == []
+    assert client.stop() == []
