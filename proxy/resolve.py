@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.contract import Doc
 from proxy.errors import Unavailable
@@ -28,8 +27,7 @@ ANCESTORS = 16
 _BATCH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A revision as a view shows it. `origin`: the source's revision to read attachments from, None if it has none."""
 
     doc: Doc
@@ -37,7 +35,8 @@ class Shown:
 
     @property
     def rev(self) -> str:
-        return str(self.doc["_rev"])
+        rev: str = self.doc["_rev"]
+        return rev
 
     @property
     def deleted(self) -> bool:

@@ -21,6 +21,7 @@ log = logging.getLogger("couch_tailor.view")
 
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
+_PROTOCOL = frozenset(PROTOCOL)
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,10 @@ class View:
         """
         if doc["_id"].startswith("_design/"):
             return doc if self.profile.design_docs else None
-        protocol = [(name, doc[name]) for name in PROTOCOL if name in doc]
-        body = doc
-        if protocol:
-            body = {key: value for key, value in doc.items() if key not in PROTOCOL}
+        body, protocol = doc, {}
+        if not _PROTOCOL.isdisjoint(doc):
+            body = doc.copy()
+            protocol = {name: body.pop(name) for name in PROTOCOL if name in doc}
         try:
             shaped = self.profile.chain.shape(body, self.client)
         except Withheld as error:
@@ -92,7 +93,7 @@ class View:
             return None
         if shaped is None or not protocol:
             return shaped
-        return {**shaped, **dict(protocol)}
+        return {**shaped, **protocol}
 
 
 def make_view(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Any
 
@@ -24,6 +25,7 @@ _INTEGER, _TEXT, _OTHER = 0, 1, 2
 _SOURCE_SEQ = re.compile(r"([0-9]+)-([A-Za-z0-9_-]+)\Z")
 _TOKEN = re.compile(r"([0-9]+)-([A-Za-z0-9_-]{16})([A-Za-z0-9_-]*)\Z")
 _DIGEST_SIZE = 8
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Tokens:
@@ -70,11 +72,12 @@ class Tokens:
 
     def _token(self, form: int, number: str, rest: str) -> str:
         head = self._head[form]
-        return f"{number}-{urlsafe_b64encode(head + self._digest(head, number, rest)).decode()}{rest}"
+        packed = b2a_base64(head + self._digest(head, number, rest), newline=False)
+        return f"{number}-{packed.translate(_URL_SAFE).decode()}{rest}"
 
     def _digest(self, head: bytes, number: str, rest: str) -> bytes:
         keyed = self._keyed.copy()
-        keyed.update(head + number.encode() + b"-" + rest.encode())
+        keyed.update(head + f"{number}-{rest}".encode())
         return keyed.digest()
 
 

@@ -8,7 +8,7 @@ seen before, which have a generation above 1. So a feed is one stream, however f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from proxy.contract import Doc
 from proxy.core import jsonio
@@ -53,55 +53,51 @@ class Rows:
     async def judge(self, batch: list[Row]) -> list[Change]:
         """What becomes of each row, in order."""
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
-        may = [designs if row["id"].startswith("_design/") else others for row in batch]
+        settle = self._settle if self._looks else _as_it_is
+        changes: list[Change | None] = []
         try:
-            if not self._looks:
-                return [
-                    _as_it_is(row) if wanted else Change(row["seq"]) for row, wanted in zip(batch, may, strict=True)
-                ]
-            leaves = await self._leaves([row for row, wanted in zip(batch, may, strict=True) if wanted])
+            for row in batch:
+                may_be_shown = designs if row["id"].startswith("_design/") else others
+                changes.append(settle(row) if may_be_shown else Change(row["seq"]))
         except (KeyError, TypeError, IndexError) as error:
             raise Unavailable("The source's _changes is not of CouchDB's form.") from error
-        return [self._change(row, leaves.get(row["id"], [])) for row in batch]
+        doubtful = [row["id"] for row, change in zip(batch, changes, strict=True) if change is None]
+        if not doubtful:
+            return cast(list[Change], changes)
+        leaves = await judge(self._view, await fetch_leaves(self._view, doubtful, extra=self._encodings))
+        return [
+            change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
+        ]
 
-    async def _leaves(self, batch: list[Row]) -> dict[str, list[Shown]]:
-        """The leaves that the view shows of each document, the winner first."""
-        found: dict[str, list[Shown]] = {}
-        doubtful: list[str] = []
-        shape = self._view.shape
-        for row in batch:
-            doc, changes = row.get("doc"), row["changes"]
-            rev = changes[0]["rev"]
-            if doc is None or len(changes) > 1 or doc["_rev"] != rev or doc["_id"] != row["id"]:
-                doubtful.append(row["id"])
-                continue
-            shaped = shape(doc)
-            if shaped is not None:
-                found[row["id"]] = [Shown(shaped, rev)]
-            elif not rev.startswith("1-"):
-                doubtful.append(row["id"])
-        if doubtful:
-            found |= await judge(self._view, await fetch_leaves(self._view, doubtful, extra=self._encodings))
-        return found
+    def _settle(self, row: Row) -> Change | None:
+        """What becomes of a row by the document that came with it; None if that leaves it open."""
+        doc, changes = row.get("doc"), row["changes"]
+        rev = changes[0]["rev"]
+        if doc is None or len(changes) > 1 or doc["_rev"] != rev or doc["_id"] != row["id"]:
+            return None
+        shaped = self._view.shape(doc)
+        if shaped is not None:
+            return self._change(row, [Shown(shaped, rev)])
+        return Change(row["seq"]) if rev.startswith("1-") else None
 
     def _change(self, row: Row, leaves: list[Shown]) -> Change:
         shown = self._passing(leaves)
         if not shown:
             return Change(row["seq"])
-        winner = shown[0]
-        change: Row = {"id": row["id"], "changes": [{"rev": leaf.rev} for leaf in shown]}
-        if winner.deleted:
+        winner = shown[0].doc
+        change: Row = {"id": row["id"], "changes": [{"rev": doc["_rev"]} for doc, _ in shown]}
+        if winner.get("_deleted") is True:
             change["deleted"] = True
         if self._wanted.include_docs:
-            doc = self._dressed(winner.doc, leaves)
+            change["doc"] = doc = self._dressed(winner, leaves)
             if self._wanted.attachments and "_attachments" in doc:
-                return Change(row["seq"], jsonio.dumps(change), Shown(doc, winner.origin))
-            change["doc"] = doc
+                del change["doc"]
+                return Change(row["seq"], jsonio.dumps(change), Shown(doc, shown[0].origin))
         return Change(row["seq"], jsonio.dumps(change))
 
     def _passing(self, leaves: list[Shown]) -> list[Shown]:
         """The leaves that the client's selector lets through: grafts and bare tombstones always, they have no body."""
-        if self._wanted.style == "main_only":
+        if len(leaves) > 1 and self._wanted.style == "main_only":
             leaves = leaves[:1]
         matches = self._wanted.matches
         if matches is None:
@@ -110,13 +106,15 @@ class Rows:
 
     def _dressed(self, doc: Doc, leaves: list[Shown]) -> Doc:
         """The winner's document with what the client wants to see of it."""
-        conflicts = [leaf.rev for leaf in leaves if not leaf.deleted and leaf.doc is not doc]
-        doc = _plain(doc)
-        if self._wanted.conflicts and conflicts:
-            doc = {**doc, "_conflicts": conflicts}
+        dressed = _plain(doc)
+        if self._wanted.conflicts:
+            conflicts = [leaf.rev for leaf in leaves if not leaf.deleted and leaf.doc is not doc]
+            dressed = {**dressed, "_conflicts": conflicts} if conflicts else dressed
         if self._wanted.fields is not None:
-            doc = project_fields(doc, self._wanted.fields)
-        return doc if self._wanted.att_encoding_info else without_encoding_info(doc)
+            dressed = project_fields(dressed, self._wanted.fields)
+        if "_attachments" not in dressed or self._wanted.att_encoding_info:
+            return dressed
+        return without_encoding_info(dressed)
 
 
 def _as_it_is(row: Row) -> Change:
