@@ -107,7 +107,9 @@ class Exchange:
     def error(self, error: CouchError) -> Whole:
         """An error in CouchDB's form."""
         headers = {"Allow": error.allowed.replace(",", ", ")} if isinstance(error, MethodNotAllowed) else None
-        body = jsonio.dumps({"error": error.error, "reason": error.reason}) + b"\n"
+        # a reason may repeat bytes of a header that are no text
+        reason = error.reason.encode("utf-8", "replace").decode()
+        body = jsonio.dumps({"error": error.error, "reason": reason}) + b"\n"
         all_headers = [*self._common_headers(), _JSON_TYPE, *(headers or {}).items()]
         return Whole(error.status, all_headers, body, close=isinstance(error, TooLarge))
 
@@ -163,7 +165,7 @@ class Exchange:
                 raise BadContentType("Content-Type must be application/json")
         body = await self.read_body()
         try:
-            return jsonio.loads(body)
+            return jsonio.loads_sent(body)
         except (ValueError, RecursionError):
             raise BadRequest("invalid UTF-8 JSON") from None
 

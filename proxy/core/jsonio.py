@@ -8,6 +8,7 @@ surrogates are refused in both directions, as CouchDB does; of duplicate keys th
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import orjson
@@ -15,6 +16,12 @@ import orjson
 _RUN = b"0" * 19
 _DIGITS = bytes(0x30 if 0x30 <= char <= 0x39 else 0x20 for char in range(256))
 _BEFORE_NUMBER = b":,[ \t\r\n"
+
+# orjson reads 1024 levels. What was read must also be judged, compared and written, which takes a few calls for each.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * 1024))
+
+_ROOM = 16
+_ROOMY = 1024 - _ROOM
 
 JSONDecodeError = orjson.JSONDecodeError
 """Raised by `loads`; a ValueError."""
@@ -26,6 +33,21 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
     if isinstance(data, memoryview):
         data = bytes(data)
     return json.loads(data, parse_constant=_refuse_constant) if _may_hold_long_integer(data) else value
+
+
+def loads_sent(data: bytes) -> Any:
+    """As `loads`, of what a client sends: refuses what could be stored, but not read again within a list of others.
+
+    A single document that the source has and the proxy cannot parse would stop every feed that comes upon it.
+    """
+    # no level without a bracket: so many are seldom, but in long batches, and then are mostly not nested
+    if data.count(b"[") + data.count(b"{") > _ROOMY:
+        wrapped = orjson.loads(b"[" * _ROOM + data + b"]" * _ROOM)
+        for _ in range(_ROOM):
+            if len(wrapped) != 1:
+                raise ValueError("more than one JSON value")
+            [wrapped] = wrapped
+    return loads(data)
 
 
 def dumps(value: Any) -> bytes:

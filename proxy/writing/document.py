@@ -60,7 +60,7 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
 def parse(body: bytes) -> Any:
     """The JSON of a document. Raises BadRequest."""
     try:
-        return jsonio.loads(body)
+        return jsonio.loads_sent(body)
     except (ValueError, RecursionError):
         raise BadRequest("invalid UTF-8 JSON") from None
 
