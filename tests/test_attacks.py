@@ -22,7 +22,6 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest
-from proxy.upstream import Upstream
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
@@ -91,20 +90,17 @@ async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = ()) -> AsyncItera
 # ---- taking the proxy down
 
 
-async def test_nobody_can_know_by_which_document_a_source_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_can_know_by_which_document_a_source_is_tried() -> None:
     """One that is there by that id would make the source look like none: every feed would fail."""
     tried: list[str] = []
-    ask = Upstream.request
 
-    async def spy(self: Upstream, method: str, path: str, *rest: Any, **options: Any) -> Any:
-        if path.endswith("_bulk_get"):
-            tried.extend(entry["id"] for entry in jsonio.loads(options["body"])["docs"])
-        return await ask(self, method, path, *rest, **options)
+    def listen(method: str, path: str, body: Any) -> None:
+        if "_bulk_get" in path:
+            tried.extend(entry["id"] for entry in body["docs"])
 
-    monkeypatch.setattr(Upstream, "request", spy)
     for _ in range(2):
-        async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}]) as served:
-            assert (await served.ask("GET", "/clinic-phone/_changes")).status == 200
+        async with lying(PHONE, listen, [{"_id": "a", "facility": "f1"}]) as served:
+            assert (await served.ask("GET", "/clinic-phone/a?open_revs=all")).status == 200
     ids = [doc_id for doc_id in tried if doc_id != "a"]
     assert len(ids) == len(set(ids)) == 2
 
@@ -118,6 +114,63 @@ def test_a_body_of_countless_gzip_members_is_refused() -> None:
     """Each costs a copy of all that follows it: 64 MiB of empty ones would have taken hours."""
     with pytest.raises(BadRequest):
         inflate(gzip.compress(b"") * 1000, 100)
+
+
+def nested(depth: int, big: bool) -> bytes:
+    """A document with so many levels, and perhaps with a number that takes the slower codec."""
+    number = b"12345678901234567890123" if big else b"1"
+    return b'{"facility":"f1","n":%b,"x":%b%b}' % (number, b"[" * (depth - 1), b"]" * (depth - 1))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("shaped", [False, True])
+async def test_what_can_be_written_can_be_read(shaped: bool, big: bool) -> None:
+    """CouchDB stores any depth. One document that the proxy took, but could not read in a list, stopped all feeds."""
+    stored: dict[str, Any] = {}
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        """A source without limits."""
+        name = path.rpartition("/")[2].partition("?")[0]
+        if method == "PUT" and name.startswith("deep"):
+            stored[name] = {"_id": name, "_rev": "1-" + "a" * 32, **body}
+            return 201, {"ok": True, "id": name, "rev": "1-" + "a" * 32}
+        if name == "_bulk_get":
+            ids = [entry["id"] for entry in body["docs"]]
+            missing = {"error": {"id": "x", "rev": "undefined", "error": "not_found", "reason": "missing"}}
+            revisions = {"start": 1, "ids": ["a" * 32]}
+            found = {i: {"ok": {**stored[i], "_revisions": revisions}} if i in stored else missing for i in ids}
+            return 200, {"results": [{"id": i, "docs": [found[i]]} for i in ids]}
+        if name == "_changes":
+            rows = [{"seq": n, "id": i, "changes": [{"rev": "1-" + "a" * 32}]} for n, i in enumerate(stored, 1)]
+            return 200, {"results": rows, "last_seq": len(rows), "pending": 0}
+        if name == "_all_docs":
+            rows = [{"id": i, "key": i, "value": {"rev": "1-" + "a" * 32}, "doc": d} for i, d in stored.items()]
+            return 200, {"total_rows": len(rows), "offset": 0, "rows": rows}
+        return (200, stored[name]) if name in stored else None
+
+    async with lying(PHONE if shaped else profile("phone"), lie) as served:
+        for depth in (250, 480, 500, 800, 960, 990, 1000, 1007, 1008, 1009, 1024, 1025, 5000):
+            data = nested(depth, big)
+            answer = await served.ask("PUT", f"/clinic-phone/deep{depth}", data=data)
+            named = data.replace(b"{", b'{"_id":"q","_rev":"1-%b",' % (b"b" * 32), 1)
+            bulk = b'{"new_edits":false,"docs":[%b]}' % named
+            typed = {"Content-Type": "application/json"}
+            assert answer.status == (201 if depth <= 1008 else 400), depth
+            if depth > 1008:
+                pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", data=bulk, headers=typed)
+                assert pushed.status == 400
+        for path in ("_changes", "_changes?include_docs=true", "_all_docs?include_docs=true", "deep1008"):
+            answer = await served.ask("GET", f"/clinic-phone/{path}")
+            assert answer.status == 200, path
+            assert answer.body.count(b"deep") >= len(stored) or path in stored, path
+        for path, body in (
+            ("_bulk_get", {"docs": [{"id": doc_id} for doc_id in stored]}),
+            ("_find", {"selector": {"x": {"$gt": None}}, "sort": ["x"]}),
+            ("_find", {"selector": {"x": {"$ne": [[]]}}}),
+        ):
+            answer = await served.ask("POST", f"/clinic-phone/{path}", body)
+            assert answer.status == 200, path
+            assert answer.body.count(b'"_id":"deep') == len(stored), path
 
 
 # ---- answers that are taken for those to somebody else
@@ -339,3 +392,50 @@ async def test_an_attachment_whose_name_climbs_is_asked_for_in_one_piece() -> No
         [row] = answer.json["rows"]
         assert {name: entry["data"] for name, entry in row["doc"]["_attachments"].items()} == names
     assert not [path for path in asked if {".", ".."} & set(path.partition("?")[0].split("/"))]
+
+
+# ---- being lied to about what was stored
+
+
+@pytest.mark.parametrize("rev", ["2-\r\nX: y", "2-a\x00", "2-" + "g" * 32, "2-" + "ab " * 10 + "ab", "2-\x7f"])
+async def test_a_revision_that_no_header_can_hold_is_not_stored(rev: str) -> None:
+    """It was: then the answer failed, and so did every answer to whoever read the document."""
+    async with site(PHONE) as served:
+        doc = {"_id": "a", "facility": "f1", "_rev": rev}
+        pushed = await served.ask("PUT", "/clinic-phone/a?new_edits=false", doc)
+        assert pushed.status == 400
+        pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": [doc]})
+        assert pushed.status == 400
+        path = {"_id": "a", "facility": "f1", "_revisions": {"start": 2, "ids": [rev[2:], "1" * 32]}}
+        pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": [path]})
+        assert pushed.status == 400
+        assert (await served.at_source("GET", "/clinic/a")).status == 404
+
+
+_MALFORMED: list[tuple[str, dict[str, str], bytes]] = [
+    ("COPY /clinic-phone/a", {"Destination": "\xff\xfe"}, b""),
+    ("COPY /clinic-phone/a", {"Destination": "%ff"}, b""),
+    ("POST /clinic-phone/a", {"Referer": "http://[", "Content-Type": "multipart/form-data; boundary=x"}, b""),
+    ("GET /clinic-phone/_changes?timeout=" + "9" * 5000, {}, b""),
+    ("GET /clinic-phone/_changes?heartbeat=" + "9" * 5000, {}, b""),
+    ("POST /clinic-phone/_bulk_get", {"Content-Encoding": "\xff", "Content-Type": "application/json"}, b"{}"),
+    ("PUT /clinic-phone/a/x.txt?rev={rev}", {"Content-Type": "\xff\xfe"}, b"x"),
+    *(
+        (
+            "PUT /clinic-phone/new",
+            {"Content-Type": "multipart/related; boundary=x"},
+            b'--x\r\n\r\n{"facility":"f1","_attachments":{"a":{"follows":true,"length":1,"content_type":"text/plain",'
+            b'"encoding":%b}}}\r\n--x\r\n\r\na\r\n--x--' % encoding,
+        )
+        for encoding in (b"5", b'{"a":1}', b'["gzip"]', b"true")
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "headers", "body"), _MALFORMED)
+async def test_what_is_malformed_is_the_clients_mistake(line: str, headers: dict[str, str], body: bytes) -> None:
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}]) as served:
+        rev = (await served.ask("GET", "/clinic-phone/a")).json["_rev"]
+        sent = {**ANN, **headers, "Content-Length": str(len(body))}
+        answer = await raw(served, (line.replace("{rev}", rev), sent), body=body)
+        assert answer.split(b" ", 2)[1] in (b"400", b"415"), answer[:300]

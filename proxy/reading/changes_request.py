@@ -12,6 +12,9 @@ from proxy.core.selector import compile_selector
 from proxy.errors import BadRequest, Forbidden
 
 _MAX_WAIT_MS = 60_000
+_MAX_DIGITS = 1000
+_MIN_HEARTBEAT = 0.1
+"""Seconds: some hundred feeds that have one each millisecond would leave no time for anything else."""
 _FEEDS = ("normal", "continuous", "live", "longpoll", "eventsource")
 _KNOWN = frozenset(
     [
@@ -117,7 +120,9 @@ def _heartbeat(query: Query) -> float | None:
     value = query.last("heartbeat")
     if value is None or value == "false":
         return None
-    return _MAX_WAIT_MS / 1000 if value == "true" else _milliseconds(query, "heartbeat", _MAX_WAIT_MS)
+    if value == "true":
+        return _MAX_WAIT_MS / 1000
+    return max(_milliseconds(query, "heartbeat", _MAX_WAIT_MS), _MIN_HEARTBEAT)
 
 
 def _milliseconds(query: Query, name: str, default: int) -> float:
@@ -125,6 +130,7 @@ def _milliseconds(query: Query, name: str, default: int) -> float:
     value = query.last(name)
     if value is None:
         return default / 1000
-    if not (value.isascii() and value.isdigit()) or (name == "heartbeat" and int(value) == 0):
+    digits = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
+    if not digits or (name == "heartbeat" and int(value) == 0):
         raise BadRequest(f"Invalid value for {name}: a number of milliseconds is expected.")
     return min(int(value), _MAX_WAIT_MS) / 1000

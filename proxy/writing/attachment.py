@@ -95,6 +95,8 @@ async def _one(data: bytes) -> AsyncIterator[bytes]:
 
 def _entry(exchange: Exchange, length: int, encoding: str | None) -> dict[str, Any]:
     content_type = exchange.request.headers.get("Content-Type", "application/octet-stream")
+    if not content_type.isprintable():
+        raise BadContentType("The Content-Type header is not UTF-8 text.")
     entry = {"content_type": content_type, "follows": True, "length": length}
     # of a body that comes compressed CouchDB knows no other length either
     return entry if encoding is None else {**entry, "encoding": encoding, "encoded_length": length}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -62,7 +62,10 @@ def destination(header: str | None) -> tuple[str, str | None]:
     if header.lower().startswith(("http://", "https://")):
         raise BadRequest("Destination URL must be relative.")
     name, question, query = header.partition("?")
-    doc_id = check_id(unquote(name, errors="replace"))
+    try:
+        doc_id = check_id(unquote_to_bytes(name.encode("utf-8", "surrogateescape")).decode())
+    except UnicodeDecodeError:
+        raise BadRequest("The Destination header is not UTF-8.") from None
     if doc_id.startswith(LOCAL):
         raise BadRequest("A document cannot be copied to a local one through this proxy.")
     if not question:

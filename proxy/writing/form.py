@@ -55,7 +55,11 @@ def check_referer(exchange: Exchange) -> None:
     referer = exchange.request.headers.get("Referer")
     if referer is None:
         raise BadRequest("Referer header required.")
-    if urlsplit(referer).netloc.rpartition("@")[2] != exchange.request.headers.get("Host"):
+    try:
+        host = urlsplit(referer).netloc.rpartition("@")[2]
+    except ValueError:
+        host = ""
+    if not host or host != exchange.request.headers.get("Host"):
         raise BadRequest("Referer header must match host.")
 
 

@@ -31,13 +31,16 @@ class Bodies(Protocol):
 
 
 def following(doc: Doc) -> list[Attachment]:
-    """The attachments of `doc` whose bodies follow it. Raises BadRequest for one without a length."""
+    """The attachments of `doc` whose bodies follow it. Raises BadRequest for one without a length, or with an
+    encoding that is no text."""
     entries: Mapping[str, Any] = doc.get("_attachments") or {}
     return [_attachment(name, entry) for name, entry in entries.items() if entry.get("follows") is True]
 
 
 def _attachment(name: str, entry: Mapping[str, Any]) -> Attachment:
     encoding = entry.get("encoding")
+    if encoding is not None and not isinstance(encoding, str):
+        raise BadRequest(f"Invalid attachment data for {name}: its encoding is not text.")
     encoded = isinstance(encoding, str) and encoding != "identity"
     length = entry.get("encoded_length" if encoded and "encoded_length" in entry else "length")
     if isinstance(length, bool) or not isinstance(length, int) or length < 0:
