@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from proxy.errors import BadRequest, NotFound
+from proxy.contract import Doc
+from proxy.errors import BadRequest, NotFound, Unavailable
 from proxy.resolve import Shown, resolve, view_leaves
 from proxy.view import View
 
@@ -27,7 +29,7 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
     pairs = [*extra, *([("rev", check_rev(rev))] if rev is not None else [])]
     async with await view.upstream.request("GET", view.document_path(doc_id), pairs, headers=view.asking) as reply:
         if reply.status == 200:
-            doc = await reply.json()
+            doc = _the_one(await reply.json(), doc_id, rev)
             shaped = view.shape(doc)
             if shaped is not None:
                 return Shown(shaped, doc["_rev"])
@@ -36,6 +38,24 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
         else:
             await reply.read()
     return await (_winner(view, doc_id) if rev is None else _revision(view, doc_id, rev))
+
+
+def _the_one(doc: Any, doc_id: str, rev: str | None) -> Doc:
+    """The document, if it is what was asked for: a source that knows no trees gives its winner for any `rev`."""
+    try:
+        answered = _parts(doc["_rev"])
+        if doc["_id"] == doc_id and (rev is None or answered == _parts(rev)):
+            found: Doc = doc
+            return found
+    except (TypeError, KeyError, ValueError, AttributeError):
+        pass
+    raise Unavailable("The source answered with another document or revision than the one that was asked for.")
+
+
+def _parts(rev: str) -> tuple[int, str]:
+    """CouchDB takes zeros in front of the generation, and capitals in the digest, for the same revision."""
+    generation, _, digest = rev.partition("-")
+    return int(generation), digest.lower()
 
 
 async def _winner(view: View, doc_id: str) -> Shown:
