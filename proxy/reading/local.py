@@ -20,7 +20,7 @@ from proxy.exchange import Exchange
 from proxy.reading.all_docs import check_allowed, read_options
 from proxy.reading.answer import Answer
 from proxy.reading.listing import ListEncoder, ListOptions
-from proxy.upstream import JSON_HEADERS, Reply
+from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
 Row = dict[str, Any]
@@ -139,14 +139,11 @@ async def _pass(
             raise await reply.error()
         if method == "PUT":
             kept["Location"] = _location(exchange)
-        return exchange.json(await _translated(reply, doc_id), reply.status, kept)
-
-
-async def _translated(reply: Reply, doc_id: str) -> Any:
-    value = await reply.json()
-    if not isinstance(value, dict):
-        raise Unavailable("The source's answer for a local document is not an object.")
-    return {name: doc_id if name in ("_id", "id") else member for name, member in value.items()}
+        value = await reply.json()
+        named = "_id" if method == "GET" else "id"
+        if not isinstance(value, dict) or named not in value:
+            raise Unavailable("The source's answer for a local document is not of CouchDB's form.")
+        return exchange.json({**value, named: doc_id}, reply.status, kept)
 
 
 def _location(exchange: Exchange) -> str:

@@ -55,7 +55,7 @@ async def test_a_token_that_the_source_takes_no_more_is_replaced(monkeypatch: py
 
 async def test_clients_still_need_an_account_of_their_own() -> None:
     async with by_iam(Cloudant(), TokenService()) as site:
-        assert (await site.ask("GET", "/clinic-phone/d0", user=None)).status == 401  # type: ignore[arg-type]
+        assert (await site.ask("GET", "/clinic-phone/d0", user=None)).status == 401
         assert (await site.ask("GET", "/clinic-phone/d0", user=("ann", "wrong"))).status == 401
         forged = {"Authorization": "(the service account)"}
         answer = await site.request("GET", site.proxy_url + "/clinic-phone/d0", headers=forged)

@@ -1,0 +1,219 @@
+"""A source that fails in ways of its own: clients get an error that says so, nothing that is hidden, and never wait."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import aiohttp
+import pytest
+from multidict import CIMultiDict
+
+from tests.compatibility.sources import Asked, Forward, Given, Script, World, given_json, world
+
+SECRET = "417-23-9050"
+DOCS: list[dict[str, Any]] = [
+    {"_id": "mine", "facility": "f1", "secret": SECRET},
+    {"_id": "others", "facility": "f2", "secret": SECRET},
+    {"_id": "kept", "facility": "f1", "n": 1, "secret": SECRET},
+]
+
+REQUESTS: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("GET", "/mine", None),
+    ("GET", "/mine?open_revs=all", None),
+    ("HEAD", "/mine", None),
+    ("GET", "/mine/a.txt", None),
+    ("GET", "/_all_docs?include_docs=true", None),
+    ("GET", "/_changes?include_docs=true", None),
+    ("GET", "/_changes?feed=longpoll&timeout=200&since=0", None),
+    ("POST", "/_bulk_get", {"docs": [{"id": "mine"}, {"id": "others"}]}),
+    ("POST", "/_find", {"selector": {}}),
+    ("POST", "/_revs_diff", {"mine": ["2-" + "a" * 32]}),
+    ("POST", "/_bulk_docs", {"docs": [{"_id": "kept2", "facility": "f1"}]}),
+    ("PUT", "/new", {"facility": "f1"}),
+    ("GET", "/_local/x", None),
+]
+
+
+async def crash(asked: Asked, forward: Forward) -> Given:
+    """CouchDB's crashes quote what they were working on."""
+    return given_json(500, {"error": "unknown_error", "reason": f'{{badmatch,{{doc,<<"others">>,"{SECRET}"}}}}'})
+
+
+async def html_page(asked: Asked, forward: Forward) -> Given:
+    return Given(503, b"<html>" + SECRET.encode() + b"</html>", CIMultiDict({"Content-Type": "text/html"}))
+
+
+async def html_success(asked: Asked, forward: Forward) -> Given:
+    return Given(200, b"<html>" + SECRET.encode() + b"</html>", CIMultiDict({"Content-Type": "text/html"}))
+
+
+async def html_not_found(asked: Asked, forward: Forward) -> Given:
+    return Given(404, b"<html>" + SECRET.encode() + b"</html>", CIMultiDict({"Content-Type": "text/html"}))
+
+
+async def nothing(asked: Asked, forward: Forward) -> Given:
+    return Given(200, b"")
+
+
+async def other_json(asked: Asked, forward: Forward) -> Given:
+    return given_json(200, {"hidden": SECRET})
+
+
+async def list_of_secrets(asked: Asked, forward: Forward) -> Given:
+    return given_json(200, [SECRET])
+
+
+async def half(asked: Asked, forward: Forward) -> Given:
+    given = await forward(asked)
+    return replace(given, body=given.body[: len(given.body) // 2])
+
+
+async def zipped(asked: Asked, forward: Forward) -> Given:
+    given = await forward(asked)
+    headers = CIMultiDict({**given.headers, "Content-Encoding": "gzip"})
+    return Given(given.status, gzip.compress(given.body), headers)
+
+
+FAULTS: list[Script] = [
+    crash, html_page, html_success, html_not_found, nothing, other_json, list_of_secrets, half, zipped
+]  # fmt: skip
+
+
+def broken(fault: Script) -> Script:
+    """The fault for everything but the question who the client is."""
+
+    async def answer(asked: Asked, forward: Forward) -> Given:
+        return await (forward if asked.endpoint == "_session" else lambda a: fault(a, forward))(asked)
+
+    return answer
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_comes_is_an_error_or_right_and_never_a_secret(fault: Script) -> None:
+    async with world(broken(fault), docs=DOCS) as site:
+        for method, path, body in REQUESTS:
+            async with asyncio.timeout(30):
+                try:
+                    answer = await site.ask(method, f"/clinic-phone{path}", body)
+                except (aiohttp.ClientError, ConnectionError):
+                    continue  # cut in the middle: not to be taken for a whole answer
+            assert SECRET.encode() not in answer.body + gzip_free(answer.body), (method, path)
+            if answer.status < 300 and method != "HEAD":
+                assert "others" not in answer.body.decode(), (method, path)
+            elif answer.body:
+                assert answer.json.keys() == {"error", "reason"}, (method, path, answer.body)
+        kept = await site.at_source("GET", "/clinic/kept")
+        assert kept.json["secret"] == SECRET
+
+
+def gzip_free(body: bytes) -> bytes:
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError):
+        return b""
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    async def away(asked: Asked, forward: Forward) -> Given:
+        if asked.path.startswith("/elsewhere") or asked.endpoint == "_session":
+            return await forward(asked)
+        return Given(status, b"", CIMultiDict({"Location": "/elsewhere" + asked.path}))
+
+    async with world(away, docs=DOCS) as site:
+        for method, path, body in REQUESTS:
+            answer = await site.ask(method, f"/clinic-phone{path}", body)
+            assert answer.status == 502, (method, path)
+            assert method == "HEAD" or "redirects are not followed" in answer.json["reason"]
+        assert not any(asked.path.startswith("/elsewhere") for asked in site.asked)
+
+
+async def test_the_content_type_of_json_does_not_matter() -> None:
+    async def mislabelled(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        given.headers["Content-Type"] = "application/octet-stream"
+        return given
+
+    async with world(mislabelled, docs=DOCS) as site:
+        answer = await site.ask("GET", "/clinic-phone/_changes?include_docs=true")
+        assert {row["id"] for row in answer.json["results"]} == {"mine", "kept"}
+        assert answer.headers["Content-Type"].startswith("application/json")
+        assert SECRET not in answer.body.decode()
+
+
+async def test_compressed_json_that_nobody_asked_for_is_named() -> None:
+    async with world(broken(zipped), docs=DOCS) as site:
+        answer = await site.ask("GET", "/clinic-phone")
+        assert answer.status == 502
+        assert "compressed (gzip), which was not asked for" in answer.json["reason"]
+
+
+async def test_a_source_that_is_silent_is_given_up() -> None:
+    silent = asyncio.Event()
+
+    async def wait(asked: Asked, forward: Forward) -> Given:
+        if not silent.is_set() and asked.endpoint != "_session":
+            await silent.wait()
+        return await forward(asked)
+
+    async with world(wait, timeout=0.5) as site:
+        asking = [site.ask(method, f"/clinic-phone{path}", body) for method, path, body in REQUESTS]
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {504}
+        silent.set()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+async def test_with_errors_now_and_then_a_client_gets_there(share: float) -> None:
+    """What fails is not taken for what is not there: repeated until it works, a replication is complete."""
+    random = Random(share)
+
+    async def sometimes(asked: Asked, forward: Forward) -> Given:
+        fails = asked.endpoint != "_session" and random.random() < share
+        return await (crash if fails else lambda a, f: f(a))(asked, forward)
+
+    docs = [{"_id": f"d{n:02}", "facility": ("f1", "f2")[n % 2], "secret": SECRET} for n in range(30)]
+    async with world(sometimes, docs=docs) as site:
+        found = await _replicate(site)
+        assert sorted(found) == [doc["_id"] for doc in docs if doc["facility"] == "f1"]
+        assert all("secret" not in doc for doc in found.values())
+
+
+async def _replicate(site: World) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    since: Any = "0"
+    for _ in range(200):
+        page = await _whole(site, "GET", f"/clinic-phone/_changes?limit=4&since={since}")
+        if page is None:
+            continue
+        docs = [{"id": row["id"], "rev": row["changes"][0]["rev"]} for row in page["results"]]
+        if not docs:
+            return found
+        fetched = await _whole(site, "POST", "/clinic-phone/_bulk_get", {"docs": docs})
+        if fetched is not None:
+            found |= {result["id"]: result["docs"][0]["ok"] for result in fetched["results"]}
+            since = page["last_seq"]
+    raise AssertionError("The replication does not end.")
+
+
+async def _whole(site: World, method: str, path: str, body: Any = None) -> Any:
+    """The answer, None if it failed or broke off."""
+    try:
+        answer = await site.ask(method, path, body)
+    except aiohttp.ClientError:
+        return None
+    return answer.json if answer.status == 200 else None
+
+
+async def test_a_local_document_keeps_a_member_that_is_called_as_those_of_answers() -> None:
+    async def untouched(asked: Asked, forward: Forward) -> Given:
+        return await forward(asked)
+
+    async with world(untouched) as site:
+        assert (await site.ask("PUT", "/clinic-phone/_local/x", {"id": 5, "at": 1})).json["id"] == "_local/x"
+        found = (await site.ask("GET", "/clinic-phone/_local/x")).json
+        assert (found["_id"], found["id"]) == ("_local/x", 5)
