@@ -439,3 +439,23 @@ async def test_what_is_malformed_is_the_clients_mistake(line: str, headers: dict
         sent = {**ANN, **headers, "Content-Length": str(len(body))}
         answer = await raw(served, (line.replace("{rev}", rev), sent), body=body)
         assert answer.split(b" ", 2)[1] in (b"400", b"415"), answer[:300]
+
+
+async def test_a_feed_with_attachments_is_not_held_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of rows with the bodies of large attachments in them took more memory than there is."""
+    sizes: list[int] = []
+    write = web.StreamResponse.write
+
+    async def spy(self: web.StreamResponse, data: Any) -> None:
+        sizes.append(len(data))
+        await write(self, data)
+
+    monkeypatch.setattr(web.StreamResponse, "write", spy)
+    large = {"x.txt": {"content_type": "text/plain", "data": "QUJD" * 100_000}}
+    docs = [{"_id": f"a{n}", "facility": "f1", "_attachments": large} for n in range(8)]
+    async with site(PHONE, docs=docs) as served:
+        sizes.clear()
+        feed = await served.ask("GET", "/clinic-phone/_changes?include_docs=true&attachments=true")
+        rows = feed.json["results"]
+        assert [row["doc"]["_attachments"]["x.txt"]["data"] for row in rows] == ["QUJD" * 100_000] * 8
+        assert max(sizes) < 1_000_000

@@ -41,6 +41,10 @@ async def get_changes(exchange: Exchange) -> web.StreamResponse:
     return await _Feed(exchange, wanted).run()
 
 
+_MOST_HELD = 256 * 1024
+"""Bytes of rows that are held to be written at once: those with attachments in them are large."""
+
+
 class _Feed:
     """One client's feed while it lasts."""
 
@@ -143,20 +147,27 @@ class _Feed:
         """Write the rows of a batch up to the limit; the number of rows written."""
         encode, row = self.view.tokens.encode, self.encoder.row
         pieces: list[bytes] = []
-        reached = self.last
+        reached, written, size = self.last, 0, 0
         for index, change in enumerate(changes):
+            if size > _MOST_HELD:
+                written += await self._send(pieces, reached)
+                pieces, size = [], 0
             reached = change.seq
             if change.text is None:
                 continue
             text = change.text if change.leaf is None else await self._with_bodies(change)
             seq = jsonio.dumps(encode(reached))
             pieces.append(row(b'{"seq":%b,%b' % (seq, text[1:]), seq))
+            size += len(text)
             if self.left is not None:
                 self.left -= 1
                 if self.full:
                     self.source.last_page = True
                     self.unread = len(changes) - index - 1
                     break
+        return written + await self._send(pieces, reached)
+
+    async def _send(self, pieces: list[bytes], reached: Any) -> int:
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
