@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
@@ -17,6 +19,8 @@ from proxy.contract import Client, Doc
 from proxy.core import jsonio
 from proxy.core.endpoints import document_path
 from proxy.core.query import encode
+from proxy.errors import CouchError
+from proxy.upstream import Upstream
 
 _LOGIN_HINT = 'with auth = "client" there is nobody to log in as; set COUCH_TAILOR_SOURCE_USERNAME and _PASSWORD'
 
@@ -30,7 +34,7 @@ def fetch(database: Database, timeout: float, client: Client, doc_id: str, rev: 
         reply: Any = jsonio.loads(body)
     except TimeoutError:
         raise RunError(f"{what}: no answer within {timeout:g} seconds") from None
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, CouchError) as error:
         raise RunError(f"{what}: {error}") from error
     except ValueError:
         raise RunError(f"{what}: the answer is not JSON; is that a CouchDB?") from None
@@ -43,7 +47,7 @@ async def _get(database: Database, timeout: float, client: Client, doc_id: str, 
     query = "" if rev is None else "?" + encode([("rev", rev)])
     url = URL(f"{database.source.url}{document_path(database.source_db, doc_id)}{query}", encoded=True)
     limit = aiohttp.ClientTimeout(total=timeout)
-    headers = {"Accept": "application/json", **_credentials(database.source, client)}
+    headers = {"Accept": "application/json", **await _credentials(database.source, timeout, client)}
     async with (
         aiohttp.ClientSession(timeout=limit) as session,
         session.get(url, headers=headers, allow_redirects=False) as response,
@@ -51,10 +55,13 @@ async def _get(database: Database, timeout: float, client: Client, doc_id: str, 
         return response.status, await response.read()
 
 
-def _credentials(source: Source, client: Client) -> dict[str, str]:
+async def _credentials(source: Source, timeout: float, client: Client) -> Mapping[str, str]:
     """With auth = "client" there is no client here whose credentials could be passed on: a service account serves."""
     if source.auth == "proxy":
         return _proxy_headers(source, client)
+    if source.auth in ("cookie", "iam"):
+        with closing(Upstream(source, timeout)) as upstream:
+            return await upstream.account_headers()
     if source.username is None or source.password is None:
         return {}
     pair = f"{source.username}:{source.password}".encode()

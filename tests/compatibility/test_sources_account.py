@@ -6,13 +6,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from proxy.account import Account, Credentials, Said, login
+from proxy.cli.errors import RunError
 from proxy.cli.explain import explain
-from proxy.config.model import Config, Server, Source
+from proxy.cli.fetch import fetch
+from proxy.config.model import Config, Database, Server, Source
+from proxy.contract import Client
 from proxy.errors import Unavailable
 from tests.compatibility.sources import Given, Script, World, follow, given_json, serving, world
 from tests.compatibility.sources.cloudant import API_KEY, Cloudant, Sessions, TokenService
@@ -132,6 +136,16 @@ async def test_the_embedded_endpoint_takes_a_session() -> None:
     async with world(plain, docs=DOCS, source=account) as site:
         assert len(await follow(site)) == 4
         assert sum(each.method == "POST" and each.endpoint == "_session" for each in site.asked) == 1
+
+
+async def test_shape_reads_a_document_as_the_account() -> None:
+    async with by_iam(Cloudant(), TokenService()) as site:
+        database = Database("clinic", site.source, "clinic")
+        doc = await asyncio.to_thread(fetch, database, 5.0, Client(None), "d0", None)
+        assert doc["secret"] == "hush"
+        unknown = replace(database, source=replace(site.source, api_key="unknown"))
+        with pytest.raises(RunError, match="refuses the API key"):
+            await asyncio.to_thread(fetch, unknown, 5.0, Client(None), "d0", None)
 
 
 class Clock:

@@ -88,6 +88,8 @@ class World(Site):
     """Requests to the endpoint (`at_source`) and to the proxy (`ask`), and what the proxy asked the script for."""
 
     asked: list[Asked]
+    source: Source
+    """The script, as the proxy knows it."""
 
     def count(self, endpoint: str) -> int:
         """The number of requests to an endpoint."""
@@ -121,7 +123,7 @@ async def world(
         )
         async with running(config) as (host, port):
             made = World(endpoint.url, f"http://{host}:{port}", session)
-            made.asked = asked
+            made.asked, made.source = asked, upstream
             await made.at_source("PUT", "/clinic")
             for doc in docs:
                 await made.put(doc)
