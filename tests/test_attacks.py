@@ -459,3 +459,15 @@ async def test_a_feed_with_attachments_is_not_held_whole(monkeypatch: pytest.Mon
         rows = feed.json["results"]
         assert [row["doc"]["_attachments"]["x.txt"]["data"] for row in rows] == ["QUJD" * 100_000] * 8
         assert max(sizes) < 1_000_000
+
+
+async def test_a_batch_does_not_make_the_proxy_copy_attachments_without_limit() -> None:
+    """Each edit of a revision that is gone takes the document's attachments along, and edits cost a client nothing."""
+    large = {"x.txt": {"content_type": "text/plain", "data": "QUJD" * 10_000}}
+    doc = {"_id": "a", "facility": "f1", "_attachments": large}
+    async with site(PHONE, docs=[doc], max_body=100_000) as served:
+        stub = {"x.txt": {"stub": True, "content_type": "text/plain", "length": 30_000}}
+        edits = [{**doc, "_rev": f"1-{n:032x}", "_attachments": stub} for n in range(1, 6)]
+        pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": edits})
+        assert [row["error"] for row in pushed.json] == ["forbidden"] * 2
+        assert len((await served.ask("GET", "/clinic-phone/a?open_revs=all")).json) == 4

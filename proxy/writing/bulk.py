@@ -22,7 +22,7 @@ from proxy.exchange import Exchange
 from proxy.reading.local import LOCAL, source_id
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
-from proxy.writing.lending import with_lent
+from proxy.writing.lending import lent_size, with_lent
 from proxy.writing.originals import plan_all, rules_of
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
@@ -99,12 +99,14 @@ async def _plan(exchange: Exchange, slots: Sequence[Slot]) -> None:
     """Give each slot what goes to the source, or its row."""
     judged = [slot for slot in slots if isinstance(slot.written, Pushed)]
     outcomes = await plan_all(exchange.view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
+    room = exchange.server.max_body
     for slot, outcome in zip(judged, outcomes, strict=True):
         if isinstance(outcome, Refuse):
             slot.fail(outcome.error)
         elif isinstance(outcome, Send):
             try:
-                slot.doc = await with_lent(exchange.view, outcome, exchange.server.max_body)
+                slot.doc = await with_lent(exchange.view, outcome, room)
+                room -= lent_size(outcome)
             except Unavailable:
                 raise
             except CouchError as error:

@@ -26,12 +26,17 @@ async def with_lent(view: View, send: Send, limit: int) -> Doc:
     names = _lent(send)
     if not names or send.lender is None:
         return send.doc
-    entries: dict[str, Any] = send.lender["_attachments"]
-    if sum(entries[name].get("length", 0) for name in names) > limit:
+    if lent_size(send) > limit:
         raise Forbidden("The revision that was edited is gone, and the document's attachments are too large to copy.")
     lent = {name: await _inline(view, send.lender, name) for name in names}
     own: dict[str, Any] = send.doc["_attachments"]
     return {**send.doc, "_attachments": {name: lent.get(name, entry) for name, entry in own.items()}}
+
+
+def lent_size(send: Send) -> int:
+    """How many bytes of attachments go along with the document."""
+    entries: dict[str, Any] = (send.lender or {}).get("_attachments") or {}
+    return sum(entries[name].get("length", 0) for name in _lent(send))
 
 
 def _lent(send: Send) -> list[str]:
