@@ -50,7 +50,7 @@ class Document:
     def _trailer(self, data: Mapping[str, bytes], follows: Container[str], encoding_info: bool) -> bytes:
         more: dict[str, Any] = {}
         if self.revisions is not None:
-            more["_revisions"] = {"start": self.revisions.start, "ids": list(self.revisions.ids)}
+            more["_revisions"] = {"start": self.revisions.start, "ids": self.revisions.ids}
         more.update(self.meta)
         if self.attachments:
             more["_attachments"] = {

@@ -77,10 +77,19 @@ class Reading:
         leaves and only MissingRev otherwise. Raises BadRequest for a malformed rev.
         """
         parsed = None if wanted is None else [parse(one) for one in wanted]
+        record = self._repository.record(doc_id)
+        if record is None:
+            return [MissingRev(str(rev)) for rev in revisions.ascending(set(parsed or ()))]
+        if record.others is None and (parsed is None or list(map(str, parsed)) == [record.rev]):
+            return [_document(doc_id, record.stored_body, self._only_path(record) if revs else None)]
+        return self._open_revs(doc_id, parsed, latest, revs)
+
+    def _open_revs(
+        self, doc_id: str, parsed: Sequence[Rev] | None, latest: bool, revs: bool
+    ) -> list[Document | MissingRev]:
         with self._repository.snapshot():
             record = self._repository.record(doc_id)
-            if record is None:
-                return [MissingRev(str(rev)) for rev in revisions.ascending(set(parsed or ()))]
+            assert record is not None  # documents do not go away
             tree = tree_of(record.tree)
             chosen = set(revisions.leaves(tree) if parsed is None else parsed)
             if latest:
@@ -183,6 +192,11 @@ class Reading:
         if body is None:
             return MissingRev(str(rev))
         return _document(record.id, body, self._path(tree, rev) if revs else None)
+
+    def _only_path(self, record: Record) -> Revisions:
+        """The path of the only leaf: the tree is one chain."""
+        [(first, hashes, _, _)] = jsonio.loads(record.tree)
+        return Revisions(first + len(hashes) - 1, tuple(hashes[: -self._revs_limit - 1 : -1]))
 
     def _path(self, tree: Tree, rev: Rev) -> Revisions:
         """At most `revs_limit` of its ancestors: a neighbouring leaf may keep more of them in the tree."""
