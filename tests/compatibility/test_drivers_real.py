@@ -98,3 +98,20 @@ async def test_it_pushes(there: tuple[Site, Couch]) -> None:
         name: entry["data"] for name, entry in files.items()
     }
     assert await couch.replicate(couch.here, couch.proxy) == {}
+
+
+async def test_what_leaves_is_deleted_and_comes_back_with_its_attachments(there: tuple[Site, Couch]) -> None:
+    site, couch = there
+    written = (await couch.replicate(couch.proxy, couch.here))["docs_written"]
+    for facility in ("f2", "f1"):
+        doc = (await site.at_source("GET", "/clinic/photo:1")).json
+        await site.put({**doc, "facility": facility})
+        figures = await couch.replicate(couch.proxy, couch.here)
+        written += 1  # the figures are those of all sessions together
+        assert (figures["docs_written"], figures["doc_write_failures"]) == (written, 0)
+        listed = await couch.ask("POST", f"/{couch.name}/_all_docs", {"keys": ["photo:1"]})
+        assert listed["rows"][0]["value"].get("deleted", False) is (facility == "f2")
+    photo = (await couch.get("photo:1"))["_attachments"]
+    assert {name: entry["data"] for name, entry in photo.items()} == {
+        name: ward.PHOTO["_attachments"][name]["data"] for name in ward.FILES
+    }

@@ -109,9 +109,11 @@ class Replica:
     def _file(self, doc: Doc, path: tuple[str, ...], name: str, files: Files) -> File:
         if name in files:
             return files[name]
-        for held in self.docs.get(doc["_id"], {}).values():
-            if held.rev in path and name in held.files:
-                return held.files[name]
+        # A stub stands for what the nearest ancestor with a body has, and for nothing older: so in CouchDB.
+        known = self.docs.get(doc["_id"], {})
+        nearest = next((known[rev] for rev in path if rev in known), None)
+        if nearest is not None and name in nearest.files:
+            return nearest.files[name]
         check(False, f"{doc['_id']}: missing_stub {name}")
         raise AssertionError
 
