@@ -213,7 +213,20 @@ class _Anonymiser:
     # ---- JSON
 
     def _top(self, value: Any, *, in_doc: bool) -> Any:
-        return self._doc(value) if in_doc and isinstance(value, dict) else self._envelope(value)
+        if in_doc and isinstance(value, dict):
+            return self._doc(value)
+        new = self._envelope(value)
+        return self._in_order(new) if self._path.endswith("/_all_docs") else new
+
+    def _in_order(self, listed: Any) -> Any:
+        """An answer of `_all_docs` in the order of the new ids, unless it had the order of the keys that were asked."""
+        asked = self._exchange.request
+        if not isinstance(listed, dict) or not isinstance(listed.get("rows"), list):
+            return listed
+        if "keys=" in asked.target or b'"keys"' in asked.body or not all("id" in row for row in listed["rows"]):
+            return listed
+        rows = sorted(listed["rows"], key=lambda row: str(row["id"]), reverse="descending=true" in asked.target)
+        return {**listed, "rows": rows}
 
     def _envelope(self, value: Any, name: str = "") -> Any:
         """What CouchDB wraps around documents: its names and numbers stay."""

@@ -97,8 +97,10 @@ class Scrambler:
         return known or b64encode(shake_256(self._key + b"digest" + digest.encode()).digest(16)).decode()
 
     def _hex(self, digits: str) -> str:
-        number = self._permute(int(digits, 16), 16 ** len(digits), b"hex")
-        return f"{number:0{len(digits)}x}"
+        """The first two digits stay: of two conflicting revisions, the one that sorts higher wins."""
+        kept, rest = digits[:2], digits[2:]
+        number = self._permute(int(rest, 16), 16 ** len(rest), b"hex" + kept.encode())
+        return f"{kept}{number:0{len(rest)}x}"
 
     def _permuted(self, word: str) -> str:
         return self._in_ranges(word, [_range(ord(char)) for char in word])

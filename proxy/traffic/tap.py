@@ -98,8 +98,8 @@ class Heads:
     def __init__(self) -> None:
         self._buffer = b""
 
-    def feed(self, data: bytes) -> tuple[bytes, list[tuple[str, str]], bytes] | None:
-        """Start line, headers, and the bytes beyond; None while it is not whole."""
+    def feed(self, data: bytes) -> tuple[bytes, list[bytes], bytes] | None:
+        """Start line, lines of headers, and the bytes beyond; None while it is not whole."""
         self._buffer += data
         if self._buffer.startswith(b"\r\n"):  # tolerated between messages
             self._buffer = self._buffer[2:]
@@ -110,7 +110,7 @@ class Heads:
             return None
         self._buffer = b""
         start, *lines = head.split(b"\r\n")
-        return start, [_header(line) for line in lines], rest
+        return start, lines, rest
 
     @property
     def empty(self) -> bool:
@@ -172,8 +172,8 @@ class Tap:
                 found = self._request_head.feed(data)
                 if found is None:
                     break
-                start, headers, data = found
-                out.append(self._begin(start, headers))
+                start, lines, data = found
+                out.append(self._begin(start, lines))
             assert self._sending is not None
             assert self._sending.sent is not None
             rest = self._sending.sent.feed(data) if not self._sending.sent.complete else data
@@ -183,17 +183,19 @@ class Tap:
                 self._sending = None
         return b"".join(out)
 
-    def _begin(self, start: bytes, headers: list[tuple[str, str]]) -> bytes:
+    def _begin(self, start: bytes, lines: list[bytes]) -> bytes:
         method, target, version = [*start.decode("latin-1").split(" "), "", ""][:3]
         if not version.startswith("HTTP/1.") or not target.startswith("/"):
             raise TrafficError("what the client sends is not an HTTP/1 request to a server")
-        sent = Framing(headers, self._clock, until_close=False)
+        headers = [_header(line) for line in lines]
         self._sending = _Open(self._number(), self._clock(), method, target, headers)
-        self._sending.sent = sent
+        self._sending.sent = Framing(headers, self._clock, until_close=False)
         self._waiting.append(self._sending)
-        passed = [("Host", self._host) if name.lower() == "host" and self._host else (name, v) for name, v in headers]
-        lines = [f"{method} {self._prefix}{target} {version}", *(f"{name}: {value}" for name, value in passed), "", ""]
-        return "\r\n".join(lines).encode("utf-8" if not _is_latin(passed) else "latin-1")
+        if self._host:
+            host = f"Host: {self._host}".encode()
+            lines = [host if line[:5].lower() == b"host:" else line for line in lines]
+        first = f"{method} {self._prefix}{target} {version}".encode("latin-1")
+        return b"\r\n".join([first, *lines, b"", b""])
 
     def from_server(self, data: bytes) -> list[Exchange]:
         """The exchanges that `data` completes. Raises TrafficError if it is not HTTP."""
@@ -206,8 +208,8 @@ class Tap:
                 found = self._reply_head.feed(data)
                 if found is None:
                     break
-                start, headers, data = found
-                self._answer(current, start, headers)
+                start, lines, data = found
+                self._answer(current, start, [_header(line) for line in lines])
             if current.got is not None:
                 data = data if current.got.complete else current.got.feed(data)
                 if current.got.complete:
@@ -235,9 +237,3 @@ class Tap:
             done.append(current.close(self._clock(), whole=whole))
         self._waiting.clear()
         return done
-
-
-def _is_latin(headers: Headers) -> bool:
-    """Whether header values came as Latin-1: they decode to nothing above it, and are not ASCII."""
-    joined = "".join(value for _, value in headers)
-    return not joined.isascii() and all(ord(char) < 256 for char in joined)
