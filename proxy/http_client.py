@@ -94,11 +94,11 @@ class Connection(asyncio.Protocol):
         try:
             await self._until_headers(sending)
         finally:
-            if not sending.done():
-                # the source has answered without reading on: the connection is of no further use
-                self._keep = False
-                sending.cancel()
+            sending.cancel()  # without effect once it is done
             await asyncio.wait([sending])
+            if sending.cancelled() or sending.exception() is not None:
+                # the source has answered without reading on: it would take another request for the rest of this one
+                self._keep = False
         if not sending.cancelled() and sending.exception() is not None and not self._headers_done:
             raise cast(BaseException, sending.exception())
 

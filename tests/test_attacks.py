@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,6 +22,7 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest
+from proxy.http_client import Connection, Sized
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
@@ -471,3 +472,39 @@ async def test_a_batch_does_not_make_the_proxy_copy_attachments_without_limit() 
         pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": edits})
         assert [row["error"] for row in pushed.json] == ["forbidden"] * 2
         assert len((await served.ask("GET", "/clinic-phone/a?open_revs=all")).json) == 4
+
+
+# ---- acting as somebody else
+
+
+@pytest.mark.parametrize("sized", [False, True])
+async def test_a_connection_with_half_a_request_on_it_is_not_used_again(sized: bool) -> None:
+    """The source would take the next client's request, credentials and all, for the rest of this one's attachment."""
+
+    async def answer_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\n{}")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(answer_early, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, host, port)
+
+    async def broken_off() -> AsyncIterator[bytes]:
+        yield b"half"
+        while not connection.status:
+            await asyncio.sleep(0)
+        raise ValueError("the client's body ends here")
+
+    head = b"PUT /clinic/a/x.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+    await connection.send(head, Sized(8, broken_off()) if sized else broken_off(), False)
+    assert (connection.status, await connection.read()) == (409, b"{}")
+    assert not connection.reusable
+    connection.close()
+    await gone.wait()
+    server.close()
+    await server.wait_closed()
