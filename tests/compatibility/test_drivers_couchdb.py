@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import TypeVar
 from urllib.parse import parse_qs
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.compatibility.drivers import ward
 from tests.compatibility.drivers.couchdb import V1, V2, V3, Release, Replicator
-from tests.compatibility.drivers.replica import Replica
+from tests.compatibility.drivers.replica import Doc, Replica
 from tests.compatibility.drivers.wire import Sent, Wire
 from tests.compatibility.table import row
 from tests.recordings.exchanges import Exchange, load
@@ -122,6 +123,52 @@ async def test_a_changed_attachment_comes_without_those_that_are_there(
     assert await replicator.pull() == 1
     assert ward.plain(replicator.replica.winner("photo:1")) == {**ward.FILES, "more.bin": b"more"}
     assert ward.BINARY not in wire.received[before:]
+    ward.nothing_hidden_in(wire)
+
+
+@each("continuous jobs")
+@releases
+async def test_a_continuous_job_gets_what_is_there_and_what_comes(there: tuple[Site, Wire], release: Release) -> None:
+    site, wire = there
+    replicator = job(wire, release)
+    seen: list[Doc] = []
+    async with aclosing(replicator.follow()) as rows:
+        async for row in rows:
+            seen.append(row)
+            if len(seen) == LEAVES - 1:  # one document has two leaves
+                ward.everything_visible_in(replicator.replica)
+                await site.put(ward.doc("HUSH:new", "f2"))
+                await site.put(ward.doc("p:new"))
+            if row["id"] == "p:new":
+                break
+    assert len(seen) == LEAVES
+    ward.nothing_hidden_in(wire)
+
+
+@each("jobs with `doc_ids` or a `selector`")
+@pytest.mark.parametrize(
+    ("filtered", "expected"),
+    [
+        (("_doc_ids", {"doc_ids": ["a/b", "p:001", "HUSH:1", "photo:1", "nobody"]}), ["a/b", "p:001", "photo:1"]),
+        (("_selector", {"selector": {"side": "left"}}), ["conflict:1", "conflict:2"]),
+        (("_selector", {"selector": {"secret": {"$exists": True}}}), []),
+    ],
+    ids=["doc_ids", "selector", "selector of a hidden field"],
+)
+@releases
+async def test_a_filtered_job_gets_its_part(
+    there: tuple[Site, Wire], release: Release, filtered: tuple[str, Doc], expected: list[str]
+) -> None:
+    _, wire = there
+    replicator = job(wire, release)
+    replicator.filtered = filtered
+    await replicator.pull()
+    assert replicator.replica.ids() == expected
+    branches = [held for doc_id in expected for held in replicator.replica.leaves(doc_id).values()]
+    assert all(held.body.get("side", "left") == "left" for held in branches)
+    before = len(wire.sent)
+    assert await replicator.pull() == 0
+    assert not any("since=0" in each.target for each in wire.sent[before:])
     ward.nothing_hidden_in(wire)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -52,6 +53,8 @@ class Replicator:
     user: tuple[str, str]
     replica: Replica
     release: Release
+    filtered: tuple[str, Doc] | None = None
+    """`_doc_ids` or `_selector`, and what goes with it in the body of `_changes`."""
 
     def __post_init__(self) -> None:
         self._cookie = ""
@@ -74,6 +77,18 @@ class Replicator:
         if changes["last_seq"] != since:
             await self._commit("pull", changes["last_seq"], remote)
         return got
+
+    async def follow(self) -> AsyncGenerator[Doc, None]:
+        """The rows of a continuous job's feed, each fetched before the next is read."""
+        await self._open()
+        options = query(feed="continuous", style="all_docs", since="0", **dict([self.release.waits]))
+        headers = {"User-Agent": self.release.agent, "Accept": "application/json", **self._auth()}
+        async with aclosing(self.wire.lines(f"/{self.database}/_changes?{options}", headers)) as lines:
+            async for line in lines:
+                if line:
+                    row = json.loads(line)
+                    await self._fetch([row])
+                    yield row
 
     async def push(self) -> int:
         """To the proxy. Returns how many revisions were written."""
@@ -123,7 +138,8 @@ class Replicator:
     # checkpoints
 
     def _checkpoint(self, direction: str, version: int = 4) -> str:
-        return hashlib.md5(f"{self.release.agent} {direction} {self.database} {version}".encode()).hexdigest()
+        job = f"{self.release.agent} {direction} {self.database} {self.filtered} {version}"
+        return hashlib.md5(job.encode()).hexdigest()
 
     async def _remote_checkpoint(self, direction: str) -> Doc | None:
         """The newest version's; those of older versions are looked for and would be taken over."""
@@ -161,7 +177,11 @@ class Replicator:
 
     async def _changes(self, since: Json) -> Doc:
         options = query(feed="normal", style="all_docs", since=self._seq(since), **dict([self.release.waits]))
-        reply = await self._send("GET", f"/_changes?{options}")
+        if self.filtered:
+            name, body = self.filtered
+            reply = await self._send("POST", f"/_changes?filter={name}&{options}", JSON, dumps(body))
+        else:
+            reply = await self._send("GET", f"/_changes?{options}")
         check(reply.status == 200, f"_changes: {reply.status}")
         changes: Doc = reply.json
         check(next(iter(changes)) == "results", "results are not first")
@@ -297,13 +317,16 @@ class Replicator:
         """A request to the database. Its length is always sent, even of nothing."""
         sent = {"User-Agent": self.release.agent, **(headers or {})}
         sent.setdefault("Accept", "application/json")
-        sent.update({"Cookie": self._cookie} if self._cookie else basic(*self.user))
+        sent.update(self._auth())
         sent.setdefault("Content-Length", str(len(body)))
         reply = await self.wire.send(method, f"/{self.database}{path}", sent, body)
         self._take_cookie(reply)
         if reply.status >= 500:
             raise Rejected(f"{method} {path}: {reply.status} {reply.body!r}")
         return reply
+
+    def _auth(self) -> dict[str, str]:
+        return {"Cookie": self._cookie} if self._cookie else basic(*self.user)
 
     def _take_cookie(self, reply: Reply) -> None:
         if "AuthSession=" in (cookie := reply.header("Set-Cookie")):

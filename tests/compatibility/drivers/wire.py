@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -60,15 +60,35 @@ class Wire:
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
         """The reply to this request, sent with a Host header and the given ones in their order."""
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", *(f"{n}: {v}" for n, v in headers.items())]
         self.sent.append(Sent(method, target, tuple(headers.items()), body))
         reader, writer = await self._connected()
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        writer.write(self._head(method, target, headers) + body)
         await writer.drain()
         reply = await self._read(reader, method)
         if reply.header("connection").lower() == "close":
             await self.close()
         return reply
+
+    async def lines(self, target: str, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """The lines of a chunked reply that goes on, heartbeats too, over a connection of its own."""
+        kept, self._streams = self._streams, None
+        reader, writer = await self._connected()
+        self._streams = kept
+        try:
+            writer.write(self._head("GET", target, headers))
+            self.sent.append(Sent("GET", target, tuple(headers.items()), b""))
+            head = await reader.readuntil(b"\r\n\r\n")
+            check(head.startswith(b"HTTP/1.1 200") and b"chunked" in head, f"{target}: {head!r}")
+            rest = b""
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                chunk = (await reader.readexactly(size + 2))[:-2]
+                self.received += chunk
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield line
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     async def close(self) -> None:
         if self._streams is not None:
@@ -80,6 +100,10 @@ class Wire:
     def targets(self, method: str | None = None) -> list[str]:
         """The targets of the requests so far, of one method or of all."""
         return [each.target for each in self.sent if method in (None, each.method)]
+
+    def _head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", *(f"{n}: {v}" for n, v in headers.items())]
+        return "\r\n".join([*lines, "", ""]).encode()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None or self._streams[0].at_eof():
