@@ -159,15 +159,18 @@ class Upstream:
         headers: Headers,
         body: Body = None,
         timeout: float | None = 0,
+        changes_nothing: bool = False,
     ) -> Reply:
-        """Send a request. `path` is canonical (`core.endpoints.path`); `timeout`: seconds without a byte, None: none.
+        """Send a request. `path` is canonical (`core.endpoints.path`); `timeout`: seconds without a byte, None: none;
+        `changes_nothing`: it may be sent twice, which goes without saying for some.
 
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
         target = f"{self._prefix}{path}?{query_strings.encode(pairs)}" if pairs else self._prefix + path
         where = f"{self._called} ({method} {path})"
         limit = self._timeout if timeout == 0 else timeout
-        reads = method in ("GET", "HEAD") or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
+        reads = changes_nothing or method in ("GET", "HEAD")
+        reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
 
         async def once() -> tuple[Reply, Headers | None]:
             held = await self._held(headers)
@@ -225,7 +228,9 @@ class Upstream:
             self._token_service = Upstream(where, self._timeout, f"The token service of sources.{self.source.name}")
         service = self._token_service or self
         path = urlsplit(self.source.token_url).path if self._token_service else "/_session"
-        async with await service.request("POST", path, headers=_FORM_HEADERS, body=how.form) as reply:
+        async with await service.request(
+            "POST", path, headers=_FORM_HEADERS, body=how.form, changes_nothing=True
+        ) as reply:
             said = Said(reply.status, reply.headers.getall("Set-Cookie", []), await reply.read())
         return how.read(said)
 

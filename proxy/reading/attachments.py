@@ -47,7 +47,7 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
     asked.setdefault("Accept-Encoding", "identity")
     async with await open_attachment(exchange.view, shown, target.attachment, asked, exchange.method) as reply:
         headers = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
-        if reply.status >= 400:
+        if reply.status >= 300 and reply.status != 304:
             raise await reply.error()
         response = await exchange.stream(headers, reply.status)
         if exchange.method != "HEAD":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from proxy.account import Account, Credentials, Said, login
+from proxy.account import AS_ACCOUNT, Account, Credentials, Said, login
 from proxy.cli.errors import RunError
 from proxy.cli.explain import explain
 from proxy.cli.fetch import fetch
 from proxy.config.model import Config, Database, Server, Source
 from proxy.contract import Client
 from proxy.errors import Unavailable
+from proxy.upstream import Upstream
 from tests.compatibility.sources import Given, Script, World, follow, given_json, serving, world
 from tests.compatibility.sources.cloudant import API_KEY, Cloudant, Sessions, TokenService
 
@@ -146,6 +148,41 @@ async def test_shape_reads_a_document_as_the_account() -> None:
         unknown = replace(database, source=replace(site.source, api_key="unknown"))
         with pytest.raises(RunError, match="refuses the API key"):
             await asyncio.to_thread(fetch, unknown, 5.0, Client(None), "d0", None)
+
+
+async def test_logging_in_survives_connections_that_the_source_has_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a restart of the source, when all sessions end as well."""
+    monkeypatch.setattr("proxy.account.FRESH_SECONDS", 0.0)
+    valid = 1
+    logins = 0
+    serving: list[asyncio.Task[Any] | None] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal logins
+        serving.append(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            status, more = "200 OK", ""
+            if head.startswith("POST /_session"):
+                logins += 1
+                more = f"Set-Cookie: AuthSession=session-{logins}; Path=/\r\n"
+            elif f"Cookie: AuthSession=session-{valid}\r\n" not in head:
+                status = "401 Unauthorized"
+            writer.write(f"HTTP/1.1 {status}\r\n{more}Content-Length: 2\r\n\r\n{{}}".encode())
+            await reader.readuntil(b"\r\n\r\n")  # the body of the login, or the next request: nothing is said to it
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        source = Source("main", f"http://127.0.0.1:{port}", "cookie", "tailor", "p&ss=word")
+        with contextlib.closing(Upstream(source, 5.0)) as upstream:
+            assert await upstream.json("GET", "/clinic", headers=AS_ACCOUNT) == {}
+            valid = 2
+            assert await upstream.json("GET", "/clinic", headers=AS_ACCOUNT) == {}
+        await asyncio.gather(*filter(None, serving))
+        assert logins == 2
 
 
 class Clock:

@@ -217,3 +217,15 @@ async def test_a_local_document_keeps_a_member_that_is_called_as_those_of_answer
         assert (await site.ask("PUT", "/clinic-phone/_local/x", {"id": 5, "at": 1})).json["id"] == "_local/x"
         found = (await site.ask("GET", "/clinic-phone/_local/x")).json
         assert (found["_id"], found["id"]) == ("_local/x", 5)
+
+
+async def test_an_attachment_is_not_fetched_from_elsewhere() -> None:
+    async def away(asked: Asked, forward: Forward) -> Given:
+        if asked.endpoint == "a.txt":
+            return Given(302, SECRET.encode(), CIMultiDict({"Location": "http://127.0.0.1:1/"}))
+        return await forward(asked)
+
+    attached = {"_id": "a", "facility": "f1", "_attachments": {"a.txt": {"content_type": "text/plain", "data": "AAAA"}}}
+    async with world(away, docs=[attached]) as site:
+        answer = await site.ask("GET", "/clinic-phone/a/a.txt")
+        assert (answer.status, answer.json["error"]) == (502, "bad_gateway")
