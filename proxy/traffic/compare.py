@@ -32,7 +32,7 @@ IDENTITY = frozenset(
     )
 )
 """Members about the server itself: there or not, with this value or that."""
-_MEASURES = frozenset(("sizes", "cluster"))
+_MEASURES = frozenset(("sizes", "cluster", "execution_stats"))
 _SETS = frozenset(("possible_ancestors",))
 _MADE_IDS = frozenset(("id", "_id", "uuid", "uuids"))
 _READING_POSTS = re.compile(r"/_(all_docs|bulk_get|changes|design_docs|find|local_docs|missing_revs|revs_diff|view)\b")
@@ -196,7 +196,7 @@ class _Comparison:
             return
         if name in SEQUENCES:
             self._bindings.bind_seq(recorded, live)
-            if bool(recorded) != bool(live):
+            if _has_begun(recorded) != _has_begun(live):
                 yield Difference(where, recorded, live)
         elif isinstance(recorded, dict) and isinstance(live, dict):
             yield from self._object(where, name, recorded, live)
@@ -281,6 +281,11 @@ class _Comparison:
         return any(word in target for word in ("limit=", "descending=", "seq_interval=")) or (
             "since=" in target and not re.search(r"since=(0|%220%22|now)(&|$)", target)
         )
+
+
+def _has_begun(seq: Any) -> bool | None:
+    """Whether a sequence is beyond 0, which is written in several ways; None for none."""
+    return None if seq is None else str(seq).partition("-")[0] not in ("0", "")
 
 
 def _answer(reply: Reply) -> Any:
