@@ -111,7 +111,7 @@ def test_version_and_help(command: Command) -> None:
     assert all(f"\n    {name} " in out for name in ("serve", "check", "shape", "endpoint", "demo"))
 
 
-@pytest.mark.parametrize("name", ["serve", "check", "shape", "endpoint"])
+@pytest.mark.parametrize("name", ["serve", "check", "shape", "record", "replay", "endpoint"])
 def test_help_of_a_command(command: Command, name: str) -> None:
     status, out, err = command.run(name, "--help")
     assert (status, err) == (0, "")
