@@ -21,8 +21,9 @@ from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, Forbidden
 from proxy.http_client import Connection, Sized
+from proxy.identify import _towards as towards
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
@@ -172,6 +173,31 @@ async def test_what_can_be_written_can_be_read(shaped: bool, big: bool) -> None:
             answer = await served.ask("POST", f"/clinic-phone/{path}", body)
             assert answer.status == 200, path
             assert answer.body.count(b'"_id":"deep') == len(stored), path
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"n": {"$nin": [[number] for number in range(10_000)]}},
+        {"n": {"$in": list(range(10_001))}},
+        {"$or": [{"n": number} for number in range(6_000)]},
+        {"$or": [{"n": {"$regex": f".*.*.*{number}"}} for number in range(20)]},
+    ],
+)
+async def test_a_selector_of_very_many_parts_is_refused(selector: dict[str, Any]) -> None:
+    """Each document costs all of it, and nobody else is served meanwhile."""
+    async with site(PHONE) as served:
+        find = await served.ask("POST", "/clinic-phone/_find", {"selector": selector})
+        feed = await served.ask("POST", "/clinic-phone/_changes?filter=_selector", {"selector": selector})
+        assert (find.status, find.json["error"]) == (feed.status, feed.json["error"]) == (400, "invalid_selector")
+
+
+async def test_a_selector_may_name_very_many_documents() -> None:
+    async with site(PHONE, docs=[{"_id": "a7", "facility": "f1"}]) as served:
+        named = {"_id": {"$in": [f"a{number}" for number in range(20_000)]}}
+        assert [
+            doc["_id"] for doc in (await served.ask("POST", "/clinic-phone/_find", {"selector": named})).json["docs"]
+        ]
 
 
 # ---- answers that are taken for those to somebody else
@@ -508,3 +534,17 @@ async def test_a_connection_with_half_a_request_on_it_is_not_used_again(sized: b
     await gone.wait()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize("name", [" bob", "bob ", "b\nob", "\tbob"])
+def test_nobody_is_somebody_else_by_a_name_that_a_header_does_not_keep(name: str) -> None:
+    """White space around a header is dropped: who may choose a name could have signed requests as bob."""
+    source = Source("main", "http://127.0.0.1:1", auth="proxy")
+    with pytest.raises(Forbidden):
+        towards(source, name, frozenset(), {})
+
+
+def test_roles_that_a_header_does_not_keep_are_not_sent() -> None:
+    roles = frozenset(["nurse", "a,_admin", " _admin", "_admin\t", "b\nc", "facility:f1", ""])
+    signed = towards(Source("main", "http://127.0.0.1:1", auth="proxy"), "ann", roles, {})
+    assert signed["X-Auth-CouchDB-Roles"] == "facility:f1,nurse"

@@ -25,6 +25,9 @@ from proxy.core.mango.conditions import Compiler
 from proxy.core.mango.normal import At, Every, Node, Not, Some, normalize
 from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 
+_MAX_COST = 10_000
+_REGEX_COST = 500
+
 __all__ = ["SelectorError", "SortKey", "compile_selector", "fields_of", "project_fields", "sort_key"]
 
 
@@ -32,8 +35,10 @@ def compile_selector(selector: Any, *, trusted: bool = False) -> Callable[[Doc],
     """A predicate on documents. Raises SelectorError.
 
     `trusted`: whether `$regex` may hold any expression (a selector in the configuration). If not (a client's), one
-    that could take too long is refused.
+    that could take too long is refused, and so is a selector of which the parts could.
     """
+    if not trusted:
+        _check_cost(selector)
     return Compiler(trusted=trusted).condition(normalize(selector))
 
 
@@ -109,6 +114,22 @@ def _strings(fields: Any) -> list[str]:
         if type(field) is not str:
             raise SelectorError(f"Invalid JSON for field spec: {_text(field)}", error="invalid_field")
     return list(fields)
+
+
+def _check_cost(selector: Any) -> None:
+    """Raises SelectorError for a selector that takes more than some milliseconds for each document."""
+    cost, left = 0, [selector]
+    while left:
+        value = left.pop()
+        if type(value) is dict:
+            cost += len(value) + _REGEX_COST * ("$regex" in value)
+            left += value.values()
+        elif type(value) is list:
+            others = [item for item in value if type(item) is not str]  # strings are found by their hash
+            cost += len(others)
+            left += others
+        if cost > _MAX_COST:
+            raise SelectorError(f"The selector has more than {_MAX_COST} parts.", error="invalid_selector")
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ counted and what a bookmark holds are visible documents only.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -28,6 +29,8 @@ from proxy.view import View
 
 _WARNING = "No matching index found, create an index to optimize query time."
 _MARK = "find"
+_AT_ONCE = 20
+"""Documents that are tried before others have their turn."""
 
 Place = tuple[Any, ...]
 """Where a document stands in a sorted result: its key, then its id."""
@@ -154,6 +157,8 @@ class _Search:
                         doc = {**doc, "_conflicts": list(listed.conflicts)}
                     if request.matches(doc):
                         matching.append(doc)
+                    if not self.examined % _AT_ONCE:
+                        await asyncio.sleep(0)  # others have their turn: a selector can be slow
                 yield matching
 
 
