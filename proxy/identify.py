@@ -19,7 +19,7 @@ from typing import Any
 
 from proxy.account import AS_ACCOUNT
 from proxy.config.model import Source
-from proxy.errors import CouchError, Unauthorized, Unavailable
+from proxy.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from proxy.upstream import Upstream
 
 _CACHED = 10_000
@@ -157,9 +157,16 @@ def _towards(source: Source, name: str | None, roles: frozenset[str], own: dict[
     user = source.username or name
     if user is None:
         return {}
-    granted = source.roles if source.username else sorted(roles)
+    if not _is_kept(user):
+        raise Forbidden("The source cannot be told of a user by this name.")
+    granted = source.roles if source.username else sorted(role for role in roles if _is_kept(role) and "," not in role)
     signed = {"X-Auth-CouchDB-UserName": user, "X-Auth-CouchDB-Roles": ",".join(granted)}
     if source.proxy_secret:
         token = hmac.new(source.proxy_secret.encode(), user.encode(), sha256).hexdigest()
         signed["X-Auth-CouchDB-Token"] = token
     return signed
+
+
+def _is_kept(word: str) -> bool:
+    """Whether a header tells a name or role as it is: white space around it is lost there."""
+    return word != "" and word == word.strip() and word.isprintable()
