@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from proxy.core import jsonio
+
 
 def same(a: Any, b: Any) -> bool:
     """Whether two JSON values are equal. `1` and `1.0` are: JavaScript clients cannot tell them apart."""
-    return bool(a == b) and _same_booleans(a, b)
+    if a is b:
+        return True
+    return bool(a == b) and (_same_text(a, b) or _same_booleans(a, b))
+
+
+def _same_text(a: Any, b: Any) -> bool:
+    """Whether two values have the same text: a quick way to tell that they are the same, not that they differ."""
+    try:
+        return jsonio.dumps(a) == jsonio.dumps(b)
+    except ValueError:
+        return False
 
 
 def _same_booleans(a: Any, b: Any) -> bool:

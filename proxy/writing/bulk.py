@@ -86,9 +86,9 @@ def _read(view: View, doc: Any, new_edits: bool) -> Pushed | Local:
         raise BadRequest("Document must be a JSON object")
     if "_id" not in doc:
         doc = {"_id": uuid4().hex, **doc}
-    doc_id = check_id(doc["_id"])
-    if not doc_id.startswith(LOCAL):
+    if not (isinstance(doc["_id"], str) and doc["_id"].startswith(LOCAL)):
         return read_pushed(doc, new_edits)
+    doc_id = check_id(doc["_id"])
     rev = str(canonical_rev(doc["_rev"])) if "_rev" in doc else None
     if rev is None and not new_edits:
         raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")

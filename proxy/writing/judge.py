@@ -36,12 +36,13 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     if pushed.attachments:
         _check_attachments(pushed, original, rules)
     whole = rules.chain.restore(pushed.body, original, rules.client)
-    whole = {name: value for name, value in whole.items() if name != "_deleted"}
+    if "_deleted" in whole or pushed.deleted:
+        whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if pushed.deleted:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
-    if _following(whole) != _following(pushed.body):
+    if whole is not pushed.body and _following(whole) != _following(pushed.body):
         raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
     differing = rules.chain.check_putget(_described(whole), pushed.body, rules.client, original)
     if differing and not pushed.deleted and rules.on_surplus == "refuse":

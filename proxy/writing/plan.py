@@ -83,6 +83,8 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
     if graft == 0:
         return Acknowledge()
+    if not stored.leaves:
+        return judge(pushed, None, rules)
     if graft is not None and stored.live and not _visible(stored.live, rules):
         raise Forbidden(HIDDEN)
     original = next((body for rev in pushed.ancestors if (body := stored.body(str(rev)))), None)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.contract import Doc
 from proxy.core.endpoints import has_dot_segments
@@ -37,8 +36,7 @@ _RESERVED = ("_design/", "_local/")
 _GENERATION = re.compile(r"[0-9]{1,15}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(NamedTuple):
     """One document that a client writes.
 
     `body` has `_id` and no other member of the protocol than `_rev`, `_deleted` and `_attachments`. `path` is, newest
@@ -74,10 +72,12 @@ class Pushed:
 
     def complete(self, body: Doc) -> Doc:
         """`body` with the members that place it in the tree: what goes to the source."""
-        whole: Doc = {"_id": self.id}
+        placed: Doc = {"_id": self.id}
         if self.path:
-            whole["_rev"] = str(self.path[0])
-        whole |= {name: value for name, value in body.items() if name not in ("_id", "_rev")}
+            placed["_rev"] = str(self.path[0])
+        whole = {**placed, **body, **placed}
+        if not self.path:
+            whole.pop("_rev", None)
         if not self.new_edits and len(self.path) > 1:
             whole["_revisions"] = {"start": self.path[0].generation, "ids": [rev.hash for rev in self.path]}
         return whole
@@ -97,7 +97,9 @@ def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
     for name, value in doc.items():
         if name.startswith("_"):
             _check_member(name, value, follows)
-    body = {name: value for name, value in doc.items() if name not in DESCRIPTIVE}
+    body = doc.copy()
+    for name in DESCRIPTIVE.intersection(doc):
+        del body[name]
     if body.get("_deleted") is False:
         del body["_deleted"]
     if "_rev" in body:
