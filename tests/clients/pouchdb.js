@@ -53,6 +53,12 @@ serve({
   attachment: async (id, name) => (await db.getAttachment(id, name)).toString("base64"),
   pull: async (url, options) => plain(await db.replicate.from(url, options)),
   push: async (url, options) => plain(await db.replicate.to(url, options)),
+  // The status of the error that ends it: 5 and before report it in a result, later ones reject.
+  refusedPull: (url, options) =>
+    db.replicate.from(url, options).then(
+      (result) => (result.ok ? null : result.errors[0].status),
+      (error) => error.status,
+    ),
   liveStart: (url) => {
     live = { denied: 0, finished: false };
     const options = { live: true, retry: true, back_off_function: () => 100 };

@@ -39,6 +39,7 @@ serve({
     replication.error$.subscribe((error) => errors.push(error.message));
     await replication.awaitInitialReplication();
   },
+  untilError: (text) => until(() => errors.find((message) => message.includes(text)), `an error with ${text}`),
   untilInSync: () => replication.awaitInSync(),
   stop: async () => {
     await replication.cancel();

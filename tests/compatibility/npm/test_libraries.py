@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 
-from tests.compatibility.npm.place import USER, VISIBLE, Place
+import pytest
+
+from tests.compatibility.npm.driver import ClientError
+from tests.compatibility.npm.place import HIDDEN, USER, VISIBLE, Place
 from tests.compatibility.table import row
 from tests.support.clinic import BIG, PASSWORD, SMALL, body, patient
 
@@ -63,6 +66,32 @@ def test_nano_attachments_and_changes(place: Place) -> None:
     place.assert_nothing_hidden()
 
 
+@row(
+    "npm",
+    "nano",
+    NANO,
+    "views, `_show`, `_list`, `_update`, full-text search",
+    "`forbidden`: they run in the source, on what is hidden; `find` works on what is shown",
+)
+def test_nano_views(place: Place) -> None:
+    functions = {"views": {"all": {"map": "function (doc) { emit(doc.ssn); }"}}, "shows": {"one": "doc => doc.ssn"}}
+    place.database.put({"_id": "_design/mine", **functions})
+    place.fill()
+    client = place.driver("nano.js")
+    client.open(place.server, place.name)
+    asked = [
+        ("view", "all"),
+        ("show", "one", "patient:1"),
+        ("viewWithList", "all", "one"),
+        ("search", "all", {"q": "x"}),
+    ]
+    for method, *args in asked:
+        with pytest.raises(ClientError) as refused:
+            client.database(method, "mine", *args)
+        assert refused.value.status == 403
+    assert place.wire.carried(*HIDDEN) == []
+
+
 @row("npm", "IBM Cloudant SDK", CLOUDANT, "documents, bulk, find, attachments; gzipped bodies")
 def test_cloudant(place: Place) -> None:
     place.fill()
@@ -107,4 +136,6 @@ def test_cloudant_changes_follower(place: Place) -> None:
     place.database.edit("patient:3", name="changed")
     client.untilRow("patient:3", "changed")
     client.stop()
+    # its loop ends by `pending`; without that it asks on, hundreds of times a second
+    assert len(place.wire.paths("_changes")) < 10
     place.assert_nothing_hidden()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.compatibility.npm.driver import Driver
 from tests.compatibility.npm.place import VISIBLE, Place
-from tests.compatibility.table import row
+from tests.compatibility.table import WORKS, row
 from tests.support.clinic import BIG, SMALL, body, patient
 from tests.support.http import eventually
 
@@ -20,12 +20,12 @@ VERSIONS = ["9.0.0", "8.0.1", "7.3.1", "6.4.3", "5.4.5", "4.0.3", "3.6.0"]
 Test = TypeVar("Test", bound=Callable[..., None])
 
 
-def every_version(run: str) -> Callable[[Test], Test]:
+def every_version(run: str, result: str = WORKS) -> Callable[[Test], Test]:
     """Run the test with each version, and declare a row for each."""
 
     def declare(test: Test) -> Test:
         for version in VERSIONS:
-            test = row("npm", "PouchDB", version, run)(test)
+            test = row("npm", "PouchDB", version, run, result)(test)
         marked: Test = pytest.mark.parametrize("version", VERSIONS)(test)
         return marked
 
@@ -43,23 +43,27 @@ def docs(device: Driver) -> dict[str, Any]:
     return {doc["_id"]: body(doc) for doc in device.allDocs()}
 
 
-@pytest.mark.parametrize("batch_size", [1, 1000])
 @every_version("pull in batches of 1 and of 1000: documents, conflicts, attachments")
-def test_pull(place: Place, version: str, batch_size: int) -> None:
+def test_pull(place: Place, version: str) -> None:
     place.fill()
     device = opened(place, version)
-    assert device.pull(place.url, {"batch_size": batch_size})["ok"]
+    for batch_size in (1, 1000):
+        device.open(f"{place.database.name}-{batch_size}")
+        assert device.pull(place.url, {"batch_size": batch_size})["ok"]
+        assert_pulled(place, device)
+    place.assert_nothing_hidden(device.stored)
+
+
+def assert_pulled(place: Place, device: Driver) -> None:
     assert docs(device) == place.cut()
     assert {doc_id: device.get(doc_id)["_rev"] for doc_id in VISIBLE} == {i: place.rev(i) for i in VISIBLE}
     assert device.get("patient:5", {"conflicts": True})["_conflicts"] == ["2-" + "a" * 32]
     assert device.get("patient:5", {"rev": "2-" + "a" * 32})["name"] == "left"
     assert b64decode(device.attachment("patient:1", "note.txt")) == SMALL
-    place.assert_nothing_hidden(device.stored)
 
 
-@pytest.mark.parametrize("batch_size", [1, 1000])
 @every_version("push in batches of 1 and of 1000: edits, new documents, deletions, attachments")
-def test_push(place: Place, version: str, batch_size: int) -> None:
+def test_push(place: Place, version: str) -> None:
     place.fill()
     device = opened(place, version)
     device.pull(place.url, {})
@@ -68,7 +72,7 @@ def test_push(place: Place, version: str, batch_size: int) -> None:
     fresh = {"_id": "patient:7", "facility": "f1", "name": "Name 7", "notes": []}
     device.put(fresh)
     device.remove("patient:3")
-    pushed = device.push(place.url, {"batch_size": batch_size})
+    pushed = device.push(place.url, {"batch_size": 1})
     assert pushed["ok"]
     assert pushed["doc_write_failures"] == 0
     assert place.whole("patient:1") == patient(1, name="edited")
@@ -78,6 +82,11 @@ def test_push(place: Place, version: str, batch_size: int) -> None:
     assert place.database.get_attachment("patient:1", "photo.png") == b"\x89PNG small"
     assert place.whole("patient:7") == fresh
     assert [leaf.get("_deleted") for leaf in place.database.leaves("patient:3")] == [True]
+    device.edit("patient:1", {"name": "edited again"})
+    device.edit("patient:7", {"name": "Name 7 again"})
+    assert device.push(place.url, {"batch_size": 1000})["docs_written"] == 2
+    assert place.whole("patient:1") == patient(1, name="edited again")
+    assert place.whole("patient:7") == {**fresh, "name": "Name 7 again"}
     place.assert_nothing_hidden(device.stored)
 
 
@@ -128,6 +137,36 @@ def test_live(place: Place, version: str) -> None:
     device.untilGone("patient:4")
     assert device.liveStop() == 0
     assert place.wire.carried("gone again", "ssn-hidden-4") == []
+
+
+@every_version("push with a refused write among others")
+def test_refused_write(place: Place, version: str) -> None:
+    place.fill()
+    device = opened(place, version)
+    device.pull(place.url, {})
+    device.put({"_id": "patient:2", "facility": "f1", "name": "taken"})
+    device.put({"_id": "patient:8", "facility": "f2", "name": "foreign"})
+    device.edit("patient:1", {"name": "edited"})
+    pushed = device.push(place.url, {})
+    assert pushed["doc_write_failures"] == 2
+    assert place.whole("patient:1") == patient(1, name="edited")
+    assert place.whole("patient:2") == patient(2, "f2")
+    assert len(place.database.leaves("patient:2")) == 1
+    ids = [each["id"] for each in place.database.json("GET", "_all_docs")["rows"]]
+    assert ids == [f"patient:{number}" for number in range(1, 6)]
+    place.assert_nothing_hidden(device.stored, besides=["patient:2"])
+
+
+@every_version(
+    "pull by a filter function",
+    "`forbidden`: such functions run in the source, on what is hidden; `doc_ids` and `selector` do the same safely",
+)
+def test_filter_function(place: Place, version: str) -> None:
+    place.database.put({"_id": "_design/mine", "filters": {"all": "function (doc) { return doc.ssn; }"}})
+    place.fill()
+    device = opened(place, version)
+    assert device.refusedPull(place.url, {"filter": "mine/all"}) == 403
+    assert docs(device) == {}
 
 
 @row("npm", "PouchDB", "9.0.0", "pull by `selector`")

@@ -50,3 +50,26 @@ def test_rxdb_loses_what_leaves_its_view(place: Place) -> None:
     client.untilGone("patient:4")
     assert place.wire.carried("gone again", "ssn-hidden-4") == []
     assert client.stop() == []
+
+
+@row(
+    "npm",
+    "RxDB",
+    RXDB,
+    "a write that is refused",
+    "RxDB repeats it, and does nothing else until the document is changed and the replication started again",
+)
+def test_rxdb_goes_on_once_a_refused_write_is_mended_and_it_starts_again(place: Place) -> None:
+    place.fill()
+    client = replicating(place)
+    client.insert({"id": "patient:8", "facility": "f2", "name": "foreign", "notes": []})
+    client.untilError("forbidden")
+    place.database.edit("patient:3", name="from the source")
+    assert "patient:8" not in [each["id"] for each in place.database.json("GET", "_all_docs")["rows"]]
+    client.edit("patient:1", {"name": "edited"})
+    client.edit("patient:8", {"facility": "f1"})
+    client.stop()
+    client.start(place.bare_url, USER, PASSWORD)
+    client.untilName("patient:3", "from the source")
+    eventually(lambda: "patient:8" in place.cut(), "the mended document")
+    eventually(lambda: place.whole("patient:1") == patient(1, name="edited"), "the edit at the source")
