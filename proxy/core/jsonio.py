@@ -15,7 +15,8 @@ import orjson
 
 _RUN = b"0" * 19
 _DIGITS = bytes(0x30 if 0x30 <= char <= 0x39 else 0x20 for char in range(256))
-_BEFORE_NUMBER = b":,[ \t\r\n"
+_BEFORE_NUMBER = b":,["
+_WHITE = b" \t\r\n"
 
 # orjson reads 1024 levels. What was read must also be judged, compared and written, which takes a few calls for each.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * 1024))
@@ -69,8 +70,12 @@ def _may_hold_long_integer(data: bytes | bytearray) -> bool:
     digits = data.translate(_DIGITS)
     at = digits.find(_RUN)
     while at >= 0:
-        before = data[at - 2 : at - 1] if data[at - 1 : at] == b"-" else data[at - 1 : at]
-        if before in _BEFORE_NUMBER:  # so is the empty one, at the very start
+        before = at - 1
+        if data[before : before + 1] == b"-":
+            before -= 1
+        while before >= 0 and data[before] in _WHITE:
+            before -= 1
+        if before < 0 or data[before] in _BEFORE_NUMBER:
             return True
         end = digits.find(b" ", at)
         at = digits.find(_RUN, end) if end >= 0 else -1

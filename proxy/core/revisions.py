@@ -39,6 +39,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 _USUAL = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})")
+_USUAL_HASH = re.compile("[0-9a-f]{32}")
 _GENERATION = re.compile(r"[0-9]{1,15}")
 _HEXADECIMAL = re.compile("[0-9A-Fa-f]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
@@ -114,6 +115,8 @@ def parse_hash(generation: int, name: str) -> str:
     all are in generation 0 (`_local`). Control characters are refused: revisions stand in headers. Raises ValueError
     "Invalid rev format".
     """
+    if generation and _USUAL_HASH.fullmatch(name) is not None:
+        return name
     size = len(name.encode("utf-8", "replace"))
     if _CONTROL.search(name) is not None or (generation and size == 32 and _HEXADECIMAL.fullmatch(name) is None):
         raise ValueError("Invalid rev format")

@@ -40,6 +40,15 @@ def test_integers_of_any_size_are_kept(text: bytes) -> None:
     assert jsonio.dumps(jsonio.loads(text)) == text
 
 
+@pytest.mark.parametrize("white", ["", " ", "\t", "\r\n", " \n\t "])
+@pytest.mark.parametrize("before", ["", "[", "[1,", '{"a":', '["1234567890123456789",'])
+def test_integers_of_any_size_are_found_wherever_a_number_can_stand(before: str, white: str) -> None:
+    for sign in ("", "-"):
+        text = f"{before}{white}{sign}98765432109876543210{white}"
+        text += {"[": "]", "{": "}"}.get(before[:1], "")
+        assert jsonio.loads(text.encode()) == json.loads(text)
+
+
 def test_of_duplicate_keys_the_last_wins() -> None:
     assert jsonio.loads(b'{"a":1,"a":2}') == {"a": 2}
     assert jsonio.loads(b'{"a":1,"a":99999999999999999999}') == {"a": 99999999999999999999}
