@@ -31,7 +31,7 @@ clients: $(CLIENTS)/node_modules/.installed
 
 $(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json
 	@command -v npm >/dev/null || { \
-	    echo "the tests drive real clients and need Node 18 or newer with npm" >&2; exit 1; }
+	    echo "the tests drive real clients and need Node 20 or newer with npm" >&2; exit 1; }
 	@echo "installing the clients into $(CLIENTS)"
 	@cd $(CLIENTS) && npm ci --ignore-scripts >/dev/null
 	@touch $@
