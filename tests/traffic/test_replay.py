@@ -32,7 +32,11 @@ from tests.recordings.test_replay import DIFFERS
 from tests.support.inprocess import profile, site
 from tests.traffic.samples import asked, exchange, recording, said
 
-PULLS = [*(f"pouchdb{n}-pull" for n in (3, 5, 6, 7, 8, 9)), "couchdb35-replicator-filtered"]
+PULLS = [
+    *(f"pouchdb{n}-pull" for n in (3, 5, 6, 7, 8, 9)),
+    "couchdb35-replicator-pull",
+    "couchdb35-replicator-filtered",
+]
 PROXY = {*surface.DIFFERS, *DIFFERS, 2}
 """What the two together do in their own way; the proxy gives fresh ids no ETag."""
 READS = 181
