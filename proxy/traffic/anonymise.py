@@ -40,13 +40,20 @@ class _Anonymiser:
         self._path = exchange.request.path
         pieces = [unquote(piece) for piece in self._path.split("/") if piece]
         self._local = len(pieces) > 1 and pieces[1].partition("/")[0] == "_local"
-        self._is_doc = not pieces or not pieces[0].startswith("_")
-        self._is_doc &= len(pieces) == 1 or (len(pieces) > 1 and (pieces[1][:1] != "_" or pieces[1][1:2] in "ld"))
+        first, second, third = [*pieces, "", "", ""][:3]
+        in_database = not first.startswith("_") or first in ("_users", "_replicator")
+        has_prefix = second in ("_design", "_local")
+        self._is_doc = in_database and (not second.startswith("_") or second.startswith(("_design", "_local")))
+        name = pieces[3:4] if has_prefix else [third] if third and not second.startswith("_") else []
+        self._is_attachment = in_database and bool(name) and not name[0].startswith("_")
+        self._is_foreign = has_prefix and name in (["_show"], ["_list"], ["_update"], ["_rewrite"])
+        """Whether a design document's function writes the answer."""
 
     def exchange(self) -> Exchange:
         request = self._exchange.request
         sends_doc = self._is_doc and request.method in ("PUT", "POST")
-        body = self._body(request.headers, request.body, in_doc=sends_doc)
+        is_file = self._is_attachment and request.method == "PUT"
+        body = self._body(request.headers, request.body, in_doc=sends_doc, is_file=is_file)
         asked = Request(
             request.method,
             self._target(request.target),
@@ -63,7 +70,8 @@ class _Anonymiser:
         )
 
     def _reply(self, reply: Reply) -> Reply:
-        body = self._body(reply.headers, reply.body, in_doc=False)
+        is_file = self._is_attachment and self._exchange.request.method == "GET" and reply.status < 300
+        body = self._body(reply.headers, reply.body, in_doc=False, is_file=is_file)
         headers = self._headers(reply.headers, body)
         return replace(reply, headers=headers, body=body, chunks=_scaled(reply.chunks, len(body)))
 
@@ -139,10 +147,10 @@ class _Anonymiser:
 
     # ---- bodies
 
-    def _body(self, headers: Headers, body: bytes, *, in_doc: bool) -> bytes:
+    def _body(self, headers: Headers, body: bytes, *, in_doc: bool, is_file: bool) -> bytes:
         if not body:
             return body
-        kind = header(headers, "Content-Type") or ""
+        kind = "" if is_file else header(headers, "Content-Type") or ""
         if (header(headers, "Content-Encoding") or "").lower() == "gzip":
             try:
                 plain = zlib.decompress(body, wbits=31)
@@ -213,6 +221,8 @@ class _Anonymiser:
     # ---- JSON
 
     def _top(self, value: Any, *, in_doc: bool) -> Any:
+        if self._is_foreign:
+            return self._opaque(value)
         if in_doc and isinstance(value, dict):
             return self._doc(value)
         new = self._envelope(value)

@@ -33,7 +33,7 @@ WORDS = _words(
 )
 MEMBERS = _words(
     """
-    total_rows offset rows id key value rev revs doc docs ok error reason seq last_seq pending changes results
+    password total_rows offset rows id key value rev revs doc docs ok error reason seq last_seq pending changes results
     deleted missing possible_ancestors queries keys limit skip include_docs descending new_edits selector
     fields sort bookmark warning execution_stats total_keys_examined total_docs_examined
     total_quorum_docs_examined results_returned execution_time_ms use_index conflicts deleted_conflicts

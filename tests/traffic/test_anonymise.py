@@ -186,3 +186,33 @@ async def test_an_anonymous_push_replays(name: str) -> None:
         played = [each async for each in play(exchanges, server, ignored)]
     assert len(played) == len(exchanges)
     assert [str(each.differences[0]) for each in played if each.differences] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/db/doc/data.json"),
+        ("GET", "/db/_design/app/data.json"),
+        ("GET", "/db/_design/app/_show/card/doc"),
+        ("GET", "/_users/org.couchdb.user:private"),
+    ],
+)
+def test_json_that_is_not_the_protocol_s(method: str, target: str) -> None:
+    body = {"status": "private", "length": 123456789, "_id": "org.couchdb.user:private"}
+    reply = one(exchange(asked(method, target), said(200, body))).reply
+    assert reply is not None
+    assert b"private" not in reply.body
+    assert b"123456789" not in reply.body
+
+
+def test_a_user_who_is_written() -> None:
+    body = {"status": "private", "length": 123456789}
+    new = one(exchange(asked("PUT", "/_users/org.couchdb.user:ann", body), None)).request.body
+    assert b"private" not in new
+    assert b"123456789" not in new
+
+
+def test_an_uploaded_attachment_of_json() -> None:
+    new = one(exchange(asked("PUT", "/db/doc/data.json", {"status": 123456789}), None)).request.body
+    assert b"123456789" not in new
+    assert len(new) == len(b'{"status": 123456789}')
