@@ -11,6 +11,7 @@ import re
 from base64 import b64encode
 from functools import lru_cache
 from hashlib import md5, shake_256
+from math import isfinite
 
 _BLOCK = 64
 """Characters that are permuted together; longer words are cut, as the cost grows with the square."""
@@ -58,15 +59,18 @@ class Scrambler:
         return "".join(self._block(word[at : at + _BLOCK]) for at in range(0, len(word), _BLOCK))
 
     def number(self, value: int | float) -> int | float:
-        """Another number with as many digits, of the same sign; 0 and 1 digit alike are digits."""
+        """Another number of the same sign and size: an integer has as many digits, a float about as many."""
         text = repr(value)
         mantissa, e, exponent = text.partition("e")
         whole, point, fraction = mantissa.lstrip("-").partition(".")
         new = self._digits(whole, first=len(whole) > 1)
         if point:
             new += point + (fraction if fraction == "0" else self._digits(fraction, last=True))
-        new = ("-" if text.startswith("-") else "") + new + e + exponent
-        return float(new) if isinstance(value, float) else int(new)
+        new = ("-" if text.startswith("-") else "") + new
+        if isinstance(value, int):
+            return int(new)
+        found = float(new + e + exponent)
+        return found if isfinite(found) else float(f"{new}e{int(exponent) - 1}")
 
     def _digits(self, digits: str, *, first: bool = False, last: bool = False) -> str:
         """Digits; the first or the last one not 0 if it may not become so."""
