@@ -73,8 +73,8 @@ class View:
 
         A filter that raises withholds the document: it is logged and the document is as good as absent.
         """
-        if doc["_id"].startswith("_design/"):
-            return doc if self.profile.design_docs else None
+        if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
+            return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
         body, protocol = doc, {}
         if not _PROTOCOL.isdisjoint(doc):
             body = doc.copy()

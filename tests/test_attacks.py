@@ -548,3 +548,58 @@ def test_roles_that_a_header_does_not_keep_are_not_sent() -> None:
     roles = frozenset(["nurse", "a,_admin", " _admin", "_admin\t", "b\nc", "facility:f1", ""])
     signed = towards(Source("main", "http://127.0.0.1:1", auth="proxy"), "ann", roles, {})
     assert signed["X-Auth-CouchDB-Roles"] == "facility:f1,nurse"
+
+
+# ---- a source that lies
+
+_A, _ONE = "1-" + "a" * 32, {"start": 1, "ids": ["a" * 32]}
+
+
+@pytest.mark.parametrize("doc_id", ["h", "a", "_local/x", "_design/x"])
+async def test_no_answer_to_another_question_is_shown_unjudged(doc_id: str) -> None:
+    """Whatever is asked for, the source answers with a document that ann may not have, and adds others of its own."""
+    facility = "f1" if doc_id.startswith("_") else "f2"
+    hidden = {"_id": doc_id, "_rev": _A, "facility": facility, "ssn": "SECRET", "note": "SECRET", "_revisions": _ONE}
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        name = path.rpartition("/")[2].partition("?")[0]
+        change = {"id": "a", "changes": [{"rev": _A}]}
+        rows = [{"id": given, "key": given, "value": {"rev": _A}, "doc": hidden} for given in ("a", doc_id)]
+        answers: dict[str, Any] = {
+            "_all_docs": {"total_rows": 2, "offset": 0, "rows": [*rows, {**rows[0], "doc": None}]},
+            "_local_docs": {"rows": rows},
+            "_changes": {"results": [{"seq": 1, **change, "doc": hidden}, {"seq": 2, **change}], "last_seq": 2},
+            "_revs_diff": {"a": {"missing": [_A], "possible_ancestors": ["9-SECRET"]}},
+        }
+        if name == "_bulk_get":
+            ids = [entry["id"] for entry in body["docs"]]
+            if ids[0].startswith("tailor-"):
+                return None
+            results = [{"id": given, "docs": [{"ok": hidden}]} for given in (*ids, doc_id)]
+            return 200, {"results": results}
+        if name in answers:
+            return 200, answers[name]
+        if method != "GET" or "/clinic/" not in path:
+            return None
+        return 200, [{"ok": hidden}] if "open_revs" in path else hidden
+
+    async with lying(PHONE, lie) as served:
+        for path in (
+            *("a", f"a?rev={_A}", "a?open_revs=all", f"a?open_revs=%5B%22{_A}%22%5D", "a?meta=true&local_seq=true"),
+            *("_changes", "_changes?include_docs=true", "_changes?style=all_docs&include_docs=true&conflicts=true"),
+            *("_all_docs", "_all_docs?include_docs=true&conflicts=true", "_all_docs?key=%22a%22&include_docs=true"),
+            *("_local/x", "_local_docs?include_docs=true", "a/x.txt", "a?attachments=true"),
+        ):
+            answer = await served.ask("GET", f"/clinic-phone/{path}")
+            assert b"SECRET" not in answer.body, path
+            assert answer.status in (200, 404, 502), path
+        entries = [{"id": "a"}, {"id": "a", "rev": _A}, {"id": "h"}]
+        for path, body in (
+            *((f"_bulk_get?{query}", {"docs": entries}) for query in ("", "revs=true", "latest=true")),
+            ("_all_docs?include_docs=true", {"keys": ["a", "h"]}),
+            ("_find", {"selector": {}, "sort": ["ssn"]}),
+            ("_revs_diff", {"a": [_A, "2-" + "b" * 32]}),
+        ):
+            answer = await served.ask("POST", f"/clinic-phone/{path}", body)
+            assert b"SECRET" not in answer.body, path
+            assert answer.status in (200, 502), path

@@ -100,7 +100,10 @@ async def _own_rows(view: View, include_docs: bool) -> dict[str, Row]:
             if own is not None:
                 rows[own] = {"id": own, "key": own, "value": {"rev": row["value"]["rev"]}}
                 if include_docs:
-                    rows[own]["doc"] = {**row["doc"], "_id": own}
+                    doc = row["doc"]
+                    if doc["_id"] != row["id"]:
+                        raise KeyError("another document")
+                    rows[own]["doc"] = {**doc, "_id": own}
     except (TypeError, KeyError, AttributeError) as error:
         raise Unavailable("The source's _local_docs is not of CouchDB's form.") from error
     return dict(sorted(rows.items(), key=lambda item: item[0].encode()))
@@ -141,7 +144,7 @@ async def _pass(
             kept["Location"] = _location(exchange)
         value = await reply.json()
         named = "_id" if method == "GET" else "id"
-        if not isinstance(value, dict) or named not in value:
+        if not isinstance(value, dict) or value.get(named) != source_id(view, doc_id):
             raise Unavailable("The source's answer for a local document is not of CouchDB's form.")
         return exchange.json({**value, named: doc_id}, reply.status, kept)
 

@@ -90,7 +90,7 @@ class RecordedSource:
         if path == ("_session",) and request.method == "GET":
             return _json(_session(request))
         if len(path) > 2 and path[1] == "_local":
-            return self._answer_local(request, _NAMESPACE.sub("", path[2]), body)
+            return self._answer_local(request, path[2], body)
         if path[1:] == ("_bulk_docs",):
             return _json([self._put_local(doc["_id"][7:], doc) for doc in json.loads(body)["docs"]], 201)
         recorded = self._find(request, target, body)
@@ -118,11 +118,11 @@ class RecordedSource:
         self._local[_NAMESPACE.sub("", name)] = generation, doc
         return {"ok": True, "id": f"_local/{name}", "rev": f"0-{generation}"}
 
-    def _answer_local(self, request: web.BaseRequest, name: str, body: bytes) -> web.Response:
+    def _answer_local(self, request: web.BaseRequest, asked: str, body: bytes) -> web.Response:
+        name, full = _NAMESPACE.sub("", asked), f"_local/{asked}"
         generation, doc = self._local.get(name, (0, None))
-        full = f"_local/{name}"
         if request.method == "PUT":
-            return _json(self._put_local(name, json.loads(body)), 201)
+            return _json(self._put_local(asked, json.loads(body)), 201)
         if doc is None:
             return _json(_MISSING, 404)
         if request.method == "DELETE":
