@@ -231,7 +231,8 @@ async def test_atts_since_leaves_out_what_is_known(wire: Wire) -> None:
         assert "_revisions" not in doc
         body = {"docs": [{"id": "x", "rev": two, "atts_since": since}]}
         doc = (await wire("POST", "/db/_bulk_get", body)).json["results"][0]["docs"][0]["ok"]
-        assert {name for name, stub in doc["_attachments"].items() if "data" in stub} == inline
+        expected = inline if since else set()  # CouchDB takes an empty list as none, here alone
+        assert {name for name, stub in doc["_attachments"].items() if "data" in stub} == expected
 
 
 @pytest.mark.parametrize("cut", [10, 60, 150, 260, 100_000, -12])

@@ -74,7 +74,7 @@ def leaves(value: Any) -> list[str]:
     return [str(value)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(words, words, words, st.dictionaries(words, secrets, min_size=1, max_size=4))
 def test_values_are_replaced_everywhere_and_alike(db: str, doc_id: str, user: str, doc: dict[str, Any]) -> None:
     basic = ("Authorization", "Basic " + b64encode(f"{user}:{user}x".encode()).decode())

@@ -30,7 +30,7 @@ def test_a_recording_is_as_itself(name: str) -> None:
         assert differences(each.request, each.reply, each.reply, bindings) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(values(), values())
 def test_other_values_differ(one: Any, other: Any) -> None:
     found = where(READ, said(200, {"x": one}), said(200, {"x": other}))

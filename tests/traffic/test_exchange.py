@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.traffic import TrafficError
@@ -23,6 +23,7 @@ exchanges = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(exchanges, max_size=3))
 def test_round_trip(written: list[Exchange]) -> None:
     assert list(load(b"".join(map(dump, written)).split(b"\n"))) == written

@@ -117,7 +117,7 @@ async def perform(wire: Wire, todo: list[tuple[str, str, int]]) -> None:
             await wire("GET", "/db/_all_docs" if what == "list" else f"/db/{name}?revs=true", None, ADMIN)
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(edits, st.booleans())
 def test_recorded_then_replayed_is_equal(todo: list[tuple[str, str, int]], hidden: bool) -> None:
     asyncio.run(_recorded_then_replayed(todo, hidden))

@@ -21,6 +21,7 @@ def form(text: str) -> str:
     return re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", text)))
 
 
+@settings(deadline=None)
 @given(words)
 def test_form_and_length_stay(text: str) -> None:
     new = KEYED.text(text)
@@ -31,6 +32,7 @@ def test_form_and_length_stay(text: str) -> None:
         assert form(new) == form(text)
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_others_stay_others(one: str, other: str) -> None:
     assume(one != other)
@@ -49,6 +51,7 @@ def test_another_key_replaces_otherwise() -> None:
 
 @example(1.7976931348623157e308)
 @example(-1.7976931348623157e308)
+@settings(deadline=None)
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers(value: int | float) -> None:
     new = KEYED.number(value)
@@ -77,7 +80,7 @@ def test_bytes_keep_their_length(data: bytes) -> None:
     assert not data or new != data
 
 
-@settings(max_examples=5)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(100, 5000))
 def test_long_words(length: int) -> None:
     new = KEYED.text("x" * length)
