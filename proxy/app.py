@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -135,7 +136,8 @@ class App:
         if not target.db:
             return await self._answer_host(exchange)
         database = self.views.locate(target.db)
-        principal = await self.identifiers[database.source.name].identify(request.headers)
+        exchange.identify = partial(self.identifiers[database.source.name].identify, request.headers)
+        principal = await exchange.identify()
         exchange.greet(principal)
         exchange.view = self.views.open(target.db, principal, request.headers)
         if target.kind is Kind.TRUSTED:

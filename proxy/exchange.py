@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
 from itertools import count
 from typing import Any
@@ -41,6 +41,8 @@ class Exchange:
         """What else than the view's headers decides about the answer, for `Vary`; begins with a comma."""
         self.begun: web.StreamResponse | None = None
         """The answer, once its first bytes may be on their way."""
+        self.identify: Callable[[], Awaitable[Principal]] | None = None
+        """Asks once more who the client is: what a long answer may show can change while it lasts."""
         self.target: Target
         self._view: View | None = None
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from yarl import URL
 
 from filters.attachments import Attachments
@@ -24,6 +24,7 @@ from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest, Forbidden
 from proxy.http_client import Connection, Sized
 from proxy.identify import _towards as towards
+from proxy.reading import changes
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
@@ -58,7 +59,7 @@ Lie = Callable[[str, str, Any], tuple[int, Any] | None]
 
 
 @asynccontextmanager
-async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = ()) -> AsyncIterator[Site]:
+async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = (), **server: Any) -> AsyncIterator[Site]:
     """A proxy before a source that does not always tell the truth."""
     async with site(view, docs=docs) as honest:
 
@@ -79,9 +80,8 @@ async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = ()) -> AsyncItera
         host, port = runner.addresses[0][:2]
         source = Source("main", f"http://{host}:{port}", auth="service", username=ADMIN[0], password=ADMIN[1])
         clinic = Database("clinic", source, "clinic")
-        config = Config(
-            Server(port=0, secret=b"a secret of the tests"), {"main": source}, {"clinic": clinic}, {view.name: view}
-        )
+        settings = Server(port=0, secret=b"a secret of the tests", **server)
+        config = Config(settings, {"main": source}, {"clinic": clinic}, {view.name: view})
         try:
             async with running(config) as (host, port):
                 yield Site(honest.source_url, f"http://{host}:{port}", honest.session)
@@ -548,6 +548,45 @@ def test_roles_that_a_header_does_not_keep_are_not_sent() -> None:
     roles = frozenset(["nurse", "a,_admin", " _admin", "_admin\t", "b\nc", "facility:f1", ""])
     signed = towards(Source("main", "http://127.0.0.1:1", auth="proxy"), "ann", roles, {})
     assert signed["X-Auth-CouchDB-Roles"] == "facility:f1,nurse"
+
+
+@pytest.mark.parametrize("feed", ["continuous", "longpoll", "eventsource"])
+@pytest.mark.parametrize(
+    ("session", "ends"),
+    [
+        ((200, {"userCtx": {"name": "ann", "roles": ["nurse", "facility:f1"]}}), False),
+        ((200, {"userCtx": {"name": "ann", "roles": ["facility:f1"]}}), True),
+        ((200, {"userCtx": {"name": None, "roles": []}}), True),
+        ((401, {"error": "unauthorized", "reason": "Name or password is incorrect."}), True),
+        ((503, {"error": "unavailable", "reason": "later"}), False),
+    ],
+)
+async def test_a_live_feed_ends_with_what_its_client_was(
+    monkeypatch: pytest.MonkeyPatch, feed: str, session: tuple[int, Any], ends: bool
+) -> None:
+    """A role that is taken away, or an account, would otherwise be good for as long as the connection lasts."""
+    monkeypatch.setattr(changes, "RECHECK_SECONDS", 0.01)
+    asked: list[str] = []
+    revoked = asyncio.Event()
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        asked.append(path)
+        return session if path == "/_session" and revoked.is_set() else None
+
+    async with lying(PHONE, lie, session_ttl=0.0) as served:
+        url = f"{served.proxy_url}/clinic-phone/_changes?feed={feed}&heartbeat=1000"
+        async with served.session.get(url, headers=ANN) as answer:
+            assert answer.status == 200
+            revoked.set()
+            if ends:
+                with pytest.raises(ClientPayloadError):
+                    await answer.read()
+            else:
+                before = asked.count("/_session")
+                while asked.count("/_session") < before + 3:
+                    await asyncio.sleep(0.01)
+                await served.put({"_id": "new", "facility": "f1"})
+                await answer.content.readuntil(b'"id":"new"')
 
 
 # ---- a source that lies

@@ -21,6 +21,7 @@ from aiohttp import web
 from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
+from proxy.errors import CouchError
 from proxy.exchange import Exchange
 from proxy.reading.ahead import ahead
 from proxy.reading.attachments import following, inline_json
@@ -43,6 +44,10 @@ async def get_changes(exchange: Exchange) -> web.StreamResponse:
 
 _MOST_HELD = 256 * 1024
 """Bytes of rows that are held to be written at once: those with attachments in them are large."""
+
+
+RECHECK_SECONDS = 60.0
+"""How often a feed that waits asks who its client is."""
 
 
 class _Feed:
@@ -89,16 +94,18 @@ class _Feed:
             await self.response.write_eof()
             return self.response
         await self.response.write(self.encoder.head())
-        beating = asyncio.ensure_future(self._beat()) if self.wanted.heartbeat else None
+        beside = [asyncio.ensure_future(self._beat())] if self.wanted.heartbeat else []
+        if self.wanted.waits:
+            beside.append(asyncio.ensure_future(self._watch()))
         try:
             await self._present(self.source.present(first))
             if self.wanted.waits:
                 await self._wait()
         finally:
-            if beating is not None:
-                beating.cancel()
+            for task in beside:
+                task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
-                    await beating
+                    await task
         last_seq = jsonio.dumps(self.view.tokens.encode(self.last))
         await self.response.write(self.encoder.tail(last_seq, self.source.pending + self.unread))
         await self.response.write_eof()
@@ -183,6 +190,21 @@ class _Feed:
         names = following(doc, None, everything=True)
         pieces = [piece async for piece in inline_json(self.view, change.leaf, doc, names)]
         return b"".join([change.text[:-1], b',"doc":', *pieces, b"}"])
+
+    async def _watch(self) -> None:
+        """Cut the connection once the client is no longer who it was when the feed began: its view is of that time."""
+        known = self.view.principal
+        while self.exchange.identify is not None:
+            await asyncio.sleep(RECHECK_SECONDS)
+            try:
+                now = await self.exchange.identify()
+                if (now.name, now.roles) == (known.name, known.roles):
+                    continue
+            except CouchError as error:
+                if error.status >= 500:
+                    continue  # nobody can say; the source serves nothing either
+            self.exchange.abort()
+            return
 
     async def _beat(self) -> None:
         """Write a heartbeat whenever nothing else was written for the interval that the client asked for."""
