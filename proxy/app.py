@@ -15,7 +15,7 @@ from aiohttp import web
 from proxy.config.model import Config
 from proxy.core.endpoints import Kind, route
 from proxy.cors import Policy
-from proxy.errors import CouchError, Forbidden
+from proxy.errors import CouchError, Forbidden, NotFound
 from proxy.exchange import Exchange
 from proxy.identify import Identifier
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
@@ -135,7 +135,11 @@ class App:
         target = exchange.target = route(request.method, request.raw_path, override)
         if not target.db:
             return await self._answer_host(exchange)
-        database = self.views.locate(target.db)
+        try:
+            database = self.views.locate(target.db)
+        except NotFound:
+            await self._host_identifier.identify(request.headers)  # which databases there are is not for everybody
+            raise
         exchange.identify = partial(self.identifiers[database.source.name].identify, request.headers)
         principal = await exchange.identify()
         exchange.greet(principal)

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 
 from proxy.config.model import Config, Database, Profile
 from proxy.contract import Client
-from proxy.errors import Forbidden, NotFound
+from proxy.errors import BadRequest, Forbidden, NotFound
 from proxy.identify import Principal
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
 
 _KEPT = 10_000
+_MOST_TOLD = 256
 
 
 class Views:
@@ -49,7 +50,7 @@ class Views:
             return known
         database = self.locate(name)
         profile = self._choose(name, database, principal, headers)
-        device = {key: headers[header] for key, header in profile.device_headers.items() if header in headers}
+        device = {key: _told(headers, header) for key, header in profile.device_headers.items() if header in headers}
         key = (
             name,
             profile.name,
@@ -96,6 +97,14 @@ class Views:
             if database.name in profile.databases and _applies(profile, principal, headers):
                 return profile
         raise Forbidden("You are not allowed to access this db.")
+
+
+def _told(headers: Mapping[str, str], name: str) -> str:
+    """What a device says of itself. Views are remembered with it, so that it is bounded. Raises BadRequest."""
+    value = headers[name]
+    if len(value) > _MOST_TOLD or not value.isprintable():
+        raise BadRequest(f"The header {name} must be text of at most {_MOST_TOLD} characters.")
+    return value
 
 
 def _virtual_databases(config: Config) -> Iterator[tuple[str, tuple[Database, Profile]]]:

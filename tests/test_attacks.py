@@ -589,6 +589,28 @@ async def test_a_live_feed_ends_with_what_its_client_was(
                 await answer.content.readuntil(b'"id":"new"')
 
 
+@pytest.mark.parametrize("user", [None, ("ann", "wrong")])
+async def test_nobody_learns_which_databases_there_are(user: tuple[str, str] | None) -> None:
+    async with site(PHONE) as served:
+        names = ("clinic-phone", "clinic", "other", "x/y")
+        answers = [await served.ask("GET", f"/{name}", user=user) for name in names]
+            await served.ask("GET", f"/{name}", user=user) for name in ("clinic-phone", "clinic", "other", "x/y")
+        ]
+        assert [answer.status for answer in answers] == [401] * 4
+        assert len({answer.body for answer in answers}) == 1
+        assert (await served.ask("GET", "/other")).status == 404
+
+
+async def test_what_a_device_says_of_itself_is_bounded() -> None:
+    """Views are remembered with it: some thousand long ones filled the memory."""
+    view = profile("phone", Select(where="facility == client.facility"), device_headers={"model": "x-model"})
+    async with site(view, docs=[{"_id": "a", "facility": "f1"}]) as served:
+        for model, status in (("m" * 256, 200), ("m" * 257, 400), ("\udcff", 400)):
+            value = model.encode("utf-8", "surrogateescape").decode("latin-1")
+            answer = await raw(served, ("GET /clinic-phone/a", {**ANN, "X-Model": value}))
+            assert int(answer.split(b" ", 2)[1]) == status
+
+
 # ---- a source that lies
 
 _A, _ONE = "1-" + "a" * 32, {"start": 1, "ids": ["a" * 32]}
