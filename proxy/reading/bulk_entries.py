@@ -9,9 +9,10 @@ second time, together with its like in the same piece of the reply. The meaning 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from proxy.contract import Doc
@@ -22,12 +23,15 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import BadRequest, Unavailable
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
+from proxy.reading.elements import elements
 from proxy.resolve import Shown, ancestry, documents_of, find_grafts, judge, resolve
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
-BATCH = 500
+BATCH = 250
 """Entries of one request to the source: CouchDB 3.5 builds its whole reply before it sends the first byte."""
+_AT_ONCE = 3
+"""Requests under way, of which one is read."""
 _RESOLVED = 200
 
 
@@ -116,18 +120,21 @@ async def settle(
             yield await looker.resolve(entries[start : start + _RESOLVED])
         return
     batches = [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
-    ahead: asyncio.Task[Reply] | None = None
+    asking: deque[asyncio.Task[Reply]] = deque()
+    asked = 0
     try:
-        for batch, following in pairwise([*batches, None]):
-            assert batch is not None
-            reply = await (ahead if ahead is not None else looker.ask(batch))
-            ahead = None if following is None else asyncio.ensure_future(looker.ask(following))
-            async with reply:
-                async for settled in looker.read(batch, reply):
-                    yield settled
+        for batch in batches:
+            while asked < len(batches) and len(asking) < _AT_ONCE:
+                asking.append(asyncio.ensure_future(looker.ask(batches[asked])))
+                asked += 1
+            async with await asking[0] as reply:
+                asking.popleft()
+                async with aclosing(looker.read(batch, reply)) as read:
+                    async for settled in read:
+                        yield settled
     finally:
-        if ahead is not None:
-            await _drop(ahead)
+        for each in asking:
+            await _drop(each)
 
 
 async def _drop(asking: asyncio.Task[Reply]) -> None:
@@ -180,19 +187,15 @@ class _Looker:
         splitter = ArraySplitter("results")
         done = 0
         try:
-            async for chunk in reply.chunks():
-                elements = splitter.feed_decoded(chunk)
-                if not elements:
-                    continue
-                entries = batch[done : done + len(elements)]
-                glances = self._glance(entries, elements)
-                if glances:
-                    yield await self._look_again(entries, elements, glances)
-                done += len(glances)
-                if len(glances) < len(elements):
-                    break
-            else:
-                splitter.close()
+            async with aclosing(elements(reply, splitter)) as pieces:
+                async for found in pieces:
+                    entries = batch[done : done + len(found)]
+                    glances = self._glance(entries, found)
+                    if glances:
+                        yield await self._look_again(entries, found, glances)
+                    done += len(glances)
+                    if len(glances) < len(found):
+                        break
         except (WireError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
         # PouchDB Server groups its results by document: what does not line up is asked for again

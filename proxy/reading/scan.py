@@ -21,6 +21,7 @@ from proxy.core.query import Pairs
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import Unavailable
+from proxy.reading.elements import elements
 from proxy.reading.listing import ListOptions
 from proxy.resolve import Shown, fetch_leaves, judge
 from proxy.upstream import JSON_HEADERS
@@ -220,16 +221,13 @@ class Scan:
             if reply.status != 200:
                 raise await reply.error()
             splitter = ArraySplitter("rows")
-            split = splitter.feed_decoded if decoded else splitter.feed
             some = False
             try:
-                async for chunk in reply.chunks():
-                    rows = split(chunk)
-                    if rows:
+                async with aclosing(elements(reply, splitter, decoded=decoded)) as batches:
+                    async for rows in batches:
                         self.head = self.head or splitter.head
                         some = True
                         yield _checked(rows) if decoded else rows
-                splitter.close()
             except WireError as error:
                 raise Unavailable(f"The source's list is not of CouchDB's form: {error.reason}") from error
             self.head = self.head or splitter.head

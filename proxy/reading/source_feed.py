@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from proxy.core.query import Pairs
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.errors import Unavailable
+from proxy.reading.elements import elements
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
@@ -113,15 +115,12 @@ class SourceFeed:
         return reply
 
     async def _rows(self, reply: Reply) -> AsyncGenerator[list[Row], None]:
-        """The rows of a reply as they arrive: what is there at once is one batch."""
         splitter = ArraySplitter("results")
         try:
-            async for chunk in reply.chunks():
-                batch = splitter.feed_decoded(chunk)
-                if batch:
+            async with aclosing(elements(reply, splitter)) as batches:
+                async for batch in batches:
                     yield _checked(batch)
                     self.seq = batch[-1]["seq"]
-            splitter.close()
         except WireError as error:
             raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}

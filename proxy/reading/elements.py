@@ -1,0 +1,27 @@
+"""The elements of a reply of the source, as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from proxy.core.wire.rows import ArraySplitter
+from proxy.upstream import Reply
+
+PIECE = 64 * 1024
+"""Bytes that are decoded at once. What is made of them, and of the next ones, is all that is held of a reply; and it is
+still in the processor's cache when it is judged and written."""
+
+
+async def elements(reply: Reply, splitter: ArraySplitter, *, decoded: bool = True) -> AsyncGenerator[list[Any], None]:
+    """What each piece of the reply completes, never nothing. `decoded`: or as text.
+
+    Raises WireError if the reply is not what the splitter expects, and Unavailable if it breaks off.
+    """
+    split = splitter.feed_decoded if decoded else splitter.feed
+    async for chunk in reply.chunks():
+        for at in range(0, len(chunk), PIECE):
+            found = split(chunk[at : at + PIECE])
+            if found:
+                yield found
+    splitter.close()
