@@ -4,7 +4,7 @@ Rules:
   - a row is decided on the document that it stands for: bodies are fetched whether or not the client wants them;
   - the winner of the source may be invisible while another leaf is not: then that is the view's winner, and the row's;
   - a range has live documents only; a key that was asked for also gets the deletion that the view shows, or not_found;
-  - `skip` and `limit` count rows that the view shows: the source is asked page by page until they are full;
+  - `skip` and `limit` count rows that the view shows: with a limit the source is asked page by page until it is full;
   - a view that hides nothing leaves all of that to the source.
 """
 
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.contract import Doc
 from proxy.core import jsonio
@@ -39,8 +38,7 @@ _KEYS = 500
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A row. `shown`: the view's winner, None for a key without one. `conflicts`: the other live leaves, if wanted."""
 
     key: Any
@@ -66,7 +64,7 @@ class Scan:
             source = self._by_key()
         elif self.hides:
             limit = self.options.limit
-            source = self._visible(self.pages(PAGE if limit is None else self.options.skip + limit))
+            source = self._visible(self.pages(None if limit is None else self.options.skip + limit))
         else:
             source = self._all()
         async with aclosing(source):
@@ -88,8 +86,16 @@ class Scan:
             async for rows in batches:
                 yield [listed for row in rows if (listed := self._taken(row)) is not None]
 
-    async def pages(self, first: int) -> AsyncGenerator[list[Listed], None]:
-        """All visible rows of the range, whatever `skip` and `limit` are. `first`: how many are likely to be enough."""
+    async def pages(self, first: int | None) -> AsyncGenerator[list[Listed], None]:
+        """All visible rows of the range, whatever `skip` and `limit` are.
+
+        `first`: how many are likely to be enough; None: all are wanted, and the source gives them in one reply.
+        """
+        if first is None:
+            async with aclosing(self._read("GET", [*self._range(), *self._with_docs(True)], None)) as batches:
+                async for rows in batches:
+                    yield [listed for listed in await self._judged(rows, keyed=False) if listed is not None]
+            return
         size = min(PAGE, max(_FIRST_PAGE, first)) if first else 1
         last: str | None = None
         while True:

@@ -270,7 +270,7 @@ async def test_a_row_that_goes_between_two_pages_is_not_replaced_by_another(
 
     couch.instead["/db/_all_docs"] = shrinking
     async with front(couch, HANDLERS) as ann:
-        found = await ann.json("GET", LIST)
+        found = await ann.json("GET", query(limit=10))
     assert [each["id"] for each in found["rows"]] == ["d0", "d1", "d2", "d3", "d4", "d5"]
 
 
@@ -284,7 +284,16 @@ async def test_a_source_that_ignores_startkey_is_not_asked_for_ever(
 
     couch.instead["/db/_all_docs"] = stuck
     async with front(couch, HANDLERS) as ann:
-        assert (await ann.error("GET", LIST))[0] == 502
+        assert (await ann.error("GET", query(limit=10)))[0] == 502
+
+
+async def test_without_a_limit_the_source_is_asked_once(couch: Couch) -> None:
+    async with front(couch, HANDLERS) as ann:
+        found = await ann.json("GET", query(include_docs=True, skip=1))
+    assert [each["id"] for each in found["rows"]] == sorted(VISIBLE)[1:]
+    assert [path for _, path, _ in couch.requests if "_all_docs" in path] == [
+        "/db/_all_docs?include_docs=true&conflicts=true"
+    ]
 
 
 async def test_a_source_that_breaks_off_breaks_the_clients_connection() -> None:
@@ -295,8 +304,6 @@ async def test_a_source_that_breaks_off_breaks_the_clients_connection() -> None:
             whole = couch.do_all_docs(request, None)
             assert isinstance(whole, web.Response)
             assert isinstance(whole.body, bytes)
-            if "startkey" not in request.query:
-                return whole
             response = web.StreamResponse(headers={"Content-Length": str(len(whole.body))})
             await response.prepare(request)
             await response.write(whole.body[: len(whole.body) // 2])
