@@ -41,8 +41,9 @@ def assert_lens_laws(
     - GetPut: restoring an untouched shape gives the sample;
     - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused.
 
-    Edits are those of `edits`, and `examples` that are made up: values of the shaped sample are changed, added and
-    removed, elements of arrays too, any number of times. `fixed` names members that made-up edits leave alone,
+    Edits are those of `edits`, each visible value changed by itself, and `examples` that are made up: values of the
+    shaped sample are changed, added and removed, elements of arrays too, any number of times; the same at each run.
+    `fixed` names members that made-up edits leave alone,
     because the filter decides by them what it hides: an edit there may hide what the client wrote, which the proxy
     refuses.
 
@@ -56,8 +57,10 @@ def assert_lens_laws(
         bench.get_put(sample, shaped)
         for edit in edits:
             bench.put_get(sample, shaped, edit(deepcopy(shaped)))
+        for edited in _changed_by_one(shaped, fixed):
+            bench.put_get(sample, shaped, edited)
 
-    @settings(max_examples=examples, deadline=None, database=None)
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True)
     @given(st.data())
     def made_up(data: st.DataObject) -> None:
         sample, shaped = data.draw(st.sampled_from(shown))
@@ -124,6 +127,23 @@ def edits_of(draw: st.DrawFn, shaped: Doc, pool: Sequence[Doc] = (), fixed: Sequ
 
 _Place = tuple[Any, Any]
 """A container and a key or index into it."""
+
+
+def _changed_by_one(shaped: Doc, fixed: Sequence[str]) -> Iterator[Doc]:
+    """`shaped` with one of its values changed to another of the same type, for each of them."""
+    for index, (container, key) in enumerate(_places(shaped)):
+        if key in fixed or isinstance(container[key], dict | list):
+            continue
+        edited = deepcopy(shaped)
+        [place] = [place for at, place in enumerate(_places(edited)) if at == index]
+        place[0][place[1]] = _another(container[key])
+        yield edited
+
+
+def _another(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return "new" if value is None else value + " new" if isinstance(value, str) else value + 1
 
 
 def _places(value: Any, top: bool = True) -> Iterator[_Place]:
