@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from proxy.writing import settle
 from tests.properties.script import Script, play
 from tests.properties.world import Lab, World, lab
 
@@ -31,9 +33,30 @@ class Stage:
         await story(await self._lab.world())
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+@contextmanager
+def _stage(**options: bool) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
-        context = lab()
+        context = lab(**options)
         yield Stage(runner, runner.run(context.__aenter__()))
         runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with _stage() as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def frail_stage() -> Iterator[Stage]:
+    """Its source can be lost to the proxy."""
+    with _stage(tapped=True) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def without_pauses() -> Iterator[None]:
+    """The proxy asks a source that it has lost again at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle, "_PAUSES", (0.0, 0.0, 0.0))
+        yield

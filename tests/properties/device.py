@@ -105,6 +105,11 @@ class Device:
         self._log: list[str] = []
         self._checkpoints: dict[str, Doc] = {}
 
+    @property
+    def changes(self) -> int:
+        """How many revisions were added so far: its sequence."""
+        return len(self._log)
+
     # ---- what its user does
 
     def leaf(self, doc_id: str, number: int = 0) -> Doc | None:
@@ -163,6 +168,8 @@ class Device:
     async def _checkpoint(self, direction: str) -> Any:
         """Where to go on: only if both sides agree."""
         answer = await self._call("GET", f"/_local/{direction}-{self.name}")
+        if answer.status not in (200, 404):
+            raise Aborted(f"checkpoint: {answer.status} {answer.body!r}")
         own = self._checkpoints.get(direction)
         if answer.status == 404 or own is None or answer.json["session"] != own["session"]:
             return 0

@@ -1,22 +1,28 @@
-"""Four profiles and what each shows and hides, said a second time without the project's filters.
+"""Five profiles and what each shows and hides, said a second time without the project's filters.
 
 phone    its facility; no `ssn`, `billing`, private notes, visits' `cost`, tags that begin with `!`, images
 tablet   all of its facilities; no `notes`, no attachments but images
 slim     its facility; nothing but `facility`, `title` and the days of visits; no attachments
 office   everything, `ssn` masked
+ward     all of its facilities; `title` as `name`, visits' `cost` masked, two `tags`, attachments of up to 7 bytes
 """
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from filters.attachments import Attachments
 from filters.drop import Drop
 from filters.keep import Keep
 from filters.redact import Redact
+from filters.rename import Rename
 from filters.select import Select
+from filters.truncate import Truncate
 from tests.support.inprocess import profile
 
 Doc = dict[str, Any]
@@ -28,6 +34,8 @@ USERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "eva": ("eva", ("auditor",)),
 }
 FACILITIES = {"ann": ["f1"], "bob": ["f2"], "cem": ["f1", "f2"], "eva": ["f1", "f2", "f3"]}
+
+_SMALL = 7
 
 PROFILES = [
     profile(
@@ -49,6 +57,14 @@ PROFILES = [
         Attachments(allow=[]),
     ),
     profile("office", Redact(paths=["ssn"])),
+    profile(
+        "ward",
+        Rename(fields={"title": "name"}),
+        Select(where="contains(client.grants.facility, facility)"),
+        Redact(paths=["visits[].cost"], mode="hash", key="0123456789abcdef"),
+        Truncate(paths=["tags"], items=2),
+        Attachments(max_size=_SMALL),
+    ),
 ]
 
 
@@ -75,6 +91,10 @@ def _with(doc: Doc, shown: Callable[[Doc], bool]) -> Doc:
 
 def _attachments(doc: Doc, hidden: Callable[[Doc], bool]) -> Doc:
     return {name: entry["data"] for name, entry in doc.get("_attachments", {}).items() if hidden(entry)}
+
+
+def _is_large(entry: Doc) -> bool:
+    return len(b64decode(entry["data"])) > _SMALL
 
 
 def _costs(doc: Doc) -> Doc:
@@ -130,11 +150,34 @@ def _office_hidden(doc: Doc) -> Doc:
     return {"ssn": doc.get("ssn")}
 
 
+def _masked(cost: str) -> str:
+    return blake2b(json.dumps(cost).encode(), key=b"0123456789abcdef", digest_size=16).hexdigest()
+
+
+def _ward(doc: Doc) -> Doc:
+    shown = {"name" if name == "title" else name: value for name, value in doc.items() if name != "name"}
+    if "visits" in doc:
+        shown["visits"] = [{n: _masked(v) if n == "cost" else v for n, v in visit.items()} for visit in doc["visits"]]
+    if "tags" in doc:
+        shown["tags"] = doc["tags"][:2]
+    return _with(shown, lambda entry: not _is_large(entry))
+
+
+def _ward_hidden(doc: Doc) -> Doc:
+    return {
+        "name": doc.get("name"),
+        "tags": doc.get("tags", [])[2:],
+        "costs": _costs(doc),
+        "_attachments": _attachments(doc, _is_large),
+    }
+
+
 DRESSES = {
     "phone": Dress(_phone, _phone_hidden),
     "tablet": Dress(_tablet, _tablet_hidden),
     "slim": Dress(_slim, _slim_hidden),
     "office": Dress(_office, _office_hidden),
+    "ward": Dress(_ward, _ward_hidden),
 }
 
 

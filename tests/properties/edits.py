@@ -35,7 +35,12 @@ def _note(number: int, private: bool) -> Doc:
 
 
 def _title(doc: Doc, number: int) -> None:
-    doc["title"] = f"title {number}"
+    doc["name" if "name" in doc else "title"] = f"title {number}"
+
+
+def _rename(doc: Doc, number: int) -> None:
+    """Two fields, of which some profiles show one under the name of the other."""
+    doc["name" if "title" in doc else "title"] = f"name {number}"
 
 
 def _move(doc: Doc, number: int) -> None:
@@ -155,5 +160,6 @@ EDITS: Sequence[Callable[[Doc, int], None]] = (
     _publish_note,
     _remove_notes,
     _price_visit,
+    _rename,
 )
 """From a document, which is changed in place, and a number that is new with each edit."""

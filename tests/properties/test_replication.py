@@ -13,21 +13,32 @@ from tests.properties.conftest import Stage
 from tests.properties.script import Script, scripts
 
 _EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
-_SETTINGS = settings(
-    max_examples=int(_EXAMPLES or 60),
-    derandomize=_EXAMPLES is None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
-)
 
 
-@_SETTINGS
+def _examples(usual: int) -> settings:
+    return settings(
+        max_examples=int(_EXAMPLES or usual),
+        derandomize=_EXAMPLES is None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@_examples(150)
 @given(scripts())
 def test_devices_and_source_agree_once_all_have_replicated(stage: Stage, script: Script) -> None:
     stage.play(script)
 
 
-@_SETTINGS
-@given(scripts("compact", size=25))
+@_examples(60)
+@given(scripts("compact"))
 def test_what_is_hidden_survives_edits_of_revisions_whose_bodies_are_gone(stage: Stage, script: Script) -> None:
     stage.play(script)
+
+
+@_examples(20)
+@given(scripts("fall_out", "fall_out"))
+def test_what_is_acknowledged_is_stored_and_nothing_else(
+    frail_stage: Stage, without_pauses: None, script: Script
+) -> None:
+    frail_stage.play(script)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from tests.properties.conftest import Stage
 from tests.properties.device import Doc
-from tests.properties.world import Dressed, World
+from tests.properties.dressed import Dressed
+from tests.properties.world import World
 
 PATIENT: Doc = {"_id": "doc-a", "facility": "f1", "title": "first", "ssn": "#ssn", "notes": []}
 
 
 async def _move(world: World, facility: str) -> None:
-    doc = world.leaf("doc-a")
+    doc = world.truth.leaf("doc-a")
     assert doc is not None
-    await world.put({**doc, "facility": facility})
+    await world.truth.put({**doc, "facility": facility})
 
 
 def _edit(device: Dressed, **fields: object) -> None:
@@ -21,22 +22,17 @@ def _edit(device: Dressed, **fields: object) -> None:
     device.put({**doc, **fields})
 
 
-async def _all_agree(world: World) -> None:
-    await world.rest()
-    await world.check_rest()
-
-
 def test_a_device_that_made_the_same_edit_hears_that_the_document_left(stage: Stage) -> None:
     async def story(world: World) -> None:
         doctor, nurse = world.add_device("cem", "tablet"), world.add_device("ann", "tablet")
-        await world.put(PATIENT)
+        await world.truth.put(PATIENT)
         await doctor.pull()
         await nurse.pull()
         _edit(doctor, title="same")
         _edit(nurse, title="same")
         _edit(doctor, facility="f2")  # so the source never has a body of the edit that both made
         await doctor.push()
-        await _all_agree(world)
+        await world.rest()
         assert nurse.leaf("doc-a") is None
 
     stage.run(story)
@@ -45,18 +41,18 @@ def test_a_device_that_made_the_same_edit_hears_that_the_document_left(stage: St
 def test_a_document_that_is_gone_can_be_made_anew_on_a_device_that_it_had_left(stage: Stage) -> None:
     async def story(world: World) -> None:
         phone = world.add_device("ann", "phone")
-        await world.put(PATIENT)
+        await world.truth.put(PATIENT)
         await phone.pull()
         await _move(world, "f2")
         await phone.pull()
         assert phone.leaf("doc-a") is None
-        doc = world.leaf("doc-a")
+        doc = world.truth.leaf("doc-a")
         assert doc is not None
-        await world.put({"_id": "doc-a", "_rev": doc["_rev"], "_deleted": True})
+        await world.truth.put({"_id": "doc-a", "_rev": doc["_rev"], "_deleted": True})
         phone.put({"_id": "doc-a", "facility": "f1", "title": "anew"})
-        await _all_agree(world)
+        await world.rest()
         assert phone.denied == set()
-        doc = world.leaf("doc-a")
+        doc = world.truth.leaf("doc-a")
         assert doc is not None
         assert doc["title"] == "anew"
 
@@ -66,14 +62,14 @@ def test_a_document_that_is_gone_can_be_made_anew_on_a_device_that_it_had_left(s
 def test_a_deletion_that_one_profile_was_shown_is_not_written_through_another(stage: Stage) -> None:
     async def story(world: World) -> None:
         device = world.add_device("ann", "phone")
-        await world.put(PATIENT)
+        await world.truth.put(PATIENT)
         await device.pull()
         await _move(world, "f2")
         await device.pull()
         await world.settle()
         assert device.leaf("doc-a") is None
         device.dress_as("eva", "office")
-        await _all_agree(world)
+        await world.rest()
         assert device.leaf("doc-a") is not None
 
     stage.run(story)

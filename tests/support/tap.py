@@ -67,6 +67,8 @@ class Tap:
             except OSError:
                 near.close()
                 continue
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {near, far}
             threading.Thread(target=self._outward, args=(near, far), daemon=True).start()
