@@ -1,17 +1,34 @@
-"""A lab for all properties: an event loop with endpoint and proxy that lasts as long as a module's tests."""
+"""A lab for all properties: an event loop with endpoint and proxy that lasts as long as a module's tests.
+
+PROPERTY_EXAMPLES sets the number of examples for each property; with it, they are other ones each time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from proxy.writing import settle
 from tests.properties.script import Script, play
 from tests.properties.world import Lab, World, lab
+
+_EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
+
+
+def examples(usual: int) -> settings:
+    """Settings for a property of which each example takes a while."""
+    return settings(
+        max_examples=int(_EXAMPLES or usual),
+        derandomize=_EXAMPLES is None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
 
 
 class Stage:
