@@ -43,30 +43,30 @@ ON_DEVICES = ("put", "put", "put", "put", "carry", "make", "make", "delete", "er
 OVER_THE_WEB = ("web_put", "web_put", "web_delete", "web_attach", "web_detach")
 REPLICATING = ("push", "pull", "sync", "sync", "push_blind", "cut_push", "cut_pull", "forget", "all", "all", "at_once")
 
-STEP = st.tuples(
-    st.sampled_from([*AT_SOURCE, *ON_DEVICES, *OVER_THE_WEB, *REPLICATING]),
-    st.integers(0, 3),
-    st.integers(0, len(IDS) - 1),
-    st.integers(0, 40),
-)
+_USUAL = [*AT_SOURCE, *ON_DEVICES, *OVER_THE_WEB, *REPLICATING]
 
 
 @dataclass(frozen=True)
 class Script:
-    """Which of the crew take part, and what happens."""
+    """Which of the crew take part, and what happens. `begun`: devices have the documents of the source at first."""
 
     crew: tuple[int, ...]
     steps: tuple[Step, ...]
+    begun: bool = False
 
 
 def scripts(*more: str, size: int = 40) -> st.SearchStrategy[Script]:
     """Scripts of up to `size` steps. `more`: names of steps beside the usual ones."""
-    step = STEP
+    step = _steps(_USUAL)
     if more:
-        extra = st.tuples(st.sampled_from(more), st.integers(0, 3), st.integers(0, len(IDS) - 1), st.integers(0, 40))
-        step = st.one_of(STEP, STEP, STEP, STEP, extra)
-    crew = st.lists(st.integers(0, len(CREW) - 1), min_size=1, max_size=4, unique=True)
-    return st.builds(Script, crew.map(tuple), st.lists(step, min_size=1, max_size=size).map(tuple))
+        step = st.one_of(step, step, step, step, _steps(more))
+    crew = st.lists(st.integers(0, len(CREW) - 1), min_size=2, max_size=4, unique=True)
+    steps = st.lists(step, min_size=size // 2, max_size=size)
+    return st.builds(Script, crew.map(tuple), steps.map(tuple), st.booleans())
+
+
+def _steps(names: Sequence[str]) -> st.SearchStrategy[Step]:
+    return st.tuples(st.sampled_from(names), st.integers(0, 3), st.integers(0, len(IDS) - 1), st.integers(0, 40))
 
 
 async def play(lab: Lab, script: Script) -> World:
@@ -75,6 +75,8 @@ async def play(lab: Lab, script: Script) -> World:
     for index in script.crew:
         world.add_device(*CREW[index])
     player = Player(world)
+    if script.begun:
+        await player.begin()
     for step in script.steps:
         await player.step(*step)
     await world.rest()
@@ -89,6 +91,14 @@ class Player:
         self._truth = world.truth
         self._number = 0
         self._branches = 0
+
+    async def begin(self) -> None:
+        """Documents of two facilities, which all devices have that may."""
+        for number, doc_id in enumerate(IDS):
+            await self._truth.put(edits.new(doc_id, number, whole=True))
+        for device in self._world.devices:
+            await device.pull()
+        await self._world.settle()
 
     async def step(self, name: str, who: int, which: int, way: int) -> None:
         self._number += way % 2
