@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.errors import Unavailable
+from proxy.place import Place
 from proxy.upstream import JSON_HEADERS, Upstream
-from proxy.view import View
 
 AT_ONCE = 32
 _REVISIONS_AT_ONCE = 50
@@ -55,34 +55,34 @@ Question = tuple[str, Sequence[str] | None]
 """A document's id, and the revisions that are asked for; None: all leaves."""
 
 
-async def are_in_bulk(view: View) -> bool:
+async def are_in_bulk(place: Place) -> bool:
     """Whether the source's `_bulk_get` gives all leaves. Raises the source's error."""
-    return await _bulk(view) is Bulk.EVERYTHING
+    return await _bulk(place) is Bulk.EVERYTHING
 
 
-async def revisions_are_in_bulk(view: View) -> bool:
+async def revisions_are_in_bulk(place: Place) -> bool:
     """Whether the source has a `_bulk_get` that gives single revisions. Raises the source's error."""
-    return await _bulk(view) is not Bulk.NOTHING
+    return await _bulk(place) is not Bulk.NOTHING
 
 
-async def _bulk(view: View) -> Bulk:
-    known = _sources.setdefault(view.upstream, _Known())
+async def _bulk(place: Place) -> Bulk:
+    known = _sources.setdefault(place.upstream, _Known())
     if known.bulk is None:
-        known.bulk = await _ask(view)
+        known.bulk = await _ask(place)
     return known.bulk
 
 
-async def _ask(view: View) -> Bulk:
+async def _ask(place: Place) -> Bulk:
     # an id that cannot be known: a document that a client stores under it would stop everything
     body = jsonio.dumps({"docs": [{"id": f"tailor-{uuid4().hex}"}]})
-    headers = {**JSON_HEADERS, **view.headers}
-    async with await view.upstream.request("POST", view.path("_bulk_get"), headers=headers, body=body) as reply:
+    headers = {**JSON_HEADERS, **place.headers}
+    async with await place.upstream.request("POST", place.path("_bulk_get"), headers=headers, body=body) as reply:
         if reply.status == 200:
             return Bulk.EVERYTHING if _says_not_found(await reply.json()) else Bulk.REVISIONS
         refusal = await reply.error()
     if reply.status not in _NO_SUCH_ENDPOINT or isinstance(refusal, Unavailable):
         raise refusal
-    await view.upstream.json("GET", view.path(), headers=view.headers)  # it may be the database that is not there
+    await place.upstream.json("GET", place.path(), headers=place.headers)  # it may be the database that is not there
     return Bulk.NOTHING
 
 
@@ -98,13 +98,13 @@ def _says_not_found(reply: Any) -> bool:
     raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.")
 
 
-async def one_by_one(view: View, ids: Iterable[str], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def one_by_one(place: Place, ids: Iterable[str], extra: Sequence[tuple[str, str]]) -> list[Doc]:
     """All leaves of the documents with their `_revisions`; unknown documents have none. Raises the source's error."""
-    return await _fetch(view, [(doc_id, None) for doc_id in ids], extra)
+    return await _fetch(place, [(doc_id, None) for doc_id in ids], extra)
 
 
 async def revisions_one_by_one(
-    view: View, wanted: Iterable[tuple[str, str]], extra: Sequence[tuple[str, str]]
+    place: Place, wanted: Iterable[tuple[str, str]], extra: Sequence[tuple[str, str]]
 ) -> list[Doc]:
     """Those of (id, rev) pairs that the source has, with their `_revisions`. Raises the source's error."""
     by_id: dict[str, list[str]] = {}
@@ -115,15 +115,15 @@ async def revisions_one_by_one(
         for doc_id, revs in by_id.items()
         for start in range(0, len(revs), _REVISIONS_AT_ONCE)
     ]
-    return await _fetch(view, questions, extra)
+    return await _fetch(place, questions, extra)
 
 
-async def _fetch(view: View, questions: Sequence[Question], extra: Sequence[tuple[str, str]]) -> list[Doc]:
-    limit = _sources.setdefault(view.upstream, _Known()).single
+async def _fetch(place: Place, questions: Sequence[Question], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+    limit = _sources.setdefault(place.upstream, _Known()).single
 
     async def docs(question: Question) -> list[Doc]:
         async with limit:
-            return await _docs(view, question, extra)
+            return await _docs(place, question, extra)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -133,14 +133,14 @@ async def _fetch(view: View, questions: Sequence[Question], extra: Sequence[tupl
     return [doc for task in asking for doc in task.result()]
 
 
-async def _docs(view: View, question: Question, extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str]]) -> list[Doc]:
     doc_id, revs = question
     open_revs = "all" if revs is None else jsonio.dumps(revs).decode()
-    async with await view.upstream.request(
+    async with await place.upstream.request(
         "GET",
-        view.document_path(doc_id),
+        place.document_path(doc_id),
         [("open_revs", open_revs), ("revs", "true"), *extra],
-        headers={"Accept": JSON_HEADERS["Accept"], **view.headers},
+        headers={"Accept": JSON_HEADERS["Accept"], **place.headers},
     ) as reply:
         if reply.status != 200:
             refusal = await reply.error()

@@ -10,11 +10,11 @@ from hashlib import blake2b
 
 from proxy.config.model import Database, Profile
 from proxy.contract import Client, Doc
-from proxy.core.endpoints import document_path, path
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Withheld
 from proxy.core.tokens import Tokens
 from proxy.identify import Principal
+from proxy.place import Place
 from proxy.upstream import Upstream
 
 log = logging.getLogger("couch_tailor.view")
@@ -25,15 +25,13 @@ _PROTOCOL = frozenset(PROTOCOL)
 
 
 @dataclass(frozen=True)
-class View:
+class View(Place):
     """What one client sees of one database. `name`: the database name the client uses."""
 
     name: str
-    database: Database
     profile: Profile
     client: Client
     principal: Principal
-    upstream: Upstream
     grafts: Grafts
     tokens: Tokens
     local_prefix: str
@@ -43,20 +41,7 @@ class View:
     @cached_property
     def asking(self) -> Mapping[str, str]:
         """The headers of a request to the source for JSON."""
-        return {"Accept": "application/json", **self.principal.headers}
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What authenticates requests to the source."""
-        return self.principal.headers
-
-    def path(self, *pieces: str) -> str:
-        """The source's path below the database."""
-        return path(self.database.source_db, *pieces)
-
-    def document_path(self, doc_id: str, attachment: str = "") -> str:
-        """The source's path of a document or attachment."""
-        return document_path(self.database.source_db, doc_id, attachment)
+        return {"Accept": "application/json", **self.headers}
 
     @property
     def judges(self) -> bool:
@@ -112,12 +97,13 @@ def make_view(
     entitled = f"{client.name}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
     identity = _derive(secret, "local", f"{scope}\0{client.name}")
     return View(
-        name=name,
         database=database,
+        upstream=upstream,
+        headers=principal.headers,
+        name=name,
         profile=profile,
         client=client,
         principal=principal,
-        upstream=upstream,
         grafts=Grafts(_derive(secret, "graft", database.name)),
         tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
         local_prefix=f"tailor-{identity.hex()[:24]}-",
