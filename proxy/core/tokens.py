@@ -1,8 +1,9 @@
 """Update sequences as the proxy gives them out: opaque tokens `N-...` around the source's own sequence.
 
 A token is `N-HHHHHHHHHHHHHHHHrest`: N the integer prefix of the source's sequence (PouchDB applies `parseInt`), 16
-characters of URL-safe base64 over one byte of form, three of the view's epoch and eight of a keyed digest, and then the
-rest of the source's sequence. Rules:
+characters of URL-safe base64 over one byte of form, three of the view's epoch and eight of a keyed digest, then, where
+the feed came from an index, 19 characters for the index and the position in it, and then the rest of the source's
+sequence. Rules:
 
   - a token of another epoch of the same view starts over: what the new rules show must be announced again;
   - a token that was tampered with, or is no token, is CouchDB's 400 for a malformed sequence;
@@ -16,15 +17,28 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.core import jsonio
 from proxy.errors import BadRequest
 
+
+class Position(NamedTuple):
+    """Where a feed is in an index. `index_id`: 8 bytes; `seq`: the source's sequence there, or before."""
+
+    index_id: bytes
+    at: int
+    seq: Any
+
+
 _INTEGER, _TEXT, _OTHER = 0, 1, 2
+_IN_INDEX = 4
 _SOURCE_SEQ = re.compile(r"([0-9]+)-([A-Za-z0-9_-]+)\Z")
 _TOKEN = re.compile(r"([0-9]+)-([A-Za-z0-9_-]{16})([A-Za-z0-9_-]*)\Z")
 _DIGEST_SIZE = 8
+_INDEX_SIZE, _AT_SIZE = 8, 6
+_POSITION = 19
+"""Characters of base64 for index and position."""
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -34,23 +48,22 @@ class Tokens:
     def __init__(self, key: bytes, epoch: str) -> None:
         self._keyed = blake2b(key=key[:64], digest_size=_DIGEST_SIZE)
         self._epoch = blake2b(epoch.encode(), digest_size=3).digest()
-        self._head = {form: bytes([form]) + self._epoch for form in (_INTEGER, _TEXT, _OTHER)}
+        forms = (_INTEGER, _TEXT, _OTHER)
+        self._head = {form: bytes([form]) + self._epoch for form in (*forms, *(form | _IN_INDEX for form in forms))}
 
     def encode(self, seq: Any) -> str | int:
-        """The token for a source's sequence: a string such as `12-g1AAA...`, an integer, or any other JSON value."""
-        if type(seq) is int:
-            return self._token(_INTEGER, str(seq), "") if seq else 0
-        if type(seq) is str:
-            match = _SOURCE_SEQ.match(seq)
-            if match:
-                return self._token(_TEXT, match[1], match[2])
-            if seq.isdigit() and seq.isascii() and (seq == "0" or seq[0] != "0"):
-                return self._token(_INTEGER, seq, "") if seq != "0" else 0
-        raw = urlsafe_b64encode(jsonio.dumps(seq)).decode().rstrip("=")
-        return self._token(_OTHER, "0", raw)
+        """The token for a source's sequence (a string such as `12-g1AAA...`, an integer, or any other JSON value) or a
+        Position.
+        """
+        if type(seq) is Position:
+            form, number, rest = _parts(seq.seq)
+            place = b2a_base64(seq.index_id + seq.at.to_bytes(_AT_SIZE, "big"), newline=False).translate(_URL_SAFE)
+            return self._token(form | _IN_INDEX, number, place[:_POSITION].decode() + rest)
+        form, number, rest = _parts(seq)
+        return self._token(form, number, rest) if number != "0" or rest else 0
 
     def decode(self, token: str) -> Any:
-        """The source's sequence in a token; 0 for the beginning and for a token of an older epoch."""
+        """The source's sequence, or the Position, in a token; 0 for the beginning and for a token of an older epoch."""
         if len(token) > 1 and token[0] == token[-1] == '"':
             token = token[1:-1]
         if token in ("0", ""):
@@ -64,11 +77,11 @@ class Tokens:
             raise _malformed()
         if packed[1:4] != self._epoch:
             return 0
-        if packed[0] == _INTEGER:
-            return int(number)
-        if packed[0] == _TEXT:
-            return f"{number}-{rest}"
-        return jsonio.loads(urlsafe_b64decode(rest + "=" * (-len(rest) % 4)))
+        if packed[0] & _IN_INDEX:
+            place = urlsafe_b64decode(rest[:_POSITION] + "=")
+            seq = _source_seq(packed[0] & ~_IN_INDEX, number, rest[_POSITION:])
+            return Position(place[:_INDEX_SIZE], int.from_bytes(place[_INDEX_SIZE:], "big"), seq)
+        return _source_seq(packed[0], number, rest)
 
     def _token(self, form: int, number: str, rest: str) -> str:
         head = self._head[form]
@@ -79,6 +92,27 @@ class Tokens:
         keyed = self._keyed.copy()
         keyed.update(head + f"{number}-{rest}".encode())
         return keyed.digest()
+
+
+def _parts(seq: Any) -> tuple[int, str, str]:
+    """The form of a source's sequence, its number and the rest."""
+    if type(seq) is int:
+        return _INTEGER, str(seq), ""
+    if type(seq) is str:
+        match = _SOURCE_SEQ.match(seq)
+        if match:
+            return _TEXT, match[1], match[2]
+        if seq.isdigit() and seq.isascii() and (seq == "0" or seq[0] != "0"):
+            return _INTEGER, seq, ""
+    return _OTHER, "0", urlsafe_b64encode(jsonio.dumps(seq)).decode().rstrip("=")
+
+
+def _source_seq(form: int, number: str, rest: str) -> Any:
+    if form == _INTEGER:
+        return int(number)
+    if form == _TEXT:
+        return f"{number}-{rest}"
+    return jsonio.loads(urlsafe_b64decode(rest + "=" * (-len(rest) % 4)))
 
 
 def _malformed() -> BadRequest:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.tokens import Tokens
+from proxy.core.tokens import Position, Tokens
 from proxy.errors import BadRequest
 
 COUCHDB = (
@@ -35,6 +35,18 @@ def test_a_token_gives_back_the_sources_sequence(seq: Any) -> None:
     token = tokens.encode(seq)
     assert same(tokens.decode(str(token)), seq)
     assert same(tokens.decode(f'"{token}"'), seq)
+
+
+@given(st.binary(min_size=8, max_size=8), st.integers(0, 2**48 - 1), seqs)
+def test_a_token_gives_back_a_position_in_an_index(index: bytes, at: int, seq: Any) -> None:
+    tokens = Tokens(b"key", "epoch")
+    token = str(tokens.encode(Position(index, at, seq)))
+    found = tokens.decode(token)
+    assert found[:2] == (index, at)
+    assert same(found.seq, seq)
+    assert Tokens(b"key", "other").decode(token) == 0
+    with pytest.raises(BadRequest):
+        Tokens(b"another key", "epoch").decode(token)
 
 
 @given(seqs, st.integers(0, 200), st.characters(categories=("L", "N")))
