@@ -1,9 +1,10 @@
-"""What a filter author may use beside the contract: compiled expressions and paths, the structural restore, chains."""
+"""What a filter author may use beside the contract: compiled expressions and paths, whom a condition can be
+true for, the structural restore, chains."""
 
 from __future__ import annotations
 
 from proxy.core.equality import same
-from proxy.core.jmes import Expression, compile_expression
+from proxy.core.jmes import Expression, Sharing, compile_expression, sharing
 from proxy.core.lens import Chain, Link
 from proxy.core.paths import GONE, Paths, Survivors, compile_paths
 from proxy.core.pathtree import quote
@@ -15,10 +16,12 @@ __all__ = [
     "Expression",
     "Link",
     "Paths",
+    "Sharing",
     "Survivors",
     "compile_expression",
     "compile_paths",
     "quote",
     "restore_structurally",
     "same",
+    "sharing",
 ]
