@@ -52,6 +52,9 @@ class Attachments(Filter):
         rest = {name: value for name, value in doc.items() if name != "_attachments"}
         return {**rest, "_attachments": shown} if shown else rest
 
+    def depends_on_client(self) -> bool:
+        return False
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         shaped = {} if original is None else self.shape(original, client)
         had, shown = _entries(original or {}), _entries(shaped)

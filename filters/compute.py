@@ -33,6 +33,9 @@ class Compute(Filter):
             return {name: value for name, value in doc.items() if name not in self._expressions}
         return {**doc, **{n: _value(expression, doc, client) for n, expression in self._expressions.items()}}
 
+    def depends_on_client(self) -> bool:
+        return any(expression.uses_client for expression in self._expressions.values())
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         whole = {name: value for name, value in edited.items() if name not in self._expressions}
         shadowed = {name: original[name] for name in self._expressions if name in original} if original else {}

@@ -29,6 +29,9 @@ class Default(Filter):
         missing = {name: value for name, value in self._defaults.items() if name not in doc}
         return {**doc, **missing} if missing else doc
 
+    def depends_on_client(self) -> bool:
+        return False
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         before = original or {}
         made_up = [

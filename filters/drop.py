@@ -24,6 +24,9 @@ class Drop(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.drop(doc, client)
 
+    def depends_on_client(self) -> bool:
+        return self._paths.uses_client
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         if original is None:
             return edited

@@ -27,6 +27,9 @@ class Keep(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.keep(doc, client)
 
+    def depends_on_client(self) -> bool:
+        return self._paths.uses_client
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         if original is None:
             return edited

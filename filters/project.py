@@ -38,6 +38,9 @@ class Project(Filter):
         shown = {n: value for n, value in body.items() if value is not None and not n.startswith("_")}
         return {**kept, **shown}
 
+    def depends_on_client(self) -> bool:
+        return self._body.uses_client
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         shaped = {} if original is None else self.shape(original, client)
         if shaped is None:

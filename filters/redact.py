@@ -60,6 +60,9 @@ class Redact(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._masked(doc, client, None)
 
+    def depends_on_client(self) -> bool:
+        return self._paths.uses_client
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         if original is None:
             self._check(edited, edited, [], client)

@@ -38,6 +38,9 @@ class Rename(Filter):
         shown = self._shown
         return {shown.get(name, name): value for name, value in doc.items() if name not in self._hidden}
 
+    def depends_on_client(self) -> bool:
+        return False
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         sources = self._sources
         sent = {sources.get(n, n): value for n, value in edited.items() if n not in self._unknown}

@@ -6,6 +6,9 @@ reads, if it is not plain from the expression; `optional`, client attributes tha
 It fails closed: a document is withheld also if the condition cannot be judged (a function is given a value of the
 wrong type), and a client that lacks an attribute that the expression names gets no document at all, since null equals
 null: without a facility of its own it would otherwise be given the documents that have none.
+
+Where the condition compares the document with the client (`facility == client.facility`, `contains(members,
+client.name)`, and what `&&` and `||` make of such), feeds find a client's documents by the values.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from filters.options import texts
 from proxy.contract import Client, Doc, Filter, OptionError
-from proxy.rules import compile_expression
+from proxy.rules import compile_expression, sharing
 
 
 class Select(Filter):
@@ -32,6 +35,8 @@ class Select(Filter):
         else:
             message = "may read any field: name those that it reads in audience_fields, for tombstones to keep them"
             raise OptionError("where", message, text=where)
+        self._sharing = sharing(self._where)
+        self.declares_audience = self._sharing is not None
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         if self._where.lacks(client, self._optional) is not None:
@@ -43,3 +48,17 @@ class Select(Filter):
 
     def audience_fields(self) -> Iterable[str]:
         return self._audience_fields
+
+    def audience(self, doc: Doc) -> Iterable[str] | None:
+        return None if self._sharing is None else self._sharing.of_document(doc)
+
+    def client_keys(self, client: Client) -> Iterable[str]:
+        if self._sharing is None or self._where.lacks(client, self._optional) is not None:
+            return ()
+        return self._sharing.of_client(client)
+
+    def depends_on_client(self) -> bool:
+        return self._where.uses_client
+
+    def describe_audience(self) -> str:
+        return "" if self._sharing is None else self._sharing.text

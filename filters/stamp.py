@@ -31,6 +31,9 @@ class Stamp(Filter):
         self._always = choice("when", when, ("create", "write")) == "write"
         self._refuses = choice("claims", claims, ("overwrite", "refuse")) == "refuse"
 
+    def depends_on_client(self) -> bool:
+        return False  # documents go out untouched
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         whole = dict(edited)
         for name in self._stamps:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -39,7 +40,9 @@ def assert_lens_laws(
 
     - `shape` changes nothing in place, gives the same twice, and gives a tombstone without fields a thought;
     - GetPut: restoring an untouched shape gives the sample;
-    - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused.
+    - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused;
+    - with `declares_audience`: whoever is shown a document, edited or not, holds one of its keys;
+    - if it does not depend on the client: others are shown the same.
 
     Edits are those of `edits`, each visible value changed by itself, and `examples` that are made up: values of the
     shaped sample are changed, added and removed, elements of arrays too, any number of times; the same at each run.
@@ -53,6 +56,8 @@ def assert_lens_laws(
     shown = [(sample, shaped) for sample in samples if (shaped := bench.shape(sample)) is not None]
     assert shown, "the client gets none of the samples: nothing was tested"
     bench.shape({"_id": "gone", "_rev": "2-b", "_deleted": True})
+    for sample in samples:
+        bench.others(sample)
     for sample, shaped in shown:
         bench.get_put(sample, shaped)
         for edit in edits:
@@ -65,7 +70,9 @@ def assert_lens_laws(
     def made_up(data: st.DataObject) -> None:
         sample, shaped = data.draw(st.sampled_from(shown))
         pool = [{n: value for n, value in other.items() if n not in sample} for _, other in shown]
-        bench.put_get(sample, shaped, data.draw(edits_of(shaped, pool, fixed)))
+        edited = data.draw(edits_of(shaped, pool, fixed))
+        bench.others(edited)
+        bench.put_get(sample, shaped, edited)
 
     made_up()
 
@@ -75,6 +82,28 @@ class _Bench:
         self._filter = filter
         self._client = client
         self._chain = Chain([Link(type(filter).__name__, filter)])
+        strangers = replace(client, name="somebody else"), replace(client, roles=frozenset(("nobody:else",)))
+        self._clients = [client, Client(None), *strangers]
+
+    def others(self, doc: Doc) -> None:
+        """What holds for all clients, not only for the one that edits."""
+        told = self._filter.declares_audience
+        keys = None if not told else self._keys(doc)
+        shown = [_outcome(self._filter.shape, doc, client) for client in self._clients]
+        for client, shaped in zip(self._clients, shown, strict=True):
+            if keys is not None and isinstance(shaped, dict):
+                held = set(self._filter.client_keys(client))
+                message = f"{client} is shown a document, but holds none of its keys {sorted(keys)}: {sorted(held)}"
+                assert keys & held, f"{message}\n{_text(doc)}"
+        if not self._chain.depends_on_client:
+            differing = [client for client, shaped in zip(self._clients, shown, strict=True) if shaped != shown[0]]
+            assert not differing, (
+                f"does not depend on the client, but shows {differing[:1]} something else\n{_text(doc)}"
+            )
+
+    def _keys(self, doc: Doc) -> set[str] | None:
+        found = _outcome(lambda doc, client: self._filter.audience(doc), doc, self._client)
+        return None if found is None or isinstance(found, type) else set(found)
 
     def shape(self, doc: Doc) -> Doc | None:
         before = deepcopy(doc)
@@ -102,6 +131,14 @@ class _Bench:
             read = self._filter.shape(whole, self._client)
             message = "PutGet: the client does not read back what it wrote, at"
             raise AssertionError(_report(message, unread, sample, shaped, edited, whole, read))
+
+
+def _outcome(call: Callable[[Doc, Client], Any], doc: Doc, client: Client) -> Any:
+    """What a hook gives, or what it raises: then the document is withheld, or a candidate for everybody."""
+    try:
+        return call(doc, client)
+    except Exception as error:
+        return type(error)
 
 
 _SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text("abc*", max_size=4))

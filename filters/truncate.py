@@ -40,6 +40,9 @@ class Truncate(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._cut_doc(doc, client, None)
 
+    def depends_on_client(self) -> bool:
+        return self._paths.uses_client
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         whole = edited
         if original is not None:

@@ -27,6 +27,9 @@ class Validate(Filter):
         self._where = compile_expression(where, option="where", names=("client", "old"))
         self._message = f"not allowed: {where}" if message is None else text("message", message)
 
+    def depends_on_client(self) -> bool:
+        return False  # documents go out untouched
+
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         if not self._is_met(edited, original, client):
             raise Refused(self._message)

@@ -101,6 +101,9 @@ class Filter:
     passes_all: ClassVar[bool] = False
     """True if `shape` neither returns None nor raises, whatever JSON it is given: feeds need not look at bodies."""
 
+    declares_audience: bool = False
+    """Whether `audience` and `client_keys` tell whom documents reach: feeds need not look at all documents."""
+
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         """The document as this client sees it, or None if it does not get it.
 
@@ -124,8 +127,23 @@ class Filter:
         return restore_structurally(edited, shaped, original)
 
     def audience(self, doc: Doc) -> Iterable[str] | None:
-        """The keys of those whom `doc` reaches, without knowing the client; None if this filter cannot say."""
+        """The keys of those whom `doc` reaches, without knowing the client; None if this filter cannot say.
+
+        For feeds to find a client's documents: whoever gets the document (`shape` does not return None) must hold one
+        of these keys. That somebody holds one without getting it is no harm. Set `declares_audience` for it to count.
+        """
         return None
+
+    def client_keys(self, client: Client) -> Iterable[str]:
+        """The keys that a client holds. It shares one with each document that it gets, unless that has None."""
+        return ()
+
+    def depends_on_client(self) -> bool:
+        """Whether `shape` may give different clients different results. False is a promise: results are shared.
+
+        A subclass that writes `shape` anew has to make it anew.
+        """
+        return True
 
     def audience_fields(self) -> Iterable[str]:
         """Top-level fields by which `shape` decides whom a document reaches: they are kept in tombstones."""

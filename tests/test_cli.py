@@ -136,12 +136,13 @@ def test_check_says_what_profiles_do(command: Command) -> None:
         "",
     ]
     assert lines[4].startswith("profile phone (rules ")
-    assert lines[5:15] == [
+    assert lines[5:16] == [
         "  shows      clinic as /clinic-phone and /clinic",
         "  shows      stock as /stock-phone and /stock",
         "  chosen by  name, ending in -phone; request header x-device: phone",
         "  used by    the role nurse or the user ann",
         "  reading    documents and feeds; _all_docs, _find; no design documents",
+        "  feeds      every changed document is judged",
         "  writing    allowed; what a client would not read back is refused; "
         "without a known ancestor onto the winning revision",
         "  device     device.model from x-model",
@@ -151,6 +152,38 @@ def test_check_says_what_profiles_do(command: Command) -> None:
     ]
     assert "  writing    refused" in lines
     assert "  filters    none: documents are shown whole" in lines
+
+
+@pytest.mark.parametrize(
+    ("filters", "line"),
+    [
+        ([], "every change is told of, without a look at the document"),
+        (['use = "drop", paths = ["a"]'], "every change is told of, without a look at the document"),
+        (['use = "rules:Own"'], "every changed document is judged"),
+        (['use = "select", where = "starts_with(owner, client.name)"'], "every changed document is judged"),
+        (
+            ['use = "select", where = "type == \'x\' && owner == client.name"'],
+            "a client's documents are found by owner == client.name",
+        ),
+        (
+            ['use = "drop", paths = ["a"]', 'use = "audience", keys = { unit = "unit" }'],
+            "a client's documents are found by unit:{unit}",
+        ),
+        (
+            ['use = "drop", paths = ["a[?b != client.name]"]', 'use = "audience", keys = { unit = "unit" }'],
+            "every changed document is judged: audience comes after a filter that depends on the client",
+        ),
+        (['use = "rules:Mine"'], "a client's documents are found by keys that a filter gives"),
+    ],
+)
+def test_check_says_how_documents_are_found(command: Command, filters: list[str], line: str) -> None:
+    own = ", ".join(f"{{ {table} }}" for table in filters)
+    command.write("clinic.toml", CONFIG.replace("write = false", f"filters = [{own}]"))
+    mine = "class Mine(Own):\n    declares_audience = True\n    def shape(self, doc, client): return None\n"
+    hooks = "    def audience(self, doc): return []\n    def client_keys(self, client): return []\n"
+    command.write("rules.py", RULES + mine + hooks)
+    out = command.run("check", "clinic.toml")[1]
+    assert f"  feeds      {line}" in out.partition("profile plain")[2].split("\n\n")[0].split("\n")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.core.audience import declares_audience
 
 _INDENT = "             "
 
@@ -50,6 +51,7 @@ def _profile(profile: Profile, config: Config) -> Iterator[str]:
     yield from _item("chosen by", "; ".join(_choices(profile)))
     yield from _item("used by", _users(profile, config.server))
     yield from _item("reading", "; ".join(_reading(profile)))
+    yield from _item("feeds", _feeds(profile))
     yield from _item("writing", _writing(profile))
     if profile.device_headers:
         read = (f"device.{name} from {header}" for name, header in sorted(profile.device_headers.items()))
@@ -109,6 +111,17 @@ def _reading(profile: Profile) -> Iterator[str]:
     yield "design documents" if profile.design_docs else "no design documents"
     if profile.trusted:
         yield "the source's views and search, unfiltered"
+
+
+def _feeds(profile: Profile) -> str:
+    if profile.chain.passes_all:
+        return "every change is told of, without a look at the document"
+    if profile.audience is not None:
+        return f"a client's documents are found by {profile.audience.description or 'keys that a filter gives'}"
+    late = [rule.use for rule in profile.rules if declares_audience(rule.filter)]
+    if late:
+        return f"every changed document is judged: {late[0]} comes after a filter that depends on the client"
+    return "every changed document is judged"
 
 
 def _writing(profile: Profile) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from proxy.contract import Filter
+from proxy.core.audience import Audience, audience_of
 from proxy.core.lens import Chain
 
 
@@ -128,6 +130,16 @@ class Profile:
     """A digest of what decides the profile's projection: its rules. Changes when they change."""
     rules: tuple[Rule, ...] = ()
     """What the chain was built from, in its order."""
+
+    @cached_property
+    def audience(self) -> Audience | None:
+        """How feeds find a client's documents; None: every changed document is judged."""
+        return audience_of(self.chain, [rule.identity for rule in self.rules])
+
+    @property
+    def depends_on_client(self) -> bool:
+        """Whether clients may be shown different things of a document. If not, what one is shown is what all are."""
+        return self.chain.depends_on_client
 
     def virtual_name(self, database: str) -> str | None:
         """The name by which clients choose this profile of `database`; None if it is not chosen by name."""

@@ -16,6 +16,7 @@ from proxy.config.lines import Path, dotted
 from proxy.config.model import Rule
 from proxy.config.problems import BadValue, Problems, did_you_mean, kind_of
 from proxy.contract import Filter, OptionError
+from proxy.core.audience import audience_of
 from proxy.core.lens import Chain, Link
 
 _PART = re.compile(r'\[(\d+)\]|"((?:[^"\\]|\\.)*)"|([^.\[\]"]+)')
@@ -79,7 +80,7 @@ class Workshop:
     def _construct(self, use: str, found: modules.Found, options: dict[str, Any], path: Path) -> Rule | None:
         try:
             built = found.cls(**options)
-            Chain([Link(use, built)])  # asks it for what a chain needs to know: that may fail as well
+            audience_of(Chain([Link(use, built)]))  # asks it for what a chain needs to know: that may fail as well
             return Rule(use, options, built, _description(built, options), _identity(use, found, options))
         except OptionError as error:
             self.problems.add((*path, *option_path(error.option)), error.message + _caret(error))

@@ -43,6 +43,8 @@ class Chain:
     def __init__(self, links: Sequence[Link] = ()) -> None:
         self.links = tuple(links)
         self.passes_all = all(link.filter.passes_all for link in self.links)
+        self.depends_on_client = any(depends_on_client(link.filter) for link in self.links)
+        """Whether clients may be shown different things. If not, what one is shown is what all are."""
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
@@ -180,6 +182,17 @@ class Chain:
             for name, value in bare.items()
             if not name.startswith("_") and (name not in self._set_fields or same(value, original.get(name)))
         }
+
+
+def depends_on_client(filter_: Filter) -> bool:
+    """Whether what a filter shows may depend on the client."""
+    return not speaks_of_shape(filter_, "depends_on_client") or filter_.depends_on_client() is not False
+
+
+def speaks_of_shape(filter_: Filter, hook: str) -> bool:
+    """Whether a filter's hook is about the `shape` that it has, not about one that a subclass has written anew."""
+    writes = next(cls for cls in type(filter_).__mro__ if hook in vars(cls) or "shape" in vars(cls))
+    return hook in vars(writes)
 
 
 def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:

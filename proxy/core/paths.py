@@ -40,6 +40,11 @@ class Paths:
         """As they were written; empty for those made of steps."""
         self._root = root
 
+    @cached_property
+    def uses_client(self) -> bool:
+        """Whether where the paths lead may depend on the client."""
+        return self._root.uses_client()
+
     def __repr__(self) -> str:
         return f"<Paths {', '.join(self.texts)}>"
 

@@ -136,6 +136,13 @@ class Node:
         """Whether a path that comes here can go on into an array."""
         return bool(self.names or self.any or self.items or self.conditions)
 
+    def uses_client(self) -> bool:
+        """Whether a condition here or below may depend on the client."""
+        below = [*self.names.values(), *(node for node in (self.any, self.items) if node is not None)]
+        return any(condition.uses_client or child.uses_client() for condition, child in self.conditions) or any(
+            child.uses_client() for child in below
+        )
+
     def members(self, members: Doc) -> Iterator[tuple[str, Node]]:
         """The members of an object that paths lead into."""
         for name, child in self.names.items():

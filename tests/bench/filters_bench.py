@@ -67,7 +67,7 @@ FILTERS: list[tuple[str, Filter]] = [
     ("compute", Compute(fields={"mine": "owner == client.name"})),
     ("project, 5 members", Project(body="{kind: type, name: name, city: address.city, n: visits, by: notes[0].by}")),
     ("attachments, none there", Attachments(max_size=1000)),
-    ("audience", Audience(keys=["owner"])),
+    ("audience", Audience(keys=["owner"], client=["name"])),
     ("stamp", Stamp(fields={"owner": "client.name"})),
     ("validate", Validate(where="type == 'patient'")),
 ]

@@ -312,15 +312,74 @@ def test_validate_judges_new_and_old() -> None:
     assert put(Validate(where="_deleted || type == 'patient'"), TOMBSTONE, PATIENT) is TOMBSTONE
 
 
-def test_audience_declares_keys() -> None:
-    plain = Audience(keys=["owner", "members[]"])
-    assert list(plain.audience({"_id": "d", "owner": "ann", "members": ["bob", "ann", None, ["eve"], True]})) == [
+def test_audience_gives_keys() -> None:
+    plain = Audience(keys=["owner", "members[]"], client=["name", "roles"])
+    assert list(
+        plain.audience({"_id": "d", "owner": "ann", "members": ["bob", "ann", None, ["eve"], True, "", 7]})
+    ) == [
         "ann",
         "bob",
         "eve",
+        "7",
     ]
     assert list(plain.audience({"_id": "d"})) == []
     assert set(plain.audience_fields()) == {"owner", "members"}
-    table = Audience(keys={"facility": "facility", "user": "owner"})
+    assert plain.client_keys(ANN) == {"ann", "nurse", "facility:f7"}
+    table = Audience(keys={"facility": "facility", "user": "owner"}, client={"user": "name"})
     assert list(table.audience(PATIENT)) == ["facility:f7", "user:ann"]
+    assert table.client_keys(ANN) == {"facility:f7", "user:ann"}
+    assert table.client_keys(BOB) == {"facility:f7", "facility:f8", "user:bob"}
+    assert table.client_keys(NOBODY) == set()
+
+
+def test_audience_hides_what_shares_no_key() -> None:
+    table = Audience(keys={"facility": "facility", "user": "owner"}, client={"user": "name"})
     assert table.shape(PATIENT, ANN) is PATIENT
+    assert table.shape(PATIENT, BOB) is PATIENT
+    assert table.shape(PATIENT, NOBODY) is None
+    assert table.shape(PATIENT, Client("eve", frozenset({"facility:f9"}))) is None
+    assert table.shape({"_id": "d", "owner": "f7"}, ANN) is None  # prefixes keep kinds of keys apart
+    nobodies: list[Any] = [None, True, "", [], {"name": "ann"}]
+    for nobody in nobodies:
+        assert table.shape({"_id": "d", "owner": nobody}, NOBODY) is None
+        assert table.shape({"_id": "d", "owner": nobody}, ANN) is None
+    numbered = Audience(keys={"unit": "unit"})
+    assert numbered.shape({"_id": "d", "unit": 7}, Client("ann", frozenset({"unit:7"}))) is not None
+    assert "not visible" in refused(table, PATIENT, PATIENT, NOBODY).reason
+
+
+def test_audience_fails_closed() -> None:
+    failing = Audience(keys=["sort(members)", "owner"], client=["join('', [name])"])
+    assert failing.shape({"_id": "d", "members": "ann", "owner": "bob"}, ANN) is None
+    assert failing.shape({"_id": "d", "members": "ann", "owner": "ann"}, ANN) is not None
+    assert failing.shape({"_id": "d", "members": ["ann"], "owner": "ann"}, NOBODY) is None
+
+
+DEPENDING: list[tuple[Filter, bool]] = [
+    (Drop(paths=["a", "b[?c].d", "*.e"]), False),
+    (Drop(paths=["a", "b[?x.client == `1`]"]), False),
+    (Drop(paths=["a", "*.b.c[].d[?e[?f == client.name]]"]), True),
+    (Keep(paths=["a", "b[?c]"]), False),
+    (Keep(paths=["a[?b == client.device.model]"]), True),
+    (Redact(paths=["a"]), False),
+    (Redact(paths=["a[?b != client.name].c"]), True),
+    (Truncate(paths=["a"], items=1), False),
+    (Truncate(paths=["a[?client.name == b].c"], items=1), True),
+    (Rename(fields={"a": "b"}), False),
+    (Default(fields={"a": 1}), False),
+    (Compute(fields={"a": "b", "c": "length(d)"}), False),
+    (Compute(fields={"a": "b", "c": "client.profile"}), True),
+    (Project(body="{a: b}"), False),
+    (Project(body="{a: b, c: d[?e == client.name]}"), True),
+    (Attachments(allow=[]), False),
+    (Select(where="type == 'x'"), False),
+    (Select(where="type == 'x' || contains(client.roles, 'a')"), True),
+    (Audience(keys={"unit": "unit"}), True),
+    (Stamp(fields={"owner": "client.name"}), False),
+    (Validate(where="owner == client.name"), False),
+]
+
+
+@pytest.mark.parametrize(("filter_", "depends"), DEPENDING)
+def test_filters_know_whether_they_depend_on_the_client(filter_: Filter, depends: bool) -> None:
+    assert filter_.depends_on_client() is depends

@@ -46,7 +46,9 @@ CASES: list[tuple[Filter, list[str]]] = [
     (Attachments(allow=["image/*"]), []),
     (Attachments(max_size=100), []),
     (Select(where="facility == client.facility"), []),
-    (Audience(keys=["owner"]), []),
+    (Select(where="(type == 'patient' || facility == client.facility) && contains(client.roles, 'nurse')"), []),
+    (Audience(keys=["facility"], client=["facility"]), ["facility"]),
+    (Audience(keys={"facility": "facility", "user": "owner"}, client={"user": "name"}), ["facility", "owner"]),
     (Stamp(fields={"owner": "client.name"}), []),
     (Stamp(fields={"owner": "client.name", "seen": "client.facility"}, when="write", claims="refuse"), []),
     (Validate(where="_deleted || facility == old.facility"), []),
@@ -101,6 +103,29 @@ class Boasts(Filter):
         return doc if "ssn" in doc else None
 
 
+class Misleads(Filter):
+    """Tells of documents by a key that their readers do not hold."""
+
+    declares_audience = True
+
+    def shape(self, doc: Doc, client: Any) -> Doc | None:
+        return doc if doc.get("name") == "Ann" or client.name == "ann" else None
+
+    def audience(self, doc: Doc) -> list[str] | None:
+        return ["ann"] if "ssn" in doc else None
+
+    def client_keys(self, client: Any) -> list[str]:
+        return [str(client.name)]
+
+
+class Favours(Filter):
+    def shape(self, doc: Doc, client: Any) -> Doc:
+        return doc if client.name else {**doc, "name": "?"}
+
+    def depends_on_client(self) -> bool:
+        return False
+
+
 class Hides(Filter):
     def shape(self, doc: Doc, client: Any) -> Doc | None:
         return None
@@ -113,6 +138,11 @@ class Hides(Filter):
         (Loses(), "GetPut: untouched, but changed ssn"),
         (Mutates(), "shape changed the document that it was given"),
         (Boasts(), "passes_all, but withholds"),
+        (
+            Misleads(),
+            "Client(name=None, roles=frozenset(), profile='', device=mappingproxy({})) is shown a document, but",
+        ),
+        (Favours(), "does not depend on the client, but shows [Client(name=None"),
         (Hides(), "the client gets none of the samples"),
     ],
 )

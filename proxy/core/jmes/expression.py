@@ -36,7 +36,8 @@ class Expression:
         self.client_attributes = frozenset(str(p[1]) for p in reads.paths if p[0] == "client" and len(p) > 1)
         """What it reads below `client`."""
         self._client_paths = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
-        self._uses_client = bool(self._client_paths)
+        self.uses_client = bool(self._client_paths)
+        """Whether the result may depend on the client; if not, it is the same for all."""
         self._run = run
         self._last: tuple[Client, tuple[Path, ...]] | None = None
 
@@ -45,7 +46,7 @@ class Expression:
 
     def search(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> Any:
         """The value of the expression. `client` and `names` give the values of the names that it may use."""
-        given = {"client": client.scope} if self._uses_client and client is not None else _NO_NAMES
+        given = {"client": client.scope} if self.uses_client and client is not None else _NO_NAMES
         return self._run(doc, given if names is None else {**given, **names})
 
     def truthy(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> bool:
@@ -60,7 +61,7 @@ class Expression:
         if self.lacks(client) is not None:
             return lambda value: in_doubt
         run = self._run
-        names = {"client": client.scope} if self._uses_client else _NO_NAMES
+        names = {"client": client.scope} if self.uses_client else _NO_NAMES
 
         def holds(value: Any) -> bool:
             try:
@@ -76,7 +77,7 @@ class Expression:
         Rules that decide on visibility must ask: null equals null, so a client without a facility would be given the
         documents without one. Attributes in `optional` may be null.
         """
-        if not self._uses_client:
+        if not self.uses_client:
             return None
         last = self._last
         if last is None or last[0] is not client:  # a feed asks for one client many times
