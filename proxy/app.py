@@ -6,9 +6,10 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -17,6 +18,8 @@ from proxy.core.endpoints import Kind, route
 from proxy.cors import Policy
 from proxy.errors import CouchError, Forbidden, NotFound
 from proxy.exchange import Exchange
+from proxy.feeds.hub import Hub
+from proxy.feeds.local import Feeds
 from proxy.identify import Identifier
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
 from proxy.session import session
@@ -87,14 +90,14 @@ HANDLERS: dict[tuple[Kind, str], Handler] = {
 class App:
     """The proxy: its configuration, its sources and who is known."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hubs: Mapping[str, Hub] = MappingProxyType({})) -> None:
         self.config = config
         self.upstreams = {name: Upstream(source, config.server.timeout) for name, source in config.sources.items()}
         self.identifiers = {
             name: Identifier(upstream, config.server.session_ttl, config.server.anonymous)
             for name, upstream in self.upstreams.items()
         }
-        self.views = Views(config, self.upstreams)
+        self.views = Views(config, self.upstreams, hubs)
         self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
         first = next(iter(config.sources))
         self._host_upstream = self.upstreams[first]
@@ -186,9 +189,13 @@ def _named_headers(config: Config) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
-    """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given)."""
-    app = App(config)
+async def running(config: Config, feeds: Feeds | None = None) -> AsyncIterator[tuple[str, int]]:
+    """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given).
+
+    `feeds`: the indexes, where somebody else wants to know of them.
+    """
+    feeds = Feeds(config) if feeds is None else feeds
+    app = App(config, feeds.hubs)
     server = web.Server(
         app.handle,
         handler_cancellation=True,
@@ -202,9 +209,11 @@ async def running(config: Config) -> AsyncIterator[tuple[str, int]]:
     site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)
     try:
         await site.start()
+        feeds.start()
         host, port = runner.addresses[0][:2]
         yield host, port
     finally:
+        await feeds.stop()
         await runner.cleanup()
         app.close()
 

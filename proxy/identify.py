@@ -80,7 +80,7 @@ class Identifier:
         if not own:
             if not self._anonymous:
                 raise Unauthorized("Authentication required: send CouchDB credentials.")
-            return Principal(None, frozenset(), _towards(self._upstream.source, None, frozenset(), {}))
+            return Principal(None, frozenset(), towards(self._upstream.source, None, frozenset(), {}))
         key = _digest(own)
         known = self._known.get(key)
         now = time.monotonic()
@@ -123,14 +123,14 @@ class Identifier:
                 return self._without_name()
             roles = frozenset(role for role in context.get("roles") or () if isinstance(role, str))
             cookie = next((c for c in reply.headers.getall("Set-Cookie", ()) if c.startswith("AuthSession=")), None)
-            return Principal(str(name), roles, _towards(self._upstream.source, str(name), roles, own), cookie)
+            return Principal(str(name), roles, towards(self._upstream.source, str(name), roles, own), cookie)
 
     def _without_name(self) -> Principal:
         """The credentials did not convince the source, which takes their bearer for anonymous."""
         if not self._anonymous:
             raise Unauthorized("Name or password is incorrect.")
         # roles are dropped: a source without admins gives `_admin` to everybody
-        return Principal(None, frozenset(), _towards(self._upstream.source, None, frozenset(), {}))
+        return Principal(None, frozenset(), towards(self._upstream.source, None, frozenset(), {}))
 
 
 async def _refusal(status: int, error: object) -> CouchError:
@@ -146,7 +146,7 @@ def service_headers(source: Source) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(pair).decode()}"}
 
 
-def _towards(source: Source, name: str | None, roles: frozenset[str], own: dict[str, str]) -> Mapping[str, str]:
+def towards(source: Source, name: str | None, roles: frozenset[str], own: dict[str, str]) -> Mapping[str, str]:
     """What authenticates a client's requests to the source, by the source's `auth` setting."""
     if source.auth == "client":
         return own

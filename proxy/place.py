@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from proxy.bodies import Bodies
 from proxy.config.model import Database
 from proxy.core.endpoints import document_path, path
 from proxy.upstream import Upstream
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where documents come from. `headers`: what authenticates requests to the source."""
+    """Where documents come from. `headers`: what authenticates requests to the source. `bodies`: those that are kept,
+    where all who ask may have them.
+    """
 
     database: Database
     upstream: Upstream
     headers: Mapping[str, str]
+    bodies: Bodies | None = field(default=None, compare=False, repr=False)
 
     def path(self, *pieces: str) -> str:
         """The source's path below the database."""

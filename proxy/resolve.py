@@ -14,17 +14,13 @@ above those of them without a body that follow the visible one (see `_last_held`
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proxy.contract import Doc
-from proxy.errors import Unavailable
-from proxy.leaves import are_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
+from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
 from proxy.view import View
-
-ANCESTORS = 16
-_BATCH = 200
 
 
 class Shown(NamedTuple):
@@ -47,92 +43,6 @@ def rank(rev: str, deleted: bool) -> tuple[bool, int, str]:
     """Orders leaves: the winner is the greatest (live before deleted, then generation, then hash)."""
     generation, _, digest = rev.partition("-")
     return (not deleted, int(generation), digest)
-
-
-def ancestry(doc: Doc) -> list[str]:
-    """The revisions above a document's own, nearest first, by its `_revisions`."""
-    revisions = doc.get("_revisions") or {}
-    start, ids = revisions.get("start", 0), revisions.get("ids", [])
-    return [f"{start - index}-{digest}" for index, digest in enumerate(ids)][1:]
-
-
-async def fetch_leaves(
-    view: View, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()
-) -> dict[str, list[Doc]]:
-    """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
-    found: dict[str, list[Doc]] = defaultdict(list)
-    unique = list(dict.fromkeys(ids))
-    if unique and not await are_in_bulk(view):
-        docs = await one_by_one(view, unique, extra)
-    else:
-        docs = await _bulk_get(view, [{"id": doc_id} for doc_id in unique], extra)
-    for doc in docs:
-        if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
-            found[doc["_id"]].append(doc)
-    return found
-
-
-async def fetch_revisions(
-    view: View, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
-) -> dict[tuple[str, str], Doc]:
-    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent."""
-    unique = list(dict.fromkeys(wanted))
-    if unique and not await revisions_are_in_bulk(view):
-        docs = await revisions_one_by_one(view, unique, extra)
-    else:
-        docs = await _bulk_get(view, [{"id": doc_id, "rev": rev} for doc_id, rev in unique], extra)
-    return {(doc["_id"], doc["_rev"]): doc for doc in docs}
-
-
-async def _bulk_get(view: View, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc]:
-    docs: list[Doc] = []
-    for start in range(0, len(entries), _BATCH):
-        reply = await view.upstream.json(
-            "POST",
-            view.path("_bulk_get"),
-            [("revs", "true"), *extra],
-            headers=view.headers,
-            body={"docs": entries[start : start + _BATCH]},
-        )
-        docs.extend(documents(reply, entries[start : start + _BATCH]))
-    return docs
-
-
-def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
-    """The documents in the JSON of a `_bulk_get` reply.
-
-    Raises Unavailable for a reply of another form, and for one that leaves open whether there is what was `asked` for:
-    a document that the source failed to read is not one that it does not have. A write would be taken for a creation,
-    and what is hidden would be lost.
-    """
-    docs: list[Doc] = []
-    try:
-        open_questions = Counter(entry["id"] for entry in asked)
-        for result in reply["results"]:
-            docs.extend(documents_of(result))
-            if all(_is_answer(entry) for entry in result["docs"]):
-                open_questions[result["id"]] -= len(result["docs"])
-    except (TypeError, KeyError, AttributeError) as error:
-        raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
-    if any(count > 0 for count in open_questions.values()):
-        raise Unavailable("The source's _bulk_get did not answer for every document.")
-    return docs
-
-
-def _is_answer(entry: Any) -> bool:
-    """Whether an entry is a document, or says that there is none; PouchDB Server says so with nothing at all."""
-    error = entry.get("error")
-    return error is None or error["error"] in ("not_found", "bad_request")
-
-
-def documents_of(result: Any) -> Iterable[Doc]:
-    """The documents in one element of `results`; entries with an error stand for nothing."""
-    for entry in result["docs"]:
-        doc = entry.get("ok")
-        if doc is not None:
-            if not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
-                raise TypeError("a document without _id and _rev")
-            yield doc
 
 
 async def view_leaves(view: View, ids: Iterable[str]) -> dict[str, list[Shown]]:

@@ -13,6 +13,7 @@ from proxy.contract import Client, Doc
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Withheld
 from proxy.core.tokens import Tokens
+from proxy.feeds.hub import Hub
 from proxy.identify import Principal
 from proxy.place import Place
 from proxy.upstream import Upstream
@@ -24,7 +25,7 @@ PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_lo
 _PROTOCOL = frozenset(PROTOCOL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View(Place):
     """What one client sees of one database. `name`: the database name the client uses."""
 
@@ -37,6 +38,8 @@ class View(Place):
     local_prefix: str
     vary: str
     """The request headers on which answers depend, for `Vary`."""
+    hub: Hub | None = None
+    """The database's feed index, if it has one."""
 
     @cached_property
     def asking(self) -> Mapping[str, str]:
@@ -91,6 +94,7 @@ def make_view(
     secret: bytes,
     *,
     vary: str = "Authorization, Cookie",
+    hub: Hub | None = None,
 ) -> View:
     """The view of a client; its keys are derived from the secret that all nodes share."""
     scope = f"{database.name}\0{profile.name}"
@@ -108,6 +112,8 @@ def make_view(
         tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
         local_prefix=f"tailor-{identity.hex()[:24]}-",
         vary=vary,
+        hub=hub,
+        bodies=None if hub is None else hub.bodies,
     )
 
 

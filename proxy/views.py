@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from proxy.config.model import Config, Database, Profile
 from proxy.contract import Client
 from proxy.errors import BadRequest, Forbidden, NotFound
+from proxy.feeds.hub import Hub
 from proxy.identify import Principal
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
@@ -24,8 +26,11 @@ _MOST_TOLD = 256
 class Views:
     """The views of a configuration."""
 
-    def __init__(self, config: Config, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(
+        self, config: Config, upstreams: Mapping[str, Upstream], hubs: Mapping[str, Hub] = MappingProxyType({})
+    ) -> None:
         self._config = config
+        self._hubs = hubs
         self._upstreams = upstreams
         self._virtual = dict(_virtual_databases(config))
         self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
@@ -72,6 +77,7 @@ class Views:
                 upstream,
                 self._config.server.secret,
                 vary=self._vary(name, profile),
+                hub=self._hubs.get(database.name),
             )
             self._open[key] = view
             if len(self._open) > _KEPT:

@@ -23,7 +23,7 @@ from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest, Forbidden
 from proxy.http_client import Connection, Sized
-from proxy.identify import _towards as towards
+from proxy.identify import towards
 from proxy.reading import changes
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 

@@ -127,6 +127,9 @@ def _warn(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for database in config.databases.values():
         if database.name not in shown:
             problems.warn(("databases", database.name), "no profile shows this database: nobody can reach it")
+    for database in config.databases.values():
+        if raw["databases"][database.name].get("index") is True:
+            _warn_of_index(database, config, problems)
     used = {database.source.name for database in config.databases.values()}
     for source in config.sources.values():
         if source.name not in used:
@@ -137,6 +140,15 @@ def _warn(config: Config, raw: dict[str, Any], problems: Problems) -> None:
         _warn_of_iam(source, raw["sources"][source.name], problems)
     for profile in config.profiles.values():
         _warn_of_profile(profile, config, problems)
+
+
+def _warn_of_index(database: Database, config: Config, problems: Problems) -> None:
+    path = ("databases", database.name, "index")
+    if config.server.data is None:
+        problems.warn(path, "has no effect without server.data, the directory where indexes are kept")
+    elif not database.may_be_indexed:
+        message = 'has no effect: an index needs an account of its own at the source, as auth = "service"'
+        problems.warn(path, message)
 
 
 def _warn_of_iam(source: Source, table: dict[str, Any], problems: Problems) -> None:

@@ -118,7 +118,7 @@ def _database(
 ) -> Database | None:
     values = schema.read(table, ("databases", name), schema.DATABASE, problems)
     found = sources.get(source) if source is not None else None
-    return Database(name, found, values["name"] or name) if found else None
+    return Database(name, found, values["name"] or name, values.get("index", True)) if found else None
 
 
 def _source_of(name: str, table: dict[str, Any], sources: Collection[str], problems: Problems) -> str | None:

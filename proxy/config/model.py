@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from proxy.contract import Filter
@@ -45,6 +46,10 @@ class Server:
     """Whether X-Forwarded-Host / -Proto of a gateway in front are believed (for Location)."""
     timeout: float = 60.0
     """Seconds without a byte from the source before a request is given up as 504."""
+    data: Path | None = None
+    """The directory of the feed indexes; None: each feed is read from the source."""
+    cache: int = 64 * 1024 * 1024
+    """Bytes of documents that are kept in memory, for each database that has an index."""
     cors: Cors | None = None
     """None: no page of another origin may read anything."""
 
@@ -78,6 +83,14 @@ class Database:
     name: str
     source: Source
     source_db: str
+    index: bool = True
+    """Whether it has a feed index, where there can be one."""
+
+    @property
+    def may_be_indexed(self) -> bool:
+        """Whether the source is asked as one account for all clients: only then may one reading serve them all."""
+        source = self.source
+        return source.auth in ("service", "cookie", "iam") or (source.auth == "proxy" and source.username is not None)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ SERVER = (
     Key("anonymous", values.boolean, False),
     Key("trust_forwarded", values.boolean, False),
     Key("timeout", values.timeout, "60s"),
+    Key("data", values.directory),
+    Key("cache", values.size, "64MiB"),
     Key("cors", lambda value: value),  # a table of its own: CORS
 )
 
@@ -68,6 +70,7 @@ SOURCE = (
 DATABASE = (
     Key("source", values.string, fallback="the only source"),
     Key("name", values.database_name, fallback="the same name"),
+    Key("index", values.boolean, True),
 )
 
 PROFILE = (

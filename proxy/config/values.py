@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,6 +45,11 @@ def string(value: Any) -> str:
     if not value:
         raise BadValue("is empty; give a value or leave the key out")
     return value
+
+
+def directory(value: Any) -> Path:
+    """A directory, which need not be there yet."""
+    return Path(string(value))
 
 
 def hidden(value: Any) -> str:

@@ -52,7 +52,7 @@ class Database(Feed, Writing):
     @staticmethod
     def found(repository: Repository) -> None:
         """Give a new database its identity."""
-        born = {"tag": secrets.token_hex(8), "instance_start_time": str(int(time.time()))}
+        born = {"tag": secrets.token_hex(8), "instance_start_time": str(time.time_ns() // 1000)}
         repository.found({name: jsonio.dumps(value) for name, value in born.items()})
 
     @property

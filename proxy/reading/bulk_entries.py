@@ -21,10 +21,11 @@ from proxy.core.query import Pairs
 from proxy.core.revisions import parse_rev
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
+from proxy.elements import elements
 from proxy.errors import BadRequest, Unavailable
+from proxy.fetch import ancestry, documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
-from proxy.reading.elements import elements
-from proxy.resolve import Shown, ancestry, documents_of, find_grafts, judge, resolve
+from proxy.resolve import Shown, find_grafts, judge, resolve
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 

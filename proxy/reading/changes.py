@@ -18,15 +18,18 @@ from typing import Any
 
 from aiohttp import web
 
+from proxy.ahead import ahead
 from proxy.core import jsonio
 from proxy.core.query import Query
+from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
-from proxy.reading.ahead import ahead
+from proxy.feeds.index import Damaged, Full
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
 from proxy.reading.changes_rows import Change, Rows
+from proxy.reading.index_feed import IndexFeed, keys_of, starting_point
 from proxy.reading.source_feed import Row, SourceFeed
 
 
@@ -60,29 +63,23 @@ class _Feed:
         self.encoder: ChangesEncoder = changes_encoder(wanted.feed)
         self.left = wanted.limit
         self.rows = Rows(self.view, wanted)
-        self.source = SourceFeed(
-            self.view,
-            0 if wanted.since == "now" else self.view.tokens.decode(wanted.since),
-            self.rows.asked,
-            wanted.descending,
-            wanted.doc_ids,
-            wanted.limit,
-        )
+        self.source: SourceFeed | IndexFeed
         self.response: web.StreamResponse
         self.count = 0
         self.written = asyncio.Event()
         """Set by each write, cleared by the heartbeat."""
-        self.last: Any = self.source.seq
+        self.last: Any = 0
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
 
     async def run(self) -> web.StreamResponse:
         """Serve the feed to its end."""
+        self.source = await self._open()
         if self.wanted.since == "now":
             await self.source.now()
-            self.last = self.source.seq
-        first = await self.source.open()
+        self.last = self.source.seq
+        await self.source.open()
         kind = self.encoder.content_type
         headers = {
             "Content-Type": kind,
@@ -90,7 +87,7 @@ class _Feed:
         }
         self.response = await self.exchange.stream(headers)
         if self.exchange.method == "HEAD":
-            first.release()
+            self.source.discard()
             await self.response.write_eof()
             return self.response
         await self.response.write(self.encoder.head())
@@ -98,7 +95,7 @@ class _Feed:
         if self.wanted.waits:
             beside.append(asyncio.ensure_future(self._watch()))
         try:
-            await self._present(self.source.present(first))
+            await self._present(self.source.present())
             if self.wanted.waits:
                 await self._wait()
         finally:
@@ -110,6 +107,29 @@ class _Feed:
         await self.response.write(self.encoder.tail(last_seq, self.source.pending + self.unread))
         await self.response.write_eof()
         return self.response
+
+    async def _open(self) -> SourceFeed | IndexFeed:
+        """The feed to read: the index's where there is one, and it can go on where the client is."""
+        view, wanted = self.view, self.wanted
+        since = 0 if wanted.since == "now" else view.tokens.decode(wanted.since)
+        hub = view.hub
+        # whoever waits is told as soon as the index knows
+        if (
+            hub is not None
+            and not wanted.source_filter
+            and ((wanted.waits and wanted.since != "now") or await hub.fresh())
+        ):
+            keys = keys_of(view)
+            try:
+                at = starting_point(hub, since, keys)
+            except (Damaged, Full) as error:
+                hub.complain(error)
+                at = None
+            if at is not None:
+                return IndexFeed(view, hub, at, keys, wanted)
+        if isinstance(since, Position):
+            since = since.seq
+        return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit)
 
     @property
     def full(self) -> bool:

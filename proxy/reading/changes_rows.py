@@ -15,10 +15,11 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.core.selector import project_fields
 from proxy.errors import Unavailable
+from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
-from proxy.resolve import Shown, fetch_leaves, judge
+from proxy.resolve import Shown, judge
 from proxy.view import View
 
 
@@ -61,13 +62,27 @@ class Rows:
                 changes.append(settle(row) if may_be_shown else Change(row["seq"]))
         except (KeyError, TypeError, IndexError) as error:
             raise Unavailable("The source's _changes is not of CouchDB's form.") from error
-        doubtful = [row["id"] for row, change in zip(batch, changes, strict=True) if change is None]
+        doubtful = [row for row, change in zip(batch, changes, strict=True) if change is None]
         if not doubtful:
             return cast(list[Change], changes)
-        leaves = await judge(self._view, await fetch_leaves(self._view, doubtful, extra=self._encodings))
+        leaves = await judge(self._view, await self._leaves(doubtful))
         return [
             change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
         ]
+
+    async def _leaves(self, rows: list[Row]) -> dict[str, list[Doc]]:
+        """The documents of the rows' leaves: of those that the rows name, if they name all."""
+        named = {row["id"]: row["leaves"] for row in rows if "leaves" in row}
+        wanted = [(doc_id, rev) for doc_id, revs in named.items() for rev in revs]
+        bodies = await fetch_revisions(self._view, wanted, extra=self._encodings) if wanted else {}
+        found = {
+            doc_id: [bodies[doc_id, rev] for rev in revs]
+            for doc_id, revs in named.items()
+            if all((doc_id, rev) in bodies for rev in revs)
+        }
+        # one that is not there any more has a successor
+        others = [row["id"] for row in rows if row["id"] not in found]
+        return {**found, **await fetch_leaves(self._view, others, extra=self._encodings)} if others else found
 
     def _settle(self, row: Row) -> Change | None:
         """What becomes of a row by the document that came with it; None if that leaves it open."""

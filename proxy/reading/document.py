@@ -14,10 +14,11 @@ from proxy.core.query import Query
 from proxy.core.wire.accept import accepts
 from proxy.errors import BadRequest, NotFound
 from proxy.exchange import Exchange, etag_matches
+from proxy.fetch import ancestry, fetch_revisions
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
 from proxy.reading.visible import check_rev, visible_document
-from proxy.resolve import Shown, ancestry, fetch_revisions, resolve, view_leaves
+from proxy.resolve import Shown, resolve, view_leaves
 from proxy.view import View
 
 

@@ -20,7 +20,8 @@ from proxy.contract import Doc
 from proxy.core.revisions import Rev, parse_rev
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
-from proxy.resolve import Shown, ancestry, departures, fetch_leaves, fetch_revisions, judge
+from proxy.fetch import ancestry, fetch_leaves, fetch_revisions
+from proxy.resolve import Shown, departures, judge
 from proxy.view import View
 
 _Pair = tuple[str, Rev]

@@ -19,10 +19,11 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
+from proxy.elements import elements
 from proxy.errors import Unavailable
-from proxy.reading.elements import elements
+from proxy.fetch import fetch_leaves
 from proxy.reading.listing import ListOptions
-from proxy.resolve import Shown, fetch_leaves, judge
+from proxy.resolve import Shown, judge
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 

@@ -18,8 +18,8 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
+from proxy.elements import elements
 from proxy.errors import Unavailable
-from proxy.reading.elements import elements
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
@@ -51,14 +51,23 @@ class SourceFeed:
     """Rows that the source still has after `seq`, as far as it says."""
     last_page: bool = False
     """Set by the reader: no further page is wanted."""
+    _first: Reply | None = None
 
     async def now(self) -> None:
         """Go to the source's end."""
         async with await self._request([("since", "now"), ("limit", "1")], timeout=0) as reply:
             self.seq = (await reply.json()).get("last_seq", self.seq)
 
-    async def open(self) -> Reply:
+    async def open(self) -> None:
         """Ask for the rows there are. Raises the source's error, so that a client can still be told."""
+        self._first = await self._page()
+
+    def discard(self) -> None:
+        """Let go of what was asked for."""
+        if self._first is not None:
+            self._first.release()
+
+    async def _page(self) -> Reply:
         pairs = [("since", _text(self.seq))]
         if self.limit is not None and not self.descending:
             self.limit = min(_PAGE, max(self.limit, 1))
@@ -68,11 +77,11 @@ class SourceFeed:
             pairs.append(("descending", "true"))
         return await self._request(pairs, timeout=0)
 
-    async def present(self, first: Reply) -> AsyncGenerator[list[Row], None]:
-        """The rows there are, page after page, `first` being the reply for the first page."""
-        reply = first
+    async def present(self) -> AsyncGenerator[list[Row], None]:
+        """The rows there are, page after page."""
         while True:
-            count = 0
+            reply, count = self._first or await self._page(), 0
+            self._first = None
             async with reply:
                 async for batch in self._rows(reply):
                     count += len(batch)
@@ -82,7 +91,6 @@ class SourceFeed:
             if count == 0 or (count < self.limit and not self.pending):
                 return
             self.limit *= 2
-            reply = await self.open()
 
     async def wait(self) -> AsyncGenerator[list[Row], None]:
         """The rows of one longpoll, which the source answers when there is a change after `seq`."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from proxy.contract import Doc
-from proxy.resolve import fetch_leaves, fetch_revisions
+from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.view import View
 from proxy.writing.plan import needed, plan
 from proxy.writing.pushed import Pushed

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from proxy.feeds import follower
 from proxy.writing import settle
 from tests.properties.script import Script, play
 from tests.properties.world import Lab, World, lab
@@ -51,17 +52,21 @@ class Stage:
 
 
 @contextmanager
-def _stage(**options: bool) -> Iterator[Stage]:
+def _stage(**options: Any) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
         context = lab(**options)
         yield Stage(runner, runner.run(context.__aenter__()))
         runner.run(context.__aexit__(None, None, None))
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with _stage() as stage:
-        yield stage
+@pytest.fixture(scope="module", params=["direct", "indexed"])
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Its feeds are read from the source, or from an index."""
+    indexed = tmp_path_factory.mktemp("index") if request.param == "indexed" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(follower, "_PAUSES", (0.01,))
+        with _stage(indexed=indexed) as stage:
+            yield stage
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,10 @@ class Reader:
         assert live == visible
 
 
+def _told(row: Doc) -> Doc:
+    return {name: value for name, value in row.items() if name != "seq"}
+
+
 @examples(40)
 @given(EDITS, st.lists(EDITS, max_size=6), st.integers(1, 5), st.integers(1, 6))
 def test_pages_are_full_until_the_end_and_tell_of_everything(
@@ -91,7 +95,10 @@ def test_pages_are_full_until_the_end_and_tell_of_everything(
         reader.check()
         for token in reader.tokens:
             rest = (await reader.page(token, None))["results"]
-            assert {row["id"]: row for row in rest}.items() <= reader.known.items()
+            # of a cluster and of an index, one row can have several sequences
+            assert {row["id"]: _told(row) for row in rest}.items() <= {
+                doc_id: _told(row) for doc_id, row in reader.known.items()
+            }.items()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(source_feed, "_PAGE", at_once)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 
@@ -11,6 +13,8 @@ from proxy.app import running
 from proxy.config.model import Config, Database, Server, Source
 from proxy.core import revisions
 from proxy.endpoint.serve import Running, start
+from proxy.feeds.hub import Hub
+from proxy.feeds.local import Feeds
 from tests.properties.device import Doc, Family
 from tests.properties.dressed import Dressed
 from tests.properties.dresses import PROFILES, USERS
@@ -118,8 +122,9 @@ class World:
 class Lab:
     """Endpoint and proxy; a database at a time."""
 
-    def __init__(self, source: Running, site: Site, tap: Tap) -> None:
+    def __init__(self, source: Running, site: Site, tap: Tap, hub: Hub | None) -> None:
         self._server = source.server
+        self._hub = hub
         self._site = site
         self._tap = tap
 
@@ -127,24 +132,34 @@ class Lab:
         """An empty database."""
         if "clinic" in self._server.names():
             await self._server.delete("clinic")
-        truth = Truth(await self._server.create("clinic"))
+        database = await self._server.create("clinic")
+        truth = Truth(database)
         await truth.scan()
+        while self._hub is not None and not _is_of(self._hub, database.instance_start_time):
+            await asyncio.sleep(0.01)
         return World(self._site, truth, self._tap)
 
 
+def _is_of(hub: Hub, incarnation: str) -> bool:
+    return hub.index is not None and hub.index.meta("incarnation") == incarnation
+
+
 @asynccontextmanager
-async def lab(*, tapped: bool = False) -> AsyncIterator[Lab]:
-    """Endpoint and proxy in this process. `tapped`: with a wire between them that can be cut."""
+async def lab(*, tapped: bool = False, indexed: Path | None = None) -> AsyncIterator[Lab]:
+    """Endpoint and proxy in this process. `tapped`: with a wire between them that can be cut; `indexed`: a directory
+    for the database's feed index, if there is to be one.
+    """
     async with await start(admins=dict([ADMIN]), users=USERS, iterations=10) as source:
         tap = Tap(source.port)
         url = tap.url if tapped else source.url
         upstream = Source("main", url, auth="service", username=ADMIN[0], password=ADMIN[1])
         config = Config(
-            Server(port=0, secret=b"a secret of the tests", session_ttl=3600.0),
+            Server(port=0, secret=b"a secret of the tests", session_ttl=3600.0, data=indexed),
             {"main": upstream},
             {"clinic": Database("clinic", upstream, "clinic")},
             {profile.name: profile for profile in PROFILES},
         )
-        async with running(config) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
-            yield Lab(source, Site(source.url, f"http://{host}:{port}", session), tap)
+        feeds = Feeds(config)
+        async with running(config, feeds) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
+            yield Lab(source, Site(source.url, f"http://{host}:{port}", session), tap, feeds.hubs.get("clinic"))
         tap.close()

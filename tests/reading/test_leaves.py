@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from proxy.config.model import Source
 from proxy.errors import CouchError, Unavailable
+from proxy.fetch import fetch_leaves
 from proxy.leaves import are_in_bulk, one_by_one
-from proxy.resolve import fetch_leaves
 from proxy.upstream import Upstream
 from proxy.view import View
 from tests.reading.couch import Couch, revision, serving

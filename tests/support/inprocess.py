@@ -91,7 +91,7 @@ class Site:
 
 def profile(name: str, *filters: Filter, **options: Any) -> Profile:
     """A profile of the database `clinic`, reachable as `clinic-<name>`."""
-    chain = Chain([Link(type(each).__name__, each) for each in filters])
+    chain = Chain([Link(f"{name}: {type(each).__name__}", each) for each in filters])
     return Profile(name, frozenset(["clinic"]), chain, **{"suffix": name, **options})
 
 

@@ -1,0 +1,83 @@
+"""Documents of one database that were read lately, by id and revision: a revision's body never changes.
+
+What is asked for while it is being read is read once. Only what the source has is kept; who may see it is judged anew
+each time, so these are the source's bodies, of no use to anybody but the proxy's own code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+from proxy.contract import Doc
+from proxy.core import jsonio
+
+Key = tuple[str, str]
+Found = dict[Key, Doc]
+
+_OVERHEAD = 3
+"""A decoded document takes about so many times the bytes of its JSON."""
+
+
+class Bodies:
+    """Keeps up to `room` bytes of documents, those used last."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._size = 0
+        self._kept: OrderedDict[Key, tuple[Doc, int]] = OrderedDict()
+        self._coming: dict[Key, asyncio.Task[Found]] = {}
+
+    async def fetch(self, wanted: Iterable[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
+        """Those of (id, revision) pairs that are kept, or that `read` gives. Raises what that raises."""
+        found: Found = {}
+        waited: dict[asyncio.Task[Found], list[Key]] = {}
+        missing: list[Key] = []
+        for key in wanted:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                found[key] = kept[0]
+            elif key in self._coming:
+                waited.setdefault(self._coming[key], []).append(key)
+            else:
+                missing.append(key)
+        if missing:
+            task = asyncio.ensure_future(self._read(missing, read))
+            self._coming |= dict.fromkeys(missing, task)
+            waited[task] = missing
+        for task, keys in waited.items():
+            # whoever hangs up leaves the others waiting for the same
+            documents = await asyncio.shield(task)
+            found |= {key: documents[key] for key in keys if key in documents}
+        return found
+
+    def clear(self) -> None:
+        """Forget everything, as when the database is another one."""
+        self._kept.clear()
+        self._coming.clear()
+        self._size = 0
+
+    async def _read(self, keys: list[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
+        task = asyncio.current_task()
+        try:
+            documents = await read(keys)
+        finally:
+            known = [key for key in keys if self._coming.get(key) is task]
+            for key in known:
+                del self._coming[key]
+        for key in known:
+            if key in documents:
+                self._keep(key, documents[key])
+        return documents
+
+    def _keep(self, key: Key, doc: Doc) -> None:
+        size = _OVERHEAD * len(jsonio.dumps(doc)) + 200
+        if size > self._room // 16 or key in self._kept:
+            return
+        self._kept[key] = (doc, size)
+        self._size += size
+        while self._size > self._room:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._size -= freed

@@ -1,0 +1,9 @@
+"""Feeds that cost what a device's own documents cost.
+
+    source ── _changes, _bulk_get ──► follower ──► index (a file)  ◄── feed of a client ── judged bodies ──► device
+                                         └── "these keys have something new" ──► hub ──► those who wait
+
+follower  reads the source once for all devices, one for each database and node                     feeds.follower
+index     which documents changed, in order, by the keys of those whom they reach                   feeds.index
+hub       what a serving process knows of an index: where it is, how far, and who waits for what    feeds.hub
+"""

@@ -1,0 +1,449 @@
+"""Keeps the feed index of one database: reads the source's changes once, for all devices.
+
+Rules:
+  - the index holds all changes up to its `since`; both are stored in one transaction, so a follower that is killed goes
+    on where it stopped;
+  - rows that repeat or come out of order, as from a cluster, change nothing: a row counts if its leaves are not those
+    that the index has;
+  - a document is under the keys of all its leaves. It was lost by the keys that it had, and by those of its ancestors
+    that came and went between two looks, as far as the source has their bodies;
+  - what cannot be read or judged is under the key of everybody: a look at a document too many, never one too few;
+  - another database by the same name, known by its `instance_start_time` or by sequences that fall back where there is
+    none, gets another index;
+  - `catch_up` returns when all is in the index that the source had acknowledged when it was called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from proxy.ahead import ahead
+from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.core.audience import EVERYBODY, Audience
+from proxy.core.query import Pairs
+from proxy.core.seqs import number
+from proxy.core.wire import WireError
+from proxy.core.wire.rows import ArraySplitter
+from proxy.elements import elements
+from proxy.errors import CouchError, Unavailable
+from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, Known, join_leaves, key_number, remove, split_leaves
+from proxy.feeds.watcher import Watcher
+from proxy.fetch import ANCESTORS, ancestry, fetch_revisions
+from proxy.place import Place
+from proxy.upstream import JSON_HEADERS, Reply
+
+log = logging.getLogger("couch_tailor.follower")
+
+_PAGE = 10_000
+_ASKED_AT_ONCE = 3
+_HEARTBEAT_MS = 20_000
+_LOOK_SECONDS = 30.0
+"""How often at least the source is asked whether the database is still the same."""
+_PAUSES = (0.2, 1.0, 3.0, 10.0)
+_REPORT_SECONDS = 5.0
+
+_Row = dict[str, Any]
+
+
+class Follower:
+    """Follows one database. `path`: the index; `audiences`: those of the profiles that show it."""
+
+    def __init__(self, place: Place, path: Path, audiences: Iterable[Audience], watcher: Watcher) -> None:
+        self._place = place
+        self._path = path
+        self._audiences = {audience.identity: audience for audience in audiences}
+        self._watcher = watcher
+        self._index: IndexWriter | None = None
+        self._looked = 0.0
+        self._alarm = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._name = place.database.name
+
+    # ---- for whom it works
+
+    async def run(self) -> None:
+        """Follow until cancelled; failures are logged and tried again."""
+        failures = 0
+        while True:
+            try:
+                await self._follow()
+                failures = 0
+            except Damaged as error:
+                log.warning("the index of %s is made anew: %s", self._name, error)
+                self._drop()
+                remove(self._path)
+            except Full as error:
+                log.error("the index of %s cannot be written, feeds are read from the source: %s", self._name, error)
+                self._drop()
+            except CouchError as error:
+                if not failures:
+                    log.warning("%s cannot be followed, trying again: %s", self._name, error)
+                if error.status == 404:
+                    self._drop()
+            except _Renewed:
+                log.warning("%s is another database now: its index is made anew", self._name)
+                self._drop()
+                remove(self._path)
+                continue
+            except Exception:
+                log.exception("%s cannot be followed, trying again", self._name)
+                self._drop()
+            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            failures += 1
+
+    async def build(self) -> None:
+        """Bring the index to the source's present end, and no further. Raises CouchError, Damaged, Full."""
+        try:
+            await self._open()
+            await self._read_on()
+            self._held().set_meta("complete", 1)
+        finally:
+            self._drop()
+
+    async def catch_up(self) -> None:
+        """Wait until all is in the index that the source acknowledged before this call.
+
+        Raises what reading and storing raise. Whoever comes while the source is being read waits for the next reading,
+        together with all others who do.
+        """
+        if self._index is None:
+            raise Unavailable("There is no index.")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._serve())
+        await done
+
+    def renew(self) -> None:
+        """Make the index anew: somebody found it damaged."""
+        self._alarm.set()
+
+    def close(self) -> None:
+        """Close the index."""
+        if self._reading is not None:
+            self._reading.cancel()
+        self._drop()
+
+    # ---- the loop
+
+    async def _follow(self) -> None:
+        await self._open()
+        index = self._index
+        assert index is not None
+        complete = bool(index.meta("complete"))
+        if complete:
+            self._watcher.opened(self._path)
+        await self.catch_up()
+        if not complete:
+            index.set_meta("complete", 1)
+            log.info("the index of %s is complete: %s documents", self._name, f"{index.count_documents():,}")
+            self._watcher.opened(self._path)
+        while True:
+            await self._look()
+            await self._change()
+            await self.catch_up()
+
+    async def _change(self) -> None:
+        """Wait for a change. Raises Damaged when somebody finds the index to be."""
+        waiting: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._longpoll()),
+            asyncio.ensure_future(self._alarm.wait()),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if self._alarm.is_set():
+                raise Damaged("it cannot be read")
+            waiting[0].result()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _open(self) -> None:
+        incarnation = await self._incarnation()
+        rules = ",".join(sorted(self._audiences))
+        source = self._place.database
+        settings = {
+            "source": f"{source.source.url}/{source.source_db}",
+            "rules": rules,
+            "incarnation": incarnation,
+        }
+        if self._index is not None:
+            if self._index.meta("incarnation") != incarnation:
+                raise _Renewed
+        else:
+            self._alarm.clear()
+            self._index = IndexWriter(self._path, settings)
+            self._index.check()
+
+    def _drop(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+            self._watcher.closed()
+
+    async def _incarnation(self) -> str:
+        info = await self._place.upstream.json("GET", self._place.path(), headers=self._place.headers)
+        self._looked = time.monotonic()
+        if not isinstance(info, dict):
+            raise Unavailable("The source's answer about the database is not of CouchDB's form.")
+        return str(info.get("instance_start_time", "0"))
+
+    async def _look(self, *, at_once: bool = False) -> None:
+        """Raises _Renewed if the database is not the one that the index is of."""
+        if at_once or time.monotonic() - self._looked > _LOOK_SECONDS:
+            index = self._index
+            if index is None or await self._incarnation() != index.meta("incarnation"):
+                raise _Renewed
+
+    async def _longpoll(self) -> None:
+        """A request that ends when there is a change. It only tells of it: rows are read by `_read` alone."""
+        index = self._held()
+        began = time.monotonic()
+        pairs = [("feed", "longpoll"), ("heartbeat", str(_HEARTBEAT_MS)), ("limit", "1"), *_since(index.since)]
+        async with await self._ask(pairs, _HEARTBEAT_MS * 3 / 1000) as reply:
+            try:
+                found = await reply.json()
+                empty = not found["results"]
+            except (TypeError, KeyError) as error:
+                raise Unavailable("The source's _changes is not of CouchDB's form.") from error
+        if empty and time.monotonic() - began < 1:
+            await self._look(at_once=True)
+            await asyncio.sleep(1.0)  # a source that does not wait must not be asked in a tight loop
+
+    async def _serve(self) -> None:
+        """Read for those who wait, for all of them at once, until nobody does."""
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                failed: Exception | None = None
+                try:
+                    await self._read_on()
+                except Exception as error:
+                    failed = error
+                for done in waiting:
+                    if not done.done():
+                        if failed is None:
+                            done.set_result(None)
+                        else:
+                            done.set_exception(failed)
+        finally:
+            self._reading = None
+            for done in self._waiting:
+                done.cancel()
+
+    async def _read_on(self) -> None:
+        """Read the source's feed from where the index is to its end, page by page."""
+        report = _Report(self._name)
+        left = 1
+        while left:
+            rows, left = await self._read()
+            if not rows:
+                return
+            report.tell(rows, left)
+
+    # ---- reading
+
+    def _held(self) -> IndexWriter:
+        if self._index is None:
+            raise Unavailable("There is no index.")
+        return self._index
+
+    async def _ask(self, pairs: Pairs, timeout: float) -> Reply:
+        reply = await self._place.upstream.request(
+            "GET",
+            self._place.path("_changes"),
+            [("style", "all_docs"), *pairs],
+            headers={**JSON_HEADERS, **self._place.headers},
+            timeout=timeout,
+        )
+        if reply.status != 200:
+            async with reply:
+                raise await reply.error()
+        return reply
+
+    async def _read(self) -> tuple[int, int]:
+        """Put a page of rows into the index: how many there were, and how many are left."""
+        index = self._held()
+        since, count = index.since, 0
+        splitter = ArraySplitter("results")
+        async with await self._ask([*_since(since), ("limit", str(_PAGE))], 0) as reply:
+            try:
+                async with aclosing(ahead(_rows(elements(reply, splitter)), self._load)) as batches:
+                    async for entries, seq, rows in batches:
+                        count += rows
+                        await self._apply(index, entries, seq)
+            except WireError as error:
+                raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
+        end = {**splitter.head, **splitter.tail}
+        await self._apply(index, [], end.get("last_seq", index.since))
+        pending = end.get("pending")
+        return count, pending if isinstance(pending, int) else count
+
+    async def _apply(self, index: IndexWriter, entries: list[Entry], seq: Any) -> None:
+        if index is not self._index:
+            raise Unavailable("The index was closed.")
+        if not entries and seq == index.since:
+            return
+        if number(seq) < number(index.since):
+            await self._look(at_once=True)
+            if index.meta("incarnation") == "0":
+                raise _Renewed  # nothing else tells a new database from a node that has fallen behind
+        keys = index.apply(entries, seq)
+        self._watcher.moved(index.end, keys)
+
+    async def _load(self, rows: list[_Row]) -> tuple[list[Entry], Any, int]:
+        """What is to be stored for rows, the last row's sequence, and the number of rows."""
+        known = self._held().known([row["id"] for row in rows])
+        changed: dict[str, _Changed] = {}
+        for row in rows:
+            text = join_leaves(_leaves(row))
+            if row["id"] not in known or known[row["id"]].leaves != text:
+                changed[row["id"]] = _Changed(text, _revs(row))
+        entries = await self._entries(changed, known) if self._audiences else _without_keys(changed)
+        return entries, rows[-1]["seq"], len(rows)
+
+    async def _entries(self, changed: Mapping[str, _Changed], known: Mapping[str, Known]) -> list[Entry]:
+        bodies = await self._bodies([(doc_id, rev) for doc_id, change in changed.items() for rev in change.revs])
+        between = _between(changed, known, bodies)
+        earlier = await self._bodies([(doc_id, rev) for doc_id, revs in between.items() for rev in revs])
+        return [
+            Entry(
+                doc_id,
+                change.leaves,
+                self._keys(bodies.get((doc_id, rev)) for rev in change.revs),
+                self._keys(earlier[doc_id, rev] for rev in between.get(doc_id, ()) if (doc_id, rev) in earlier),
+            )
+            for doc_id, change in changed.items()
+        ]
+
+    async def _bodies(self, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], Doc]:
+        if not wanted:
+            return {}
+        share = -(-len(wanted) // _ASKED_AT_ONCE)
+        parts = [wanted[start : start + share] for start in range(0, len(wanted), share)]
+        found = await asyncio.gather(*(fetch_revisions(self._place, part) for part in parts))
+        return {key: doc for docs in found for key, doc in docs.items()}
+
+    def _keys(self, docs: Iterable[Doc | None]) -> frozenset[int]:
+        found: set[int] = set()
+        for doc in docs:
+            for identity, audience in self._audiences.items():
+                if doc is None or doc["_id"].startswith("_design/"):
+                    found.add(stored_key(identity, EVERYBODY))
+                else:
+                    body = {name: value for name, value in doc.items() if name not in _PROTOCOL}
+                    found.update(stored_key(identity, key) for key in audience.of(body))
+        return frozenset(found)
+
+
+class _Changed(NamedTuple):
+    """A document whose leaves are not those that the index has."""
+
+    leaves: str
+    revs: list[str]
+
+
+def _without_keys(changed: Mapping[str, _Changed]) -> list[Entry]:
+    return [Entry(doc_id, change.leaves, frozenset()) for doc_id, change in changed.items()]
+
+
+def _between(
+    changed: Mapping[str, _Changed], known: Mapping[str, Known], bodies: Mapping[tuple[str, str], Doc]
+) -> dict[str, list[str]]:
+    """The ancestors of leaves that nobody has looked at: those above what the index knows, if it knows any."""
+    found: dict[str, list[str]] = {}
+    for doc_id, change in changed.items():
+        seen = {rev for rev, _ in split_leaves(known[doc_id].leaves)} if doc_id in known else set()
+        revs: dict[str, None] = {}
+        for doc in (bodies[doc_id, rev] for rev in change.revs if rev not in seen and (doc_id, rev) in bodies):
+            for ancestor in ancestry(doc)[:ANCESTORS]:
+                if ancestor in seen:
+                    break
+                revs[ancestor] = None
+        if revs:
+            found[doc_id] = list(revs)
+    return found
+
+
+class _Renewed(Exception):
+    """The database is another one by the same name."""
+
+
+class _Report:
+    """Tells in the log how a long reading gets on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began = self._told = time.monotonic()
+        self._read = 0
+
+    def tell(self, rows: int, left: int) -> None:
+        self._read += rows
+        now = time.monotonic()
+        if now - self._told < _REPORT_SECONDS or not left:
+            return
+        self._told = now
+        rate = self._read / (now - self._began)
+        log.info(
+            "the index of %s: %s changes read, %s left, %s a second, about %d s to go",
+            self._name,
+            f"{self._read:,}",
+            f"{left:,}",
+            f"{rate:,.0f}",
+            left / rate,
+        )
+
+
+_PROTOCOL = frozenset(("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq"))
+
+
+@lru_cache(maxsize=100_000)
+def stored_key(identity: str, key: str) -> int:
+    """A key of one audience, as the index has it."""
+    return key_number(f"{identity}\0{key}")
+
+
+def stored_keys(audience: Audience, keys: Iterable[str]) -> frozenset[int]:
+    """Keys of one audience, as the index has them."""
+    return frozenset(stored_key(audience.identity, key) for key in keys)
+
+
+def _since(seq: Any) -> Pairs:
+    return [("since", seq if isinstance(seq, str) else jsonio.dumps(seq).decode())]
+
+
+def _revs(row: _Row) -> list[str]:
+    return [change["rev"] for change in row["changes"]]
+
+
+def _leaves(row: _Row) -> list[tuple[str, bool]]:
+    """The leaves in a row: the winner, of which alone the row says whether it is deleted, and the others in order."""
+    winner, *others = _revs(row)
+    return [(winner, row.get("deleted") is True), *((rev, False) for rev in sorted(others))]
+
+
+async def _rows(batches: AsyncGenerator[list[Any], None]) -> AsyncGenerator[list[_Row], None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            _check(batch)
+            yield batch
+
+
+def _check(batch: Sequence[Any]) -> None:
+    try:
+        for row in batch:
+            row["seq"]
+            if not (isinstance(row["id"], str) and all(isinstance(rev, str) for rev in _revs(row)) and row["changes"]):
+                raise TypeError
+    except (KeyError, TypeError) as error:
+        raise Unavailable("The source's _changes has a row that is not of CouchDB's form.") from error

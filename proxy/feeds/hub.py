@@ -1,0 +1,131 @@
+"""What a serving process knows of the index of one database: the file, how far it is, and who waits for what.
+
+A client's feed sleeps here until one of its keys finds something new; that costs an entry in a table for each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from proxy.bodies import Bodies
+from proxy.errors import CouchError, Unavailable
+from proxy.feeds.index import Damaged, Full, IndexReader
+from proxy.feeds.watcher import Watcher
+
+log = logging.getLogger("couch_tailor.hub")
+
+_PATIENCE = 5.0
+"""Seconds that a client waits for the index to catch up, before it gets its feed from the source."""
+
+Keys = frozenset[int] | None
+"""The keys that a client holds; None: all there are."""
+
+
+class Hub(Watcher):
+    """The index of one database, as far as there is one.
+
+    `index` and `end` are what feeds read: up to `end`, and no further, whatever is in the file by now.
+    """
+
+    def __init__(self, bodies: Bodies) -> None:
+        self.index: IndexReader | None = None
+        self.end = 0
+        self.bodies = bodies
+        self.ask: Callable[[], Awaitable[None]] | None = None
+        """The follower's `catch_up`."""
+        self.renew: Callable[[], None] | None = None
+        """Asks the follower for another index, because this one is damaged."""
+        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        self._for_all: set[asyncio.Future[None]] = set()
+
+    # ---- what the follower tells
+
+    def opened(self, path: Path) -> None:
+        index = None
+        try:
+            index = IndexReader(path)
+            if self.index is not None and self.index.index_id == index.index_id:
+                index.close()
+            else:
+                self.closed()
+                self.index = index
+                self.end = index.end
+        except (Damaged, Full) as error:
+            if index is not None:
+                index.close()
+            log.warning("the index %s cannot be read, feeds are read from the source: %s", path, error)
+
+    def closed(self) -> None:
+        if self.index is None:
+            return
+        self.index.close()
+        self.index = None
+        self.bodies.clear()
+        self._wake((future for futures in self._waiting.values() for future in futures), Unavailable(_GONE))
+        self._wake(self._for_all, Unavailable(_GONE))
+
+    def moved(self, end: int, keys: Iterable[int]) -> None:
+        if self.index is None or end <= self.end:
+            return
+        self.end = end
+        for key in keys:
+            if key in self._waiting:
+                self._wake(self._waiting[key])
+        self._wake(self._for_all)
+
+    def complain(self, error: Exception) -> None:
+        """Tell that the index cannot be read: until there is another one, feeds are read from the source."""
+        log.warning("the index cannot be read, feeds are read from the source: %s", error)
+        self.closed()
+        if self.renew is not None:
+            self.renew()
+
+    # ---- what feeds ask
+
+    async def fresh(self) -> bool:
+        """Whether the index holds everything that the source had acknowledged when this was called."""
+        if self.index is None or self.ask is None:
+            return False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.ask()
+        except (TimeoutError, CouchError, Damaged, Full):
+            return False
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return False  # the follower was closed
+        return self.index is not None
+
+    async def wait(self, keys: Keys) -> None:
+        """Wait until a holder of the keys finds something new. Raises Unavailable when the index is gone."""
+        if self.index is None:
+            raise Unavailable(_GONE)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        places = [self._for_all] if keys is None else [self._waiting.setdefault(key, set()) for key in keys]
+        for place in places:
+            place.add(waiter)
+        try:
+            await waiter
+        finally:
+            for place in places:
+                place.discard(waiter)
+            for key in keys or ():
+                if not self._waiting.get(key, True):
+                    del self._waiting[key]
+
+    @staticmethod
+    def _wake(waiters: Iterable[asyncio.Future[None]], error: Exception | None = None) -> None:
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+
+_GONE = "The index of this database is being made anew."

@@ -1,0 +1,487 @@
+"""The feed index of one database: which documents changed, in which order, and whom they reach. A file of SQLite.
+
+Rules:
+  - a document has one position, that of its last change, as in CouchDB; positions only grow;
+  - it is found at its position by its keys, and by those that it lost then: whoever holds one of these has to be told
+    that the document left. An entry of a lost key stays where it is while the document moves on: who was told once is
+    not told again;
+  - the source's sequence is kept at every MARK_EVERY-th position or so, and at the last one. The sequence of a
+    position is that of the last mark up to it: reading on from there on another node repeats rows, and leaves none out;
+  - all of it can be rebuilt from the source. A file that is damaged, of another format or for other rules is made anew,
+    with another id, so that tokens with positions in the old one are known.
+
+One process writes (`IndexWriter`), any number read (`IndexReader`), also while it is written.
+"""
+
+from __future__ import annotations
+
+import heapq
+import secrets
+import sqlite3
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from proxy.core import jsonio
+from proxy.core.seqs import includes
+from proxy.core.tokens import Position
+
+FORMAT = 1
+MARK_EVERY = 64
+_MOST_COUNTED = 10_000
+_AT_ONCE = 500
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE docs (
+    doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL UNIQUE, leaves TEXT NOT NULL,
+    keys BLOB NOT NULL, lost BLOB NOT NULL
+);
+CREATE TABLE entries (key INTEGER, at INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (key, at)) WITHOUT ROWID;
+CREATE TABLE marks (at INTEGER PRIMARY KEY, seq BLOB NOT NULL);
+"""
+
+
+class Damaged(Exception):
+    """The file is not an index, or not a whole one: it has to be made anew."""
+
+
+class Full(Exception):
+    """There is no room to write."""
+
+
+class Row(NamedTuple):
+    """A document at its position. `leaves`: as `join_leaves` makes them."""
+
+    at: int
+    doc_id: str
+    leaves: str
+
+
+class Entry(NamedTuple):
+    """What is to be stored of a document. `earlier`: keys of its ancestors."""
+
+    doc_id: str
+    leaves: str
+    keys: frozenset[int]
+    earlier: frozenset[int] = frozenset()
+
+
+class Known(NamedTuple):
+    """What an index knows of a document already."""
+
+    leaves: str
+    keys: frozenset[int]
+
+
+def join_leaves(leaves: Iterable[tuple[str, bool]]) -> str:
+    """Leaves, winner first, as text: (revision, deleted) pairs become `3-abc 2-def!`."""
+    return " ".join(f"{rev}!" if deleted else rev for rev, deleted in leaves)
+
+
+def split_leaves(text: str) -> list[tuple[str, bool]]:
+    """The opposite of `join_leaves`."""
+    return [(leaf[:-1], True) if leaf.endswith("!") else (leaf, False) for leaf in text.split(" ")]
+
+
+def key_number(key: str) -> int:
+    """A key as it is stored: 64 bits of a digest. Two that are alike only cost a look at a document more."""
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
+def incarnation_digest(incarnation: str) -> bytes:
+    """The part of an index's id by which its nodes know each other's tokens to be of the same database."""
+    return blake2b(incarnation.encode(), digest_size=4).digest()
+
+
+class _File:
+    """What reading and writing have in common. Raises Damaged."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self.path = path
+        with damage():
+            mode = "ro" if read_only else "rwc"
+            self._db = sqlite3.connect(
+                f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            )
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def meta(self, name: str, default: Any = None) -> Any:
+        """A value that was stored beside the rows."""
+        with damage():
+            found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return default if found is None else found[0]
+
+    @property
+    def id(self) -> bytes:
+        """Eight bytes that name this very index: four of the database's incarnation, four at random."""
+        found = self.meta("id")
+        if not isinstance(found, bytes) or len(found) != 8 or self.meta("format") != FORMAT:
+            raise Damaged("it is of another format")
+        return found
+
+    @property
+    def end(self) -> int:
+        """The last position; 0 if there is none."""
+        with damage():
+            found = self._db.execute("SELECT max(at) FROM marks").fetchone()
+        return int(found[0] or 0)
+
+    def count_documents(self) -> int:
+        with damage():
+            return int(self._db.execute("SELECT count(*) FROM docs").fetchone()[0])
+
+
+class IndexReader(_File):
+    """Reads an index, also while it is being written. All methods raise Damaged."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, read_only=True)
+        self._mark: tuple[int, int, Any] = (1, 0, 0)
+        """Between which positions the sequence that was asked for last is the one to give."""
+        try:
+            self.index_id = self.id
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, keys: Collection[int] | None, after: int, until: int, limit: int) -> list[Row]:
+        """Up to `limit` documents with one of the keys (None: all), of positions `after < at <= until`, in order."""
+        with damage(), self._snapshot():
+            if keys is None:
+                found = self._db.execute(
+                    "SELECT at, id, leaves FROM docs WHERE at > ? AND at <= ? ORDER BY at LIMIT ?",
+                    (after, until, limit),
+                )
+                return [Row(*row) for row in found]
+            held, rows = frozenset(keys), list[Row]()
+            while len(rows) < limit:
+                wanted = limit - len(rows)
+                places = _merged([self._entries(key, after, until, wanted) for key in held], wanted)
+                rows.extend(self._last_places(places, held))
+                if len(places) < wanted:
+                    break
+                after = places[-1][0]
+            return rows
+
+    def rows_down(self, keys: Collection[int] | None, before: int, limit: int) -> list[Row]:
+        """As `rows`, downwards from the position below `before`."""
+        with damage(), self._snapshot():
+            if keys is None:
+                found = self._db.execute(
+                    "SELECT at, id, leaves FROM docs WHERE at < ? ORDER BY at DESC LIMIT ?", (before, limit)
+                )
+                return [Row(*row) for row in found]
+            held, rows = frozenset(keys), list[Row]()
+            while len(rows) < limit:
+                wanted = limit - len(rows)
+                places = _merged([self._entries_down(key, before, wanted) for key in held], wanted, down=True)
+                rows.extend(self._last_places(places, held))
+                if len(places) < wanted:
+                    break
+                before = places[-1][0]
+            return rows
+
+    def rows_of(self, doc_ids: Sequence[str], after: int, until: int) -> list[Row]:
+        """The documents by these ids that changed after a position, in order."""
+        rows: list[Row] = []
+        with damage(), self._snapshot():
+            for start in range(0, len(doc_ids), _AT_ONCE):
+                ids = doc_ids[start : start + _AT_ONCE]
+                found = self._db.execute(
+                    f"SELECT at, id, leaves FROM docs WHERE id IN ({_marks(ids)}) AND at > ? AND at <= ?",
+                    (*ids, after, until),
+                )
+                rows.extend(Row(*row) for row in found)
+        return sorted(set(rows))
+
+    def count(self, keys: Collection[int] | None, after: int, until: int) -> int:
+        """How many rows there are to come, as far as it is worth counting: no more than 10,000 are told apart."""
+        if keys is None:
+            queries = [("SELECT 1 FROM docs WHERE at > ? AND at <= ? LIMIT ?", (after, until, _MOST_COUNTED))]
+        else:
+            of_key = "SELECT 1 FROM entries WHERE key = ? AND at > ? AND at <= ? LIMIT ?"
+            queries = [(of_key, (key, after, until, _MOST_COUNTED)) for key in keys]  # type: ignore[misc]
+        with damage():
+            counts: list[int] = [
+                self._db.execute(f"SELECT count(*) FROM ({text})", values).fetchone()[0] for text, values in queries
+            ]
+        return min(sum(counts), _MOST_COUNTED)
+
+    def position(self, at: int) -> Position:
+        """A position with the source's sequence there, or a little before: what comes after this comes after that."""
+        low, high, seq = self._mark
+        if low <= at <= high:
+            return Position(self.index_id, at, seq, at - low)
+        with damage(), self._snapshot():
+            mark = self._db.execute(
+                "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)
+            ).fetchone() or (0, b"0")
+            following = self._db.execute("SELECT min(at) FROM marks WHERE at > ?", (at,)).fetchone()[0]
+        self._mark = (mark[0], at if following is None else following - 1, jsonio.loads(mark[1]))
+        return self.position(at)
+
+    def position_of(self, seq: Any) -> int:
+        """The last position of which the source's sequence `seq` is known to include everything; 0 if none is."""
+        low, high = 0, self.end
+        while low < high:
+            middle = (low + high + 1) // 2
+            with damage():
+                found = self._db.execute(
+                    "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (middle,)
+                ).fetchone()
+                if found is None or found[0] <= low:
+                    # no mark in the lower half: try the first one above
+                    found = self._db.execute(
+                        "SELECT at, seq FROM marks WHERE at > ? AND at <= ? ORDER BY at LIMIT 1", (low, high)
+                    ).fetchone()
+            if found is None:
+                return low
+            if includes(seq, jsonio.loads(found[1])):
+                low = found[0]
+            else:
+                high = found[0] - 1
+        return low
+
+    def _entries(self, key: int, after: int, until: int, limit: int) -> list[tuple[int, int]]:
+        return self._db.execute(
+            "SELECT at, doc FROM entries WHERE key = ? AND at > ? AND at <= ? ORDER BY at LIMIT ?",
+            (key, after, until, limit),
+        ).fetchall()
+
+    def _entries_down(self, key: int, before: int, limit: int) -> list[tuple[int, int]]:
+        return self._db.execute(
+            "SELECT at, doc FROM entries WHERE key = ? AND at < ? ORDER BY at DESC LIMIT ?", (key, before, limit)
+        ).fetchall()
+
+    def _last_places(self, places: Sequence[tuple[int, int]], held: frozenset[int]) -> Iterator[Row]:
+        """The rows of those places that are the last at which a holder of the keys finds the document."""
+        docs = {}
+        for start in range(0, len(places), _AT_ONCE):
+            numbers = [doc for _, doc in places[start : start + _AT_ONCE]]
+            found = self._db.execute(
+                f"SELECT doc, at, id, leaves, keys, lost FROM docs WHERE doc IN ({_marks(numbers)})", numbers
+            )
+            docs.update({row[0]: row[1:] for row in found})
+        for at, doc in places:
+            last, doc_id, leaves, keys, lost = docs[doc]
+            if at != last:
+                if not held.isdisjoint(_numbers(keys)):
+                    continue
+                if any(key in held and place > at for key, place in _pairs(lost)):
+                    continue
+            yield Row(at, doc_id, leaves)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+
+class IndexWriter(_File):
+    """Writes an index. Raises Damaged and Full.
+
+    `settings`: what decides on the content, the database's `incarnation` among it: a file that was made with other
+    settings counts as damaged.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, read_only=False)
+        try:
+            with damage():
+                # what a crash of the machine can cost is read again from the source
+                self._db.executescript(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384;"
+                )
+                if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    self._create(settings)
+            different = [name for name, value in settings.items() if self.meta(name) != value]
+            if different:
+                raise Damaged(f"it was made with another {different[0]}")
+            self.index_id = self.id
+            with damage():
+                self._top = max(
+                    self._db.execute("SELECT coalesce(max(at), 0) FROM docs").fetchone()[0],
+                    self._db.execute("SELECT coalesce(max(at), 0) FROM marks").fetchone()[0],
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def since(self) -> Any:
+        """The source's sequence up to which all is in the index."""
+        return jsonio.loads(self.meta("since", b"0"))
+
+    def check(self) -> None:
+        """Raises Damaged if the file is not whole. Reads all of it."""
+        with damage():
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise Damaged(str(found))
+
+    def set_meta(self, name: str, value: Any) -> None:
+        with damage():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def known(self, doc_ids: Sequence[str]) -> dict[str, Known]:
+        """What is known of documents, by id."""
+        with damage():
+            return {
+                doc_id: Known(leaves, frozenset(_numbers(keys)))
+                for _, doc_id, _, leaves, keys, _ in self._stored(doc_ids)
+            }
+
+    def apply(self, entries: Sequence[Entry], since: Any) -> set[int]:
+        """Store changed documents, in order, and that all up to the source's sequence `since` is there.
+
+        Of a document that occurs twice the last entry counts. Returns the keys by which somebody finds something new.
+        """
+        last = {entry.doc_id: entry for entry in entries}
+        try:
+            with damage(), self._transaction():
+                stored = {row[1]: row for row in self._stored(list(last))}
+                touched: set[int] = set()
+                for entry in last.values():
+                    touched |= self._put(entry, stored.get(entry.doc_id))
+                text = jsonio.dumps(since)
+                self._mark(text)
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (text,))
+        except BaseException:
+            with damage():
+                self._top = self._db.execute("SELECT coalesce(max(at), 0) FROM docs").fetchone()[0]
+            raise
+        return touched
+
+    def _create(self, settings: Mapping[str, str]) -> None:
+        self._db.executescript(_SCHEMA)
+        index_id = incarnation_digest(settings["incarnation"]) + secrets.token_bytes(4)
+        values = {"format": FORMAT, "id": index_id, **settings}
+        self._db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+
+    def _stored(self, doc_ids: Sequence[str]) -> Iterator[tuple[int, str, int, str, bytes, bytes]]:
+        for start in range(0, len(doc_ids), _AT_ONCE):
+            ids = doc_ids[start : start + _AT_ONCE]
+            yield from self._db.execute(
+                f"SELECT doc, id, at, leaves, keys, lost FROM docs WHERE id IN ({_marks(ids)})", ids
+            ).fetchall()
+
+    def _put(self, entry: Entry, stored: tuple[int, str, int, str, bytes, bytes] | None) -> set[int]:
+        self._top += 1
+        at, keys, lost = self._top, entry.keys, dict[int, int]()
+        if stored is None:
+            lost = dict.fromkeys(entry.earlier - keys, at)
+            doc = self._db.execute(
+                "INSERT INTO docs (id, at, leaves, keys, lost) VALUES (?, ?, ?, ?, ?)",
+                (entry.doc_id, at, entry.leaves, _packed(keys), _packed_pairs(lost)),
+            ).lastrowid
+        else:
+            doc, _, old_at, _, old_keys, old_lost = stored
+            had = _numbers(old_keys)
+            self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", [(key, old_at) for key in had])
+            lost = dict(_pairs(old_lost))
+            found_again = [(key, lost.pop(key)) for key in keys & lost.keys()]
+            self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", found_again)
+            # what was lost before was told of then
+            lost |= dict.fromkeys(set(had) - keys, at)
+            lost |= dict.fromkeys((entry.earlier - keys) - lost.keys(), at)
+            self._db.execute(
+                "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ? WHERE doc = ?",
+                (at, entry.leaves, _packed(keys), _packed_pairs(lost), doc),
+            )
+        touched = {*keys, *(key for key, place in lost.items() if place == at)}
+        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(key, at, doc) for key in touched])
+        return touched
+
+    def _mark(self, seq: bytes) -> None:
+        """Note the sequence at the last position. Of the marks before, one in MARK_EVERY positions is kept."""
+        marks = self._db.execute("SELECT at, seq FROM marks ORDER BY at DESC LIMIT 2").fetchall()
+        if marks and marks[0] == (self._top, seq):
+            return
+        if len(marks) == 2 and marks[0][0] - marks[1][0] < MARK_EVERY:
+            self._db.execute("DELETE FROM marks WHERE at = ?", (marks[0][0],))
+        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (self._top, seq))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def remove(path: Path) -> None:
+    """Delete an index, if it is there."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def damage() -> Iterator[None]:
+    """What SQLite says of a file, as Damaged or Full."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode in _NO_ROOM:
+            raise Full(str(error)) from error
+        raise Damaged(str(error)) from error
+
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _merged(runs: list[list[tuple[int, int]]], limit: int, *, down: bool = False) -> list[tuple[int, int]]:
+    """The first `limit` different places of sorted runs."""
+    if len(runs) == 1:
+        return runs[0]
+    found: list[tuple[int, int]] = []
+    for place in heapq.merge(*runs, reverse=down):
+        if not found or found[-1] != place:
+            if len(found) == limit:
+                break
+            found.append(place)
+    return found
+
+
+def _packed(keys: Iterable[int]) -> bytes:
+    return array("q", sorted(keys)).tobytes()
+
+
+def _numbers(packed: bytes) -> array[int]:
+    return array("q", packed)
+
+
+def _packed_pairs(lost: dict[int, int]) -> bytes:
+    return array("q", [number for pair in lost.items() for number in pair]).tobytes()
+
+
+def _pairs(packed: bytes) -> Iterator[tuple[int, int]]:
+    numbers = iter(array("q", packed))
+    return zip(numbers, numbers, strict=True)

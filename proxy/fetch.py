@@ -1,0 +1,110 @@
+"""Documents as the source has them: leaves and revisions, in batches, whatever its `_bulk_get` can do."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.errors import Unavailable
+from proxy.leaves import are_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
+from proxy.place import Place
+
+ANCESTORS = 16
+"""How many ancestors of a revision are looked at, for what became of a document."""
+_BATCH = 200
+
+
+def ancestry(doc: Doc) -> list[str]:
+    """The revisions above a document's own, nearest first, by its `_revisions`."""
+    revisions = doc.get("_revisions") or {}
+    start, ids = revisions.get("start", 0), revisions.get("ids", [])
+    return [f"{start - index}-{digest}" for index, digest in enumerate(ids)][1:]
+
+
+async def fetch_leaves(
+    place: Place, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()
+) -> dict[str, list[Doc]]:
+    """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
+    found: dict[str, list[Doc]] = defaultdict(list)
+    unique = list(dict.fromkeys(ids))
+    if unique and not await are_in_bulk(place):
+        docs = await one_by_one(place, unique, extra)
+    else:
+        docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra)
+    for doc in docs:
+        if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
+            found[doc["_id"]].append(doc)
+    return found
+
+
+async def fetch_revisions(
+    place: Place, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Doc]:
+    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent."""
+    unique = list(dict.fromkeys(wanted))
+    if place.bodies is not None and not extra:
+        return await place.bodies.fetch(unique, lambda missing: _read_revisions(place, missing))
+    return await _read_revisions(place, unique, extra)
+
+
+async def _read_revisions(
+    place: Place, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Doc]:
+    if wanted and not await revisions_are_in_bulk(place):
+        docs = await revisions_one_by_one(place, wanted, extra)
+    else:
+        docs = await _bulk_get(place, [{"id": doc_id, "rev": rev} for doc_id, rev in wanted], extra)
+    return {(doc["_id"], doc["_rev"]): doc for doc in docs}
+
+
+async def _bulk_get(place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+    docs: list[Doc] = []
+    for start in range(0, len(entries), _BATCH):
+        reply = await place.upstream.json(
+            "POST",
+            place.path("_bulk_get"),
+            [("revs", "true"), *extra],
+            headers=place.headers,
+            body={"docs": entries[start : start + _BATCH]},
+        )
+        docs.extend(documents(reply, entries[start : start + _BATCH]))
+    return docs
+
+
+def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
+    """The documents in the JSON of a `_bulk_get` reply.
+
+    Raises Unavailable for a reply of another form, and for one that leaves open whether there is what was `asked` for:
+    a document that the source failed to read is not one that it does not have. A write would be taken for a creation,
+    and what is hidden would be lost.
+    """
+    docs: list[Doc] = []
+    try:
+        open_questions = Counter(entry["id"] for entry in asked)
+        for result in reply["results"]:
+            docs.extend(documents_of(result))
+            if all(_is_answer(entry) for entry in result["docs"]):
+                open_questions[result["id"]] -= len(result["docs"])
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
+    if any(count > 0 for count in open_questions.values()):
+        raise Unavailable("The source's _bulk_get did not answer for every document.")
+    return docs
+
+
+def _is_answer(entry: Any) -> bool:
+    """Whether an entry is a document, or says that there is none; PouchDB Server says so with nothing at all."""
+    error = entry.get("error")
+    return error is None or error["error"] in ("not_found", "bad_request")
+
+
+def documents_of(result: Any) -> Iterable[Doc]:
+    """The documents in one element of `results`; entries with an error stand for nothing."""
+    for entry in result["docs"]:
+        doc = entry.get("ok")
+        if doc is not None:
+            if not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
+                raise TypeError("a document without _id and _rev")
+            yield doc

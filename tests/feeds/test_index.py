@@ -1,0 +1,221 @@
+"""The index against a slow, obvious model: who holds a key is told of everything that has it or lost it, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.core.tokens import Position
+from proxy.feeds import index as index_module
+from proxy.feeds.index import (
+    Damaged,
+    Entry,
+    IndexReader,
+    IndexWriter,
+    Row,
+    join_leaves,
+    key_number,
+    remove,
+    split_leaves,
+)
+
+SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clinic.index"
+
+
+class Model:
+    """Positions, keys and lost keys in dictionaries."""
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.docs: dict[str, tuple[int, str, frozenset[int]]] = {}
+        self.lost: dict[str, dict[int, int]] = {}
+
+    def apply(self, entries: list[Entry]) -> None:
+        for entry in {entry.doc_id: entry for entry in entries}.values():
+            self.top += 1
+            _, _, had = self.docs.get(entry.doc_id, (0, "", frozenset()))
+            lost = self.lost.setdefault(entry.doc_id, {})
+            for key in had - entry.keys:
+                lost[key] = self.top
+            for key in entry.earlier - entry.keys:
+                lost.setdefault(key, self.top)
+            for key in entry.keys:
+                lost.pop(key, None)
+            self.docs[entry.doc_id] = (self.top, entry.leaves, entry.keys)
+
+    def rows(self, keys: frozenset[int] | None, after: int, until: int) -> list[Row]:
+        found = []
+        for doc_id, (at, leaves, held) in self.docs.items():
+            places = [at] if keys is None or keys & held else []
+            places += [place for key, place in self.lost[doc_id].items() if keys is not None and key in keys]
+            last = max(places, default=0)
+            if after < last <= until:
+                found.append(Row(last, doc_id, leaves))
+        return sorted(found)
+
+
+keys = st.frozensets(st.integers(1, 4), max_size=3)
+entries = st.builds(
+    Entry,
+    st.sampled_from(["a", "b", "c", "d", "ü", "_design/x"]),
+    st.sampled_from(["1-a", "2-b 2-a!", "3-c!"]),
+    keys,
+    keys,
+)
+one_file = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@one_file
+@given(
+    st.lists(st.lists(entries, max_size=5), max_size=12),
+    st.one_of(st.none(), keys),
+    st.integers(0, 30),
+    st.integers(0, 40),
+    st.integers(1, 4),
+)
+def test_rows_are_those_of_the_model(
+    path: Path, batches: list[list[Entry]], held: frozenset[int] | None, after: int, until: int, limit: int
+) -> None:
+    remove(path)
+    model = Model()
+    with IndexWriter(path, SETTINGS) as writer:
+        for number, batch in enumerate(batches):
+            writer.apply(batch, number)
+            model.apply(batch)
+        with IndexReader(path) as reader:
+            expected = model.rows(held, after, until)
+            assert reader.rows(held, after, until, 1000) == expected
+            assert reader.rows(held, after, until, limit) == expected[:limit]
+            down = [row for row in model.rows(held, 0, model.top) if row.at < until][::-1]
+            assert reader.rows_down(held, until, limit) == down[:limit]
+            assert reader.count(held, after, until) >= len(expected)
+            assert reader.end == model.top == writer.end
+            ids = ["a", "d", "nobody"]
+            assert reader.rows_of(ids, after, until) == [r for r in model.rows(None, after, until) if r.doc_id in ids]
+
+
+@one_file
+@given(st.lists(st.lists(entries, max_size=5), max_size=12), keys)
+def test_somebody_is_told_of_each_change_that_is_new_to_the_key(
+    path: Path, batches: list[list[Entry]], held: frozenset[int]
+) -> None:
+    """What `apply` returns wakes those who wait: nobody sleeps through a row of his own."""
+    remove(path)
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        for number, batch in enumerate(batches):
+            before = writer.end
+            touched = writer.apply(batch, number)
+            rows = reader.rows(held, before, writer.end, 1000)
+            assert not rows or held & touched
+
+
+@one_file
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=60), st.integers(0, 80))
+def test_a_position_is_never_before_its_sequence(path: Path, steps: list[tuple[int, int]], asked: int) -> None:
+    """Whoever reads on from a position's sequence, anywhere else, is told of all that comes after the position."""
+    remove(path)
+    applied: list[tuple[int, int]] = [(0, 0)]  # up to which position, which sequence
+    seq = 0
+    with pytest.MonkeyPatch.context() as patch, IndexWriter(path, SETTINGS) as writer:
+        patch.setattr(index_module, "MARK_EVERY", 5)
+        for count, more in steps:
+            seq += more + count
+            writer.apply([Entry(f"{seq}-{number}", "1-a", frozenset()) for number in range(count)], seq)
+            applied.append((writer.end, seq))
+        with IndexReader(path) as reader:
+            for at in range(writer.end + 1):
+                position = reader.position(at)
+                assert position.at == at
+                # all changes up to the sequence are at positions up to this one
+                assert position.seq <= max(s for end, s in applied if end <= at)
+                marked = [end for end, s in applied if s == position.seq and end <= at]
+                assert at - position.ahead in marked
+            assert reader.position(writer.end).seq == seq
+            found = reader.position_of(asked)
+            assert found == 0 or asked >= min(s for end, s in applied if end >= found)
+            assert reader.position_of(seq) == writer.end
+
+
+def test_a_position_of_another_node_is_found_by_what_its_sequence_includes(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer:
+        for number in range(1, 200):
+            writer.apply([Entry(f"doc{number}", "1-a", frozenset((7,)))], f"{number}-tag")
+        with IndexReader(path) as reader:
+            assert reader.position_of("199-tag") == 199
+            assert 100 - index_module.MARK_EVERY < reader.position_of("100-tag") <= 100
+            assert reader.position_of("100-gat") == 0
+            assert reader.position_of(0) == 0
+
+
+def test_what_was_applied_is_there_after_a_restart(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer:
+        writer.apply([Entry("a", "1-a", frozenset((1,)))], "5-x")
+        writer.set_meta("complete", 1)
+        name = writer.index_id
+    with IndexWriter(path, SETTINGS) as writer:
+        assert (writer.index_id, writer.since, writer.end, writer.meta("complete")) == (name, "5-x", 1, 1)
+        assert writer.known(["a", "b"])["a"].keys == {1}
+        writer.apply([Entry("b", "1-b", frozenset((1,)))], "6-x")
+        with IndexReader(path) as reader:
+            assert [row.at for row in reader.rows(frozenset((1,)), 0, 10, 10)] == [1, 2]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_index_made_with_other_settings_is_not_used(path: Path, name: str) -> None:
+    IndexWriter(path, SETTINGS).close()
+    with pytest.raises(Damaged, match=f"another {name}"):
+        IndexWriter(path, {**SETTINGS, name: "something else"})
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "text": lambda data: b"this is no database" * 100,
+    "cut": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: data[:2000] + bytes(4000) + data[6000:],
+    "garbage": lambda data: data[:4096] + b"\xff" * (len(data) - 4096),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_file_is_recognised(path: Path, damage: Any) -> None:
+    with IndexWriter(path, SETTINGS) as writer:
+        for number in range(50):
+            writer.apply([Entry(f"doc{number}-{n}", "1-a", frozenset((n,))) for n in range(20)], number)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(Damaged), IndexWriter(path, SETTINGS) as writer:
+        writer.check()
+
+
+def test_an_empty_file_is_a_new_beginning(path: Path) -> None:
+    path.touch()
+    with pytest.raises(Damaged):
+        IndexReader(path)
+    with IndexWriter(path, SETTINGS) as writer:
+        assert (writer.end, writer.since) == (0, 0)
+
+
+def test_a_path_may_have_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "a?b%20c#d.index"
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        assert reader.index_id == writer.index_id
+    assert path.exists()
+
+
+@given(st.lists(st.tuples(st.from_regex(r"[1-9]-[0-9a-f]{4,32}", fullmatch=True), st.booleans()), min_size=1))
+def test_leaves_as_text(leaves: list[tuple[str, bool]]) -> None:
+    assert split_leaves(join_leaves(leaves)) == leaves
+
+
+def test_positions_name_the_index(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        assert reader.position(0) == Position(writer.index_id, 0, 0, 0)
+        assert key_number("a") != key_number("b")
