@@ -73,7 +73,7 @@ def _atoms(draw: st.DrawFn, within: bool = True) -> str:
     ]
     if within:
         inner = draw(conditions(within=False))
-        forms += [f"n[?{inner}]"] * 3 + [f"n[?{inner}].a", f"n[*].a[?{inner}]", f"m[?{inner}]"]
+        forms += [f"n[?{inner}]"] * 3 + ["m[?@ == client.k]", f"n[?{inner}].a", f"n[*].a[?{inner}]", f"m[?{inner}]"]
     return draw(st.sampled_from(forms))
 
 

@@ -18,7 +18,7 @@ Anything else says nothing. A part that cannot be evaluated is not true, so it g
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -26,22 +26,16 @@ from typing import Any, Final
 from proxy.contract import Client
 from proxy.core.jmes.compiler import Names, Node, Run, compile_tree, is_false
 from proxy.core.jmes.expression import Expression
+from proxy.core.jmes.forms import Forms, as_element, as_element_or_part, as_elements, as_equal
 from proxy.core.jmes.reads import Reads
 from proxy.core.jmes.text import text_of
 
 Keys = frozenset[str]
-Forms = Callable[[Any], Iterable[str]]
-"""From the value of one side of a comparison to what it is known by."""
-
 _CLIENT: Final = frozenset(("client",))
 _NOBODY: Final[Names] = {"client": None}
 _NONE: Final[Keys] = frozenset()
 _ALL: Final[Keys] = frozenset(("+",))
 _PREFIX_BYTES = 4
-_LONG = 64
-"""Characters beyond which a value is known by its digest."""
-_WITHIN: Final = "~"
-"""Stands for every text that is within another one."""
 
 _UNJUDGED = (ValueError, TypeError, ArithmeticError)
 """What an evaluation that fails raises. Not RecursionError: how deep is too deep differs from place to place."""
@@ -213,7 +207,9 @@ def _comparator(node: Node) -> Sharing | None:
     document, client = sides if _is_document(sides[0]) else reversed(sides)
     if not _is_client(client):
         return None
-    return _match(node, document, _equal, client, _equal, 0 if document["type"] in ("field", "subexpression") else 1)
+    return _match(
+        node, document, as_equal, client, as_equal, 0 if document["type"] in ("field", "subexpression") else 1
+    )
 
 
 def _call(node: Node) -> Sharing | None:
@@ -221,9 +217,9 @@ def _call(node: Node) -> Sharing | None:
         return None
     within, what = node["children"]
     if _is_document(within) and _is_client(what):
-        return _match(node, within, _elements, what, _element_or_part, 2)
+        return _match(node, within, as_elements, what, as_element_or_part, 2)
     if _is_client(within) and _is_document(what) and _is_array(within):
-        return _match(node, what, _element, within, _elements, 1)
+        return _match(node, what, as_element, within, as_elements, 1)
     return None
 
 
@@ -305,44 +301,3 @@ def _prefix(node: Node) -> str:
     """Keeps the keys of different comparisons apart; the same wherever the comparison is made."""
     text = json.dumps(node, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=_PREFIX_BYTES).hexdigest() + ":"
-
-
-def _equal(value: Any) -> Iterable[str]:
-    """By `==`, true and false equal no number, unless within an array or object."""
-    yield str(value).lower() if isinstance(value, bool) else _form(value)
-
-
-def _element(value: Any) -> Iterable[str]:
-    yield _form(value)
-
-
-def _elements(value: Any) -> Iterable[str]:
-    if isinstance(value, list):
-        return map(_form, value)
-    return (_WITHIN,) if isinstance(value, str) else ()
-
-
-def _element_or_part(value: Any) -> Iterable[str]:
-    yield _form(value)
-    if isinstance(value, str):
-        yield _WITHIN
-
-
-def _form(value: Any) -> str:
-    """A text that values have in common if Python has them equal, so that true is 1."""
-    form = _whole_form(value)
-    return form if len(form) <= _LONG else "#" + blake2b(form.encode(), digest_size=16).hexdigest()
-
-
-def _whole_form(value: Any) -> str:
-    if isinstance(value, str):
-        return json.dumps(value)
-    if value is None:
-        return "null"
-    if isinstance(value, int | float):
-        return format(int(value), "x") if isinstance(value, int) or value.is_integer() else repr(value)
-    if isinstance(value, list):
-        return f"[{','.join(map(_whole_form, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{json.dumps(name)}:{_whole_form(value[name])}' for name in sorted(value))}}}"
-    return "?"  # a reference to an expression
