@@ -40,11 +40,15 @@ async def fetch_leaves(
 
 
 async def fetch_revisions(
-    place: Place, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = ()
+    place: Place, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = (), kept: bool = False
 ) -> dict[tuple[str, str], Doc]:
-    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent."""
+    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent.
+
+    `kept`: or what it had when it was read last. That is not for writes: what is sewn onto an ancestor has its
+    attachments, which must still be there.
+    """
     unique = list(dict.fromkeys(wanted))
-    if place.bodies is not None and not extra:
+    if kept and place.bodies is not None and not extra:
         return await place.bodies.fetch(unique, lambda missing: _read_revisions(place, missing))
     return await _read_revisions(place, unique, extra)
 

@@ -89,7 +89,7 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     wanted = [(doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs]
     if not wanted:
         return []
-    bodies = await fetch_revisions(view, wanted)
+    bodies = await fetch_revisions(view, wanted, kept=True)
     departed = []
     for doc in dark:
         held = _last_held(view, doc["_id"], candidates.get((doc["_id"], doc["_rev"]), ()), bodies)
@@ -211,7 +211,7 @@ async def find_grafts(view: View, revs: Iterable[tuple[str, str]]) -> dict[tuple
             if path is not None:
                 paths[doc_id, rev] = path
     below = {(doc_id, rev): _named(rev, path)[:ANCESTORS] for (doc_id, rev), path in paths.items()}
-    bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in below.items() for rev in revs])
+    bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in below.items() for rev in revs], kept=True)
     return {
         (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
         for (doc_id, rev), revs in below.items()

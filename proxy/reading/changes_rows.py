@@ -74,7 +74,7 @@ class Rows:
         """The documents of the rows' leaves: of those that the rows name, if they name all."""
         named = {row["id"]: row["leaves"] for row in rows if "leaves" in row}
         wanted = [(doc_id, rev) for doc_id, revs in named.items() for rev in revs]
-        bodies = await fetch_revisions(self._view, wanted, extra=self._encodings) if wanted else {}
+        bodies = await fetch_revisions(self._view, wanted, extra=self._encodings, kept=True) if wanted else {}
         found = {
             doc_id: [bodies[doc_id, rev] for rev in revs]
             for doc_id, revs in named.items()

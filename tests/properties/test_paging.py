@@ -70,7 +70,10 @@ class Reader:
 
 
 def _told(row: Doc) -> Doc:
-    return {name: value for name, value in row.items() if name != "seq"}
+    """What a row tells: a document that left can leave by several deletions, and one is enough."""
+    return {
+        name: value for name, value in row.items() if name != "seq" and not (row.get("deleted") and name == "changes")
+    }
 
 
 @examples(40)
@@ -95,7 +98,6 @@ def test_pages_are_full_until_the_end_and_tell_of_everything(
         reader.check()
         for token in reader.tokens:
             rest = (await reader.page(token, None))["results"]
-            # of a cluster and of an index, one row can have several sequences
             assert {row["id"]: _told(row) for row in rest}.items() <= {
                 doc_id: _told(row) for doc_id, row in reader.known.items()
             }.items()
