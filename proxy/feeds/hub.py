@@ -83,6 +83,11 @@ class Hub(Watcher):
         if self.renew is not None:
             self.renew()
 
+    @property
+    def waiting(self) -> int:
+        """How many feeds are asleep."""
+        return len(self._for_all.union(*self._waiting.values()))
+
     # ---- what feeds ask
 
     async def fresh(self) -> bool:

@@ -74,9 +74,9 @@ class Feeds:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for follower in self._followers:
-            follower.close()
         for hub in self.hubs.values():
             hub.closed()
+        for follower in self._followers:  # the last one at the file, to leave it in one piece
+            follower.close()
         for upstream in self._upstreams:
             upstream.close()

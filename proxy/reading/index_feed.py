@@ -8,7 +8,8 @@ own documents once more. All others read on from the source.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from proxy.core.tokens import Position
@@ -73,12 +74,18 @@ class IndexFeed:
 
     @property
     def seq(self) -> Position:
-        return self._held().position(self._at)
+        with self._reading() as index:
+            return index.position(self._at)
 
     @property
     def pending(self) -> int:
         """Rows that are still to come after `seq`, some of which the view may not show."""
-        return 0 if self._descending or self._at >= self._hub.end else self._count()
+        if self._descending or self._at >= self._hub.end:
+            return 0
+        with self._reading() as index:
+            if self._doc_ids is not None:
+                return len(index.rows_of(self._doc_ids, self._at, self._hub.end))
+            return index.count(self._keys, self._at, self._hub.end)
 
     async def now(self) -> None:
         """Go to the end."""
@@ -99,12 +106,16 @@ class IndexFeed:
             return
         end = self._hub.end
         while self._at < end and not self.last_page:
-            found = self._read(end, batch)
-            if found:
-                yield [self._row(row) for row in found]
-            # of documents by id there is no second batch
-            self._at = found[-1].at if len(found) >= batch and self._doc_ids is None else end
-            batch = _BATCH
+            with self._reading() as index:
+                if self._doc_ids is not None:  # of which there is no second batch
+                    found, last = index.rows_of(self._doc_ids, self._at, end), end
+                else:
+                    found = index.rows(self._keys, self._at, end, batch)
+                    last = found[-1].at if len(found) >= batch else end
+                rows = [self._row(index, row) for row in found]
+            if rows:
+                yield rows
+            self._at, batch = last, _BATCH
 
     async def wait(self) -> AsyncGenerator[list[Row], None]:
         """Wait for rows, and hand them out. Raises Unavailable."""
@@ -114,51 +125,36 @@ class IndexFeed:
             yield rows
 
     async def _down(self, batch: int) -> AsyncGenerator[list[Row], None]:
-        if self._doc_ids is not None:
-            found = self._read(self._hub.end, batch)
-            yield [self._row(row) for row in reversed(found)]
-            return
         before = self._hub.end + 1
         while not self.last_page:
-            try:
-                found = self._held().rows_down(self._keys, before, batch)
-            except (Damaged, Full) as error:
-                self._hub.complain(error)
-                raise Unavailable(_DAMAGED) from error
-            if found:
-                yield [self._row(row) for row in found]
-            if len(found) < batch:
+            with self._reading() as index:
+                if self._doc_ids is not None:
+                    found = index.rows_of(self._doc_ids, 0, self._hub.end)[::-1]
+                else:
+                    found = index.rows_down(self._keys, before, batch)
+                rows = [self._row(index, row) for row in found]
+            if rows:
+                yield rows
+            if len(found) < batch or self._doc_ids is not None:
                 return
             before, batch = found[-1].at, _BATCH
 
-    def _read(self, end: int, batch: int) -> list[Indexed]:
-        index = self._held()
+    @contextmanager
+    def _reading(self) -> Iterator[IndexReader]:
+        """The index, while it is there. Raises Unavailable."""
+        if self._hub.index is not self._index:
+            raise Unavailable(_DAMAGED)
         try:
-            if self._doc_ids is not None:
-                return index.rows_of(self._doc_ids, self._at, end)
-            return index.rows(self._keys, self._at, end, batch)
+            yield self._index
         except (Damaged, Full) as error:
             self._hub.complain(error)
             raise Unavailable(_DAMAGED) from error
 
-    def _count(self) -> int:
-        try:
-            if self._doc_ids is not None:
-                return len(self._held().rows_of(self._doc_ids, self._at, self._hub.end))
-            return self._held().count(self._keys, self._at, self._hub.end)
-        except (Damaged, Full, Unavailable):
-            return 0
-
-    def _held(self) -> IndexReader:
-        if self._hub.index is not self._index:
-            raise Unavailable(_DAMAGED)
-        return self._index
-
-    def _row(self, row: Indexed) -> Row:
+    def _row(self, index: IndexReader, row: Indexed) -> Row:
         leaves = split_leaves(row.leaves)
         shown: Iterable[tuple[str, bool]] = leaves if self._style == "all_docs" else leaves[:1]
         made: Row = {
-            "seq": self._index.position(row.at),
+            "seq": index.position(row.at),
             "id": row.doc_id,
             "changes": [{"rev": rev} for rev, _ in shown],
             "leaves": [rev for rev, _ in leaves],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,9 @@ from proxy.contract import Filter
 from proxy.core import jsonio
 from proxy.core.lens import Chain, Link
 from proxy.endpoint.serve import start
+from proxy.endpoint.server import Server as SourceServer
+from proxy.feeds.hub import Hub
+from proxy.feeds.local import Feeds
 
 ADMIN = ("admin", "secret")
 PROXY_SECRET = "shared with the source"
@@ -54,6 +58,17 @@ class Site:
         self.source_url = source
         self.proxy_url = proxy
         self.session = session
+        self.hub: Hub | None = None
+        """The feed index of the database `clinic`, if it has one."""
+        self.server: SourceServer | None = None
+        """What the source is made of, where it is in this process."""
+
+    async def indexed(self, *, but: bytes | None = None) -> Hub:
+        """Waits until there is an index, another one than `but`."""
+        assert self.hub is not None
+        while self.hub.index is None or self.hub.index.index_id == but:
+            await asyncio.sleep(0.005)
+        return self.hub
 
     async def at_source(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
         return await self.request(method, self.source_url + path, body, user=ADMIN, **options)
@@ -110,8 +125,11 @@ async def site(
             {"clinic": Database("clinic", upstream, "clinic")},
             {each.name: each for each in profiles},
         )
-        async with running(config) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
+        feeds = Feeds(config)
+        async with running(config, feeds) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
             made = Site(endpoint.url, f"http://{host}:{port}", session)
+            made.hub = feeds.hubs.get("clinic")
+            made.server = endpoint.server
             await made.at_source("PUT", "/clinic")
             for doc in docs:
                 await made.put(doc)

@@ -1,0 +1,302 @@
+"""The follower and the feeds out of its index, in front of a source that goes on, falls over, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from filters.audience import Audience
+from filters.drop import Drop
+from filters.select import Select
+from proxy.app import running
+from proxy.config.model import Config, Database, Profile, Server, Source
+from proxy.core import jsonio
+from proxy.feeds import follower as follower_module
+from proxy.feeds.follower import Follower
+from proxy.feeds.hub import Hub
+from proxy.feeds.index import IndexWriter
+from proxy.feeds.local import Feeds, index_path
+from tests.support.inprocess import ADMIN, Site, basic, profile, site
+
+PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
+TEAM = profile("team", Audience(keys={"owner": "owner", "member": "team"}, client={"owner": "name", "member": "name"}))
+ALL = profile("all")
+
+BOB = ("bob", "bob")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "_PAUSES", (0.01,))
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, *docs: dict[str, Any]) -> AsyncIterator[Site]:
+    async with site(PHONE, TEAM, ALL, docs=docs, data=tmp_path) as made:
+        await made.indexed()
+        yield made
+
+
+async def feed(at: Site, path: str, user: tuple[str, str] = ("ann", "ann")) -> dict[str, Any]:
+    answer = await at.ask("GET", path, user=user)
+    assert answer.status == 200, answer.body
+    return dict(answer.json)
+
+
+async def ids(at: Site, path: str, user: tuple[str, str] = ("ann", "ann")) -> list[tuple[str, bool]]:
+    """The id of each row, and whether it is a deletion."""
+    return [(row["id"], "deleted" in row) for row in (await feed(at, path, user))["results"]]
+
+
+def in_index(found: dict[str, Any]) -> bool:
+    """Whether a page came out of an index: its tokens are longer by a position."""
+    return len(str(found["last_seq"]).partition("-")[2]) > 16 + 16 + 22
+
+
+async def edit(at: Site, doc_id: str, **fields: Any) -> str:
+    """Change a document at the source."""
+    doc = (await at.at_source("GET", f"/clinic/{doc_id}")).json
+    answer = await at.at_source("PUT", f"/clinic/{doc_id}", {**doc, **fields})
+    assert answer.status == 201, answer.body
+    return str(answer.json["rev"])
+
+
+async def test_a_feed_has_the_clients_own_documents_in_order(tmp_path: Path) -> None:
+    docs = [{"_id": f"d{n}", "facility": f"f{n % 3}", "owner": "ann" if n == 4 else "eva"} for n in range(9)]
+    async with served(tmp_path, *docs) as at:
+        assert in_index(await feed(at, "/clinic-phone/_changes"))
+        assert await ids(at, "/clinic-phone/_changes") == [("d1", False), ("d4", False), ("d7", False)]
+        assert await ids(at, "/clinic-phone/_changes", BOB) == [("d2", False), ("d5", False), ("d8", False)]
+        assert await ids(at, "/clinic-team/_changes") == [("d4", False)]
+        assert len(await ids(at, "/clinic-all/_changes")) == 9
+        assert await ids(at, "/clinic-phone/_changes?descending=true&limit=2") == [("d7", False), ("d4", False)]
+        page = await feed(at, "/clinic-phone/_changes?limit=2")
+        assert (len(page["results"]), page["pending"]) == (2, 1)
+        assert await ids(at, f"/clinic-phone/_changes?limit=2&since={page['last_seq']}") == [("d7", False)]
+        assert await ids(at, "/clinic-phone/_changes?since=now") == []
+        found = await at.ask("POST", "/clinic-phone/_changes?filter=_doc_ids", {"doc_ids": ["d7", "d8", "d1", "none"]})
+        assert [row["id"] for row in found.json["results"]] == ["d1", "d7"]
+        found = await at.ask("POST", "/clinic-phone/_changes?filter=_selector", {"selector": {"_id": {"$gt": "d3"}}})
+        assert [row["id"] for row in found.json["results"]] == ["d4", "d7"]
+        page = await feed(at, "/clinic-phone/_changes?include_docs=true&limit=1")
+        assert page["results"][0]["doc"].keys() == {"_id", "_rev", "facility", "owner"}
+
+
+async def test_a_document_that_leaves_is_told_of_to_those_who_had_it_and_to_nobody_else(tmp_path: Path) -> None:
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}, {"_id": "b", "facility": "f1"}) as at:
+        since = (await feed(at, "/clinic-phone/_changes"))["last_seq"]
+        bobs = (await feed(at, "/clinic-phone/_changes", BOB))["last_seq"]
+        await edit(at, "a", facility="f3")
+        assert await ids(at, f"/clinic-phone/_changes?since={since}") == [("a", True)]
+        assert await ids(at, f"/clinic-phone/_changes?since={bobs}", BOB) == []
+        told = (await feed(at, f"/clinic-phone/_changes?since={since}"))["last_seq"]
+        # who was told once is not told again, whatever happens to the document elsewhere
+        await edit(at, "a", facility="f4")
+        assert await ids(at, f"/clinic-phone/_changes?since={told}") == []
+        await edit(at, "a", facility="f1")
+        assert await ids(at, f"/clinic-phone/_changes?since={told}") == [("a", False)]
+        deleted = await at.at_source("DELETE", "/clinic/b?rev=" + (await at.at_source("GET", "/clinic/b")).json["_rev"])
+        assert deleted.status == 200
+        assert ("b", True) in await ids(at, f"/clinic-phone/_changes?since={told}")
+        assert await ids(at, f"/clinic-phone/_changes?since={bobs}", BOB) == []
+
+
+async def test_what_came_and_went_before_the_index_was_built_is_told_of(tmp_path: Path) -> None:
+    """A device that had it from another node, or before, hears of it."""
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}, {"_id": "b", "facility": "f1"}]) as direct:
+        since = (await feed(direct, "/clinic-phone/_changes"))["last_seq"]
+        assert since
+        for facility in ("f2", "f3"):
+            await edit(direct, "a", facility=facility)
+        async with _in_front_of(direct, tmp_path) as at:
+            await at.indexed()
+            assert ("a", True) in await ids(at, f"/clinic-phone/_changes?since={since}")
+            assert ("a", True) in await ids(at, "/clinic-phone/_changes", BOB)
+
+
+@asynccontextmanager
+async def _in_front_of(other: Site, tmp_path: Path, view: Profile = PHONE) -> AsyncIterator[Site]:
+    """A node with an index in front of the same source."""
+    source = Source("main", other.source_url, auth="service", username=ADMIN[0], password=ADMIN[1])
+    clinic = Database("clinic", source, "clinic")
+    server = Server(port=0, secret=b"a secret of the tests", data=tmp_path)
+    config = Config(server, {"main": source}, {"clinic": clinic}, {"phone": view})
+    feeds = Feeds(config)
+    async with running(config, feeds) as (host, port):
+        made = Site(other.source_url, f"http://{host}:{port}", other.session)
+        made.hub = feeds.hubs["clinic"]
+        yield made
+
+
+async def test_a_client_reads_what_it_has_just_written(tmp_path: Path) -> None:
+    async with served(tmp_path) as at:
+        since: Any = 0
+        for number in range(30):
+            put = await at.ask("PUT", f"/clinic-phone/d{number}", {"facility": "f1"})
+            assert put.status == 201
+            page = await feed(at, f"/clinic-phone/_changes?since={since}")
+            assert [row["id"] for row in page["results"]] == [f"d{number}"]
+            since = page["last_seq"]
+
+
+async def test_devices_that_wait_cost_the_source_one_feed(tmp_path: Path) -> None:
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        since = (await feed(at, "/clinic-phone/_changes"))["last_seq"]
+        hub = await at.indexed()
+        waiting = [
+            asyncio.ensure_future(feed(at, f"/clinic-phone/_changes?feed=longpoll&since={since}&heartbeat=60000", user))
+            for user in [("ann", "ann")] * 10 + [BOB] * 10
+        ]
+        while hub.waiting < 20:
+            await asyncio.sleep(0.005)
+        assert at.server is not None
+        assert len(at.server.database("clinic")._waiters) == 1  # the follower's own
+        await edit(at, "a", facility="f1", weight=2)
+        for done in waiting[:10]:
+            assert [row["id"] for row in (await done)["results"]] == ["a"]
+        assert hub.waiting == 10
+        await at.put({"_id": "b", "facility": "f2"})
+        for done in waiting[10:]:
+            assert [row["id"] for row in (await done)["results"]] == ["b"]
+        assert hub.waiting == 0
+
+
+async def test_a_continuous_feed_goes_on_over_many_changes(tmp_path: Path) -> None:
+    async with served(tmp_path) as at:
+        url = f"{at.proxy_url}/clinic-phone/_changes?feed=continuous&heartbeat=60000&since=0"
+        async with at.session.get(url, headers=basic(("ann", "ann"))) as reply:
+            for number in range(20):
+                await at.put({"_id": f"other{number}", "facility": "f2"})
+                await at.put({"_id": f"d{number}", "facility": "f1"})
+                line = b""
+                while not line.strip():
+                    line = await reply.content.readline()
+                assert jsonio.loads(line)["id"] == f"d{number}"
+
+
+async def test_a_database_made_anew_is_recognised_and_devices_start_over(tmp_path: Path) -> None:
+    async with served(tmp_path, *({"_id": f"d{n}", "facility": "f1"} for n in range(5))) as at:
+        hub = await at.indexed()
+        assert hub.index is not None
+        old = hub.index.index_id
+        since = (await feed(at, "/clinic-phone/_changes"))["last_seq"]
+        await at.at_source("DELETE", "/clinic")
+        while hub.index is not None:
+            await asyncio.sleep(0.005)
+        assert (await at.ask("GET", f"/clinic-phone/_changes?since={since}")).status == 404
+        await at.at_source("PUT", "/clinic")
+        await at.put({"_id": "new", "facility": "f1"})
+        await at.indexed(but=old)
+        assert await ids(at, f"/clinic-phone/_changes?since={since}") == [("new", False)]
+
+
+async def test_a_file_that_is_damaged_while_it_is_read_is_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    docs = [{"_id": f"d{n}", "facility": f"f{n % 3}"} for n in range(300)]
+    async with served(tmp_path, *docs) as at:
+        hub = await at.indexed()
+        since = (await feed(at, "/clinic-phone/_changes?limit=10"))["last_seq"]
+        assert hub.index is not None
+        old = hub.index.index_id
+        writer(hub)._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _scribble(index_path(tmp_path, "clinic"), 4096)
+        hub.index._db.execute("PRAGMA shrink_memory")
+        # a feed that comes upon it is cut off or answered in full, by the source if need be
+        while hub.index is not None and hub.index.index_id == old:
+            with suppress(aiohttp.ClientPayloadError):
+                answer = await at.ask("GET", "/clinic-phone/_changes")
+                assert answer.status == 502 or len(answer.json["results"]) == 100
+        await at.indexed(but=old)
+        assert len(await ids(at, "/clinic-phone/_changes")) == 100
+        assert len(await ids(at, f"/clinic-phone/_changes?since={since}")) >= 90
+        assert "the index of clinic is made anew" in caplog.text
+
+
+def writer(hub: Hub) -> IndexWriter:
+    """The follower's side of an index."""
+    follower = getattr(hub.ask, "__self__", None)
+    assert isinstance(follower, Follower)
+    assert follower._index is not None
+    return follower._index
+
+
+def _scribble(path: Path, where: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(where)
+        file.write(b"\xff" * (path.stat().st_size - where))
+
+
+async def test_a_damaged_file_is_found_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    docs = [{"_id": f"d{n}", "facility": f"f{n % 3}"} for n in range(300)]
+    async with site(PHONE, docs=docs) as direct:
+        async with _in_front_of(direct, tmp_path) as at:
+            old = (await at.indexed()).index
+            assert old is not None
+            name = old.index_id
+        path = index_path(tmp_path, "clinic")
+        assert not path.with_name(path.name + "-wal").exists()
+        _scribble(path, 4096)
+        caplog.set_level(logging.WARNING)
+        async with _in_front_of(direct, tmp_path) as at:
+            await at.indexed(but=name)
+            assert len(await ids(at, "/clinic-phone/_changes")) == 100
+        assert "the index of clinic is made anew" in caplog.text
+
+
+async def test_a_full_disk_leaves_feeds_to_the_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        hub = await at.indexed()
+        index = writer(hub)
+        pages = index._db.execute("PRAGMA page_count").fetchone()[0]
+        index._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+        for number in range(400):
+            await at.put({"_id": f"document with a long id {number}" * 5, "facility": "f1"})
+        page = await feed(at, "/clinic-phone/_changes")
+        assert len(page["results"]) == 401
+        while "cannot be written" not in caplog.text:
+            await asyncio.sleep(0.005)
+        # once there is room again, the index goes on where it stopped
+        hub = await at.indexed()
+        page = await feed(at, "/clinic-phone/_changes")
+        assert len(page["results"]) == 401
+
+
+async def test_an_index_is_used_again_after_a_restart(tmp_path: Path) -> None:
+    docs = [{"_id": f"d{n}", "facility": "f1"} for n in range(20)]
+    async with site(PHONE, docs=docs) as direct:
+        async with _in_front_of(direct, tmp_path) as at:
+            first = (await at.indexed()).index
+            assert first is not None
+            name = first.index_id
+            since = (await feed(at, "/clinic-phone/_changes?limit=5"))["last_seq"]
+        await direct.put({"_id": "while away", "facility": "f1"})
+        async with _in_front_of(direct, tmp_path) as at:
+            again = (await at.indexed()).index
+            assert again is not None
+            assert again.index_id == name
+            rows = await ids(at, f"/clinic-phone/_changes?since={since}")
+            assert len(rows) == 16
+            assert rows[-1] == ("while away", False)
+
+
+async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:
+    other = profile("phone", Select(where="ward == client.facility"))
+    docs = [{"_id": "a", "facility": "f1", "ward": "f2"}, {"_id": "b", "facility": "f2", "ward": "f1"}]
+    async with site(PHONE, docs=docs) as direct:
+        async with _in_front_of(direct, tmp_path) as at:
+            await at.indexed()
+            assert await ids(at, "/clinic-phone/_changes") == [("a", False)]
+            index = (await at.indexed()).index
+            assert index is not None
+            before = index.index_id
+        async with _in_front_of(direct, tmp_path, other) as at:
+            await at.indexed(but=before)
+            assert await ids(at, "/clinic-phone/_changes") == [("b", False)]
