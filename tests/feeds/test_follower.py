@@ -288,7 +288,7 @@ async def test_an_index_is_used_again_after_a_restart(tmp_path: Path) -> None:
 
 
 async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:
-    other = profile("phone", Select(where="ward == client.facility"))
+    other = profile("phone", Audience(keys={"facility": "ward"}))
     docs = [{"_id": "a", "facility": "f1", "ward": "f2"}, {"_id": "b", "facility": "f2", "ward": "f1"}]
     async with site(PHONE, docs=docs) as direct:
         async with _in_front_of(direct, tmp_path) as at:

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.core import revisions
 from proxy.core.revisions import Revisions
+from proxy.fetch import ANCESTORS
 from tests.properties.device import Doc, Held
 from tests.properties.dressed import Dressed
 from tests.properties.truth import IDS, Key, Truth, content, law, path_in
@@ -64,12 +65,15 @@ def _knows(truth: Truth, device: Dressed, doc_id: str) -> bool:
 def check_held(truth: Truth, device: Dressed, doc_id: str, grafts: set[Key]) -> None:
     """What a device holds once all have replicated: what it is to see, and no more, but for edits that were denied.
 
-    After compaction a device may keep what it was shown: the source can no longer tell that it was. Raises Broken.
+    After compaction a device may keep what it was shown, for the source can no longer tell that it was; and also where
+    more than ANCESTORS revisions followed before the device asked. Raises Broken.
     """
     view, held = device.view(doc_id), device.docs.get(doc_id, Held())
     for rev, whole in view.items():
         law(rev in held.bodies, device, "lacks", doc_id, rev)
         law(content(held.bodies[rev]) == content(device.shape(whole) or {}), device, "has", held.bodies[rev])
+    newest = max((rev.generation for other, rev in truth.history if other == doc_id), default=0)
+    far = {rev for rev in held.live if rev not in view and newest - rev.generation > ANCESTORS}
     denied = {rev for rev in held.tree if (doc_id, str(rev)) in device.denied}
     for rev in revisions.leaves(held.tree) if held.tree else ():
         known = truth.history.get((doc_id, rev))
@@ -77,10 +81,10 @@ def check_held(truth: Truth, device: Dressed, doc_id: str, grafts: set[Key]) -> 
             gone = (doc_id, rev) in grafts or (known and known.get("_deleted"))
             law(gone or rev in denied, device, "deleted", doc_id, rev)
         else:
-            stale = truth.compacted and known
+            stale = known and (truth.compacted or rev in far)
             law(rev in view or rev in denied or stale, device, "still has", held.bodies[rev])
     if not denied and not truth.compacted:
-        law(list(view) == held.live, device, "has", doc_id, held.live, "instead of", list(view))
+        law(list(view) == [rev for rev in held.live if rev not in far], device, "has", doc_id, held.live, "instead of", list(view))
 
 
 async def check_listing(device: Dressed) -> None:
