@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b, sha256
 from typing import Any
 
@@ -90,10 +91,15 @@ class Identifier:
         if asking is None:
             asking = asyncio.ensure_future(self._ask(own))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            asking.add_done_callback(partial(self._asked, key))
         principal = await asyncio.shield(asking)
         self._remember(key, principal, now)
         return principal
+
+    def _asked(self, key: bytes, asking: asyncio.Future[Principal]) -> None:
+        del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # nobody may be left to hear of it: its clients may have hung up
 
     def forget(self, headers: Mapping[str, str]) -> None:
         """Drop what is remembered of these credentials, as after a log-out."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 from typing import Any
 
 import pytest
 
 from proxy.identify import credentials
-from tests.support.inprocess import PROXY_SECRET, Site, profile, site
+from tests.compatibility.sources import Asked, Forward, Given, world
+from tests.support.inprocess import PROXY_SECRET, Site, basic, profile, site
 from tests.support.lenses import OwnFacility, WithoutSecret
+from tests.support.sockets import connected
 
 DOCS = [{"_id": "one", "facility": "f1", "secret": "s"}, {"_id": "two", "facility": "f2", "secret": "s"}]
 PHONE = profile("phone", OwnFacility(), WithoutSecret(), roles=frozenset(["nurse"]), by_role=True)
@@ -151,3 +156,31 @@ async def test_the_sources_word_is_remembered_for_a_while_and_refusals_are_not()
         user = (await served.at_source("GET", "/_users/org.couchdb.user:ann")).json
         await served.at_source("PUT", "/_users/org.couchdb.user:ann", {**user, "roles": []})
         assert await seen(served, "clinic-phone", "ann") == 403
+
+
+async def test_a_client_that_does_not_wait_for_its_refusal_is_nothing_for_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asking, gone, refused = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold(asked: Asked, forward: Forward) -> Given:
+        if asked.endpoint == "_session" and not asking.is_set():
+            asking.set()
+            await gone.wait()
+            given = await forward(asked)
+            refused.set()
+            return given
+        return await forward(asked)
+
+    wrong = ("ann", "wrong")
+    async with world(hold, docs=DOCS) as served:
+        head = f"GET /clinic-phone HTTP/1.1\r\nHost: x\r\nAuthorization: {basic(wrong)['Authorization']}\r\n\r\n"
+        async with connected(served.proxy_url) as (_, writer):
+            writer.write(head.encode())
+            await asking.wait()
+        assert (await served.ask("GET", "/clinic-phone")).status == 200  # it has noticed by now
+        gone.set()
+        await refused.wait()
+        assert (await served.ask("GET", "/clinic-phone")).status == 200
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
