@@ -42,7 +42,7 @@ _USUAL = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})")
 _USUAL_HASH = re.compile("[0-9a-f]{32}")
 _GENERATION = re.compile(r"[0-9]{1,15}")
 _HEXADECIMAL = re.compile("[0-9A-Fa-f]*")
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Rev(NamedTuple):
@@ -112,13 +112,13 @@ def parse_hash(generation: int, name: str) -> str:
     """The canonical form of a hash: of 32 characters it must be hexadecimal, and is the same in either case.
 
     CouchDB holds those as 16 bytes, and shows any id of 16 bytes as hexadecimal. Other ids are plain text, as
-    all are in generation 0 (`_local`). Control characters are refused: revisions stand in headers. Raises ValueError
-    "Invalid rev format".
+    all are in generation 0 (`_local`). Control characters are refused, since revisions stand in headers, and so are
+    bytes of a header that are no text. Raises ValueError "Invalid rev format".
     """
     if generation and _USUAL_HASH.fullmatch(name) is not None:
         return name
     size = len(name.encode("utf-8", "replace"))
-    if _CONTROL.search(name) is not None or (generation and size == 32 and _HEXADECIMAL.fullmatch(name) is None):
+    if _NO_TEXT.search(name) is not None or (generation and size == 32 and _HEXADECIMAL.fullmatch(name) is None):
         raise ValueError("Invalid rev format")
     if generation == 0 or size not in (16, 32):
         return name

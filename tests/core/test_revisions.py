@@ -53,7 +53,9 @@ def test_parse_rev(text: str, expected: Rev) -> None:
     assert parse_rev(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1", "-1-abc", "x-abc", "1-" + "z" * 32, 5, None, "1 -a", "²-a"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1", "-1-abc", "x-abc", "1-" + "z" * 32, 5, None, "1 -a", "²-a", "1-\udcff"]
+)
 def test_parse_rev_refuses(text: object) -> None:
     with pytest.raises(ValueError, match="Invalid rev format"):
         parse_rev(text)

@@ -273,3 +273,25 @@ async def test_stopping_breaks_off_feeds() -> None:
             await connection.head()
             await wire.running.stop()
             assert not (await connection.reader.read()).endswith(b"0\r\n\r\n")  # not the end of a whole answer
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "header", "status"),
+    [
+        ("PUT", "/db/x", "If-Match: 1-\xff", 400),
+        ("PUT", "/db/x/y", "Content-Type: \xff", 415),
+        ("POST", "/db/_bulk_docs", "Content-Type: application/json\r\nContent-Encoding: \xff", 415),
+        ("POST", "/db/_bulk_docs", "Content-Type: \xff", 415),
+        ("COPY", "/db/x", "Destination: \xff", 404),
+        ("GET", "/db/_changes?feed=eventsource", "Last-Event-ID: \xff", 400),
+        ("PUT", "/db/x", "Host: \xff", 201),
+    ],
+)
+async def test_a_header_need_not_be_text(wire: Wire, method: str, target: str, header: str, status: int) -> None:
+    host = "" if header.startswith("Host") else "Host: x\r\n"
+    sent = f"{method} {target} HTTP/1.1\r\n{host}Authorization: {ADMIN['Authorization']}\r\n{header}\r\n"
+    async with wire.open() as connection:
+        connection.writer.write(sent.encode("latin-1") + b"Content-Length: 2\r\n\r\n{}")
+        answer = await connection.receive()
+    assert answer.status == status
+    assert status == 201 or answer.json.keys() == {"error", "reason"}

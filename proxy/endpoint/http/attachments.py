@@ -91,6 +91,7 @@ async def write(call: Call, database: Database, doc_id: str, name: str) -> Reply
     writing.check_id(doc_id)
     writing.need_writer(call, database, doc_id)
     rev = claimed_rev(call)
+    content_type = _content_type(call.headers.get("Content-Type"))
     encoding = _encoding(call.headers.get("Content-Encoding"))
     _refuse_early(database, doc_id, rev)
     async with database.new_upload() as upload:
@@ -101,10 +102,16 @@ async def write(call: Call, database: Database, doc_id: str, name: str) -> Reply
             name,
             upload,
             rev=rev,
-            content_type=call.headers.get("Content-Type") or "application/octet-stream",
+            content_type=content_type,
             encoding=encoding,
         )
     return _accepted(updated, 201, line("Location", call.location(database.name, doc_id, name)))
+
+
+def _content_type(header: str | None) -> str:
+    if header and not header.isprintable():
+        raise BadContentType("The Content-Type header is not UTF-8 text.")
+    return header or "application/octet-stream"
 
 
 def _encoding(header: str | None) -> str | None:

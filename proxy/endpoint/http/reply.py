@@ -71,7 +71,8 @@ def json_stream(stream: Stream, head: bytes = b"") -> Reply:
 def error_reply(error: CouchError) -> Reply:
     """CouchDB's `{"error", "reason"}` for an error."""
     head = line("Allow", error.allowed) if isinstance(error, MethodNotAllowed) else b""
-    return json_reply({"error": error.error, "reason": error.reason}, error.status, head)
+    reason = error.reason.encode("utf-8", "replace").decode()  # it may repeat bytes of a header that are no text
+    return json_reply({"error": error.error, "reason": reason}, error.status, head)
 
 
 KEEP, CLOSE = Sent(True), Sent(False)  # they hold no state: one of each serves every request
