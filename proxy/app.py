@@ -20,6 +20,7 @@ from proxy.errors import CouchError, Forbidden, NotFound
 from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
+from proxy.http_server import HttpServer
 from proxy.identify import Identifier
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
 from proxy.session import session
@@ -196,14 +197,7 @@ async def running(config: Config, feeds: Feeds | None = None) -> AsyncIterator[t
     """
     feeds = Feeds(config) if feeds is None else feeds
     app = App(config, feeds.hubs)
-    server = web.Server(
-        app.handle,
-        handler_cancellation=True,
-        access_log=None,
-        auto_decompress=False,  # a coding decides what a body means: only the endpoint that reads it may undo it
-        max_line_size=2**16,
-        max_field_size=2**16,
-    )
+    server = HttpServer(app.handle, patience=config.server.client_timeout, max_line_size=2**16, max_field_size=2**16)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)

@@ -19,6 +19,7 @@ from proxy.core.endpoints import Target
 from proxy.core.query import Query
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
+from proxy.http_server import patient
 from proxy.identify import Principal
 from proxy.sent import Whole
 from proxy.view import View
@@ -131,11 +132,14 @@ class Exchange:
             transport.abort()
 
     async def incoming(self) -> AsyncIterator[bytes]:
-        """The request's body as it comes, as it is. A client that waits to be told (`Expect`) is told to go on."""
+        """The request's body as it comes, as it is. A client that waits to be told (`Expect`) is told to go on.
+
+        Raises BadRequest where its framing breaks, CouchError (408) if it does not go on for `client_timeout`.
+        """
         request = self.request
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        async for chunk in request.content.iter_any():
+        async for chunk in patient(request.content, self.server.client_timeout):
             yield chunk
 
     async def read_body(self, limit: int | None = None) -> bytes:

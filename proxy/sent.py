@@ -81,7 +81,8 @@ class Whole(Sent):
 
 def body_was_read(request: web.BaseRequest) -> bool:
     """A request body that nobody read would have to be swallowed first: the connection is closed instead."""
-    return not request.can_read_body or request.content.is_eof()
+    content = request.content
+    return content.exception() is None and (not request.can_read_body or content.is_eof())
 
 
 _now: tuple[int, bytes] = (0, b"")

@@ -46,6 +46,8 @@ class Server:
     """Whether X-Forwarded-Host / -Proto of a gateway in front are believed (for Location)."""
     timeout: float = 60.0
     """Seconds without a byte from the source before a request is given up as 504."""
+    client_timeout: float = 60.0
+    """Seconds that a client may take for the head of a request, and may pause within its body."""
     data: Path | None = None
     """The directory of the feed indexes; None: each feed is read from the source."""
     cache: int = 64 * 1024 * 1024

@@ -43,6 +43,7 @@ SERVER = (
     Key("anonymous", values.boolean, False),
     Key("trust_forwarded", values.boolean, False),
     Key("timeout", values.timeout, "60s"),
+    Key("client_timeout", values.timeout, "60s"),
     Key("data", values.directory),
     Key("cache", values.size, "64MiB"),
     Key("cors", lambda value: value),  # a table of its own: CORS

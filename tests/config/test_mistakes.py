@@ -71,8 +71,8 @@ SERVER = [
      'server.anonymous: expected true or false (without quotes), not the string "false"'),
     ("anonymous = 0", "server.anonymous: expected true or false (without quotes), not the number 0"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
-    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, cors, data, max_body, secret, session_ttl, "
-     "timeout, trust_forwarded"),
+    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, max_body, secret, "
+     "session_ttl, timeout, trust_forwarded"),
 ]  # fmt: skip
 
 SOURCE = [

@@ -13,6 +13,7 @@ from proxy.endpoint.http.reply import CLOSE, Reply, error_reply, send
 from proxy.endpoint.http.routing import answer
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError
+from proxy.http_server import HttpServer
 from proxy.sent import Sent
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Endpoint:
 
     def web_server(self) -> web.Server:
         """Bodies are inflated here, not by aiohttp; a client that hangs up ends its handler at the next await."""
-        return web.Server(self.handle, access_log=None, auto_decompress=False, handler_cancellation=True)
+        return HttpServer(self.handle)
 
     async def finish(self) -> None:
         """Wait for writes whose clients have hung up."""

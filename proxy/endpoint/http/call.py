@@ -13,6 +13,7 @@ from multidict import CIMultiDictProxy
 from proxy.core import jsonio, query
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadContentType, BadRequest, TooLarge
+from proxy.http_server import PATIENCE, patient
 
 if TYPE_CHECKING:
     from proxy.endpoint.http.app import Endpoint
@@ -94,8 +95,7 @@ class Call:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, not inflated. Raises ConnectionError if the client hangs up in between."""
         self.accept_body()
-        content = self.request.content
-        while chunk := await content.readany():
+        async for chunk in patient(self.request.content, PATIENCE):
             yield chunk
 
     def accept_body(self) -> None:

@@ -1,0 +1,158 @@
+"""What the proxy and the embedded endpoint ask of aiohttp's server beyond what it does by itself.
+
+- What is not HTTP is answered in CouchDB's form, and is a line in the log, not a traceback: anybody can send it.
+- A body whose framing breaks (a bad chunk) ends with BadRequest for whoever reads it. aiohttp's parser gives up
+  without telling, and the handler would wait for the rest as long as the client stays.
+- A client has to come up with a request: a connection that is silent from the start, or stops within a request's
+  head, is cut after `patience` seconds. What is between two requests may be silent for longer: gateways keep
+  connections. Bodies are up to who reads them (`patient`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+
+from proxy.core import jsonio
+from proxy.errors import BadRequest, CouchError
+from proxy.sent import Whole
+
+log = logging.getLogger("couch_tailor.http")
+
+PATIENCE = 60.0
+"""Seconds that a client may keep the server waiting, where nothing else is said: what nginx grants."""
+
+
+async def patient(content: StreamReader, patience: float) -> AsyncGenerator[bytes, None]:
+    """A request's body as it arrives. Raises CouchError (408) if nothing comes for `patience` seconds."""
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                piece = await content.readany()
+        except TimeoutError:
+            raise CouchError("The request's body does not go on.", error="timeout", status=408) from None
+        if not piece:
+            return
+        yield piece
+
+
+class HttpServer(web.Server):
+    """Makes a `Connection` for each client. `options` are aiohttp's."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        patience: float = PATIENCE,
+        **options: Any,
+    ) -> None:
+        super().__init__(handler, request_factory=_request, handler_cancellation=True)
+        self._patience = patience
+        # a coding decides what a body means: only the endpoint that reads it may undo it
+        self._options = {"access_log": None, "auto_decompress": False, **options}
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, self._patience, loop=asyncio.get_running_loop(), **self._options)
+
+
+class Connection(web.RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_answered", "_body", "_patience", "_until_head")
+
+    def __init__(self, manager: web.Server, patience: float, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._patience = patience
+        self._until_head: asyncio.TimerHandle | None = None
+        self._body: StreamReader | None = None
+        self._answered = False
+
+    def begin(self, body: StreamReader) -> None:
+        """A request begins to be handled; `body` is what it reads."""
+        self._body, self._answered = body, False
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        self._answered = True
+        return await super().finish_response(request, resp, start_time)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        self._body = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        known = len(self._messages)
+        super().data_received(data)
+        if self._is_idle():
+            self._expect_head()
+            return
+        self._stop_waiting()
+        if len(self._messages) > known:
+            self._break_off()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not make sense of. Its own words quote the request; the log names the kind."""
+        if status != 400:
+            return super().handle_error(request, status, exc, message)
+        log.info("%s does not speak HTTP: %s", request.remote, type(exc).__name__)
+        error = BadRequest("The request is not well-formed HTTP.")
+        body = jsonio.dumps({"error": error.error, "reason": error.reason}) + b"\n"
+        return Whole(error.status, [("Content-Type", "application/json")], body, close=True)
+
+    def _is_idle(self) -> bool:
+        """Whether no request is there, nor one in the making beyond its head."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def _expect_head(self) -> None:
+        if self._until_head is None:
+            self._until_head = asyncio.get_running_loop().call_later(self._patience, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._until_head is not None:
+            self._until_head.cancel()
+            self._until_head = None
+
+    def _give_up(self) -> None:
+        self._until_head = None
+        if self._is_idle():
+            self.force_close()
+
+    def _break_off(self) -> None:
+        """A message begins where the body before it ends: if that did not end, this one is the parser's complaint."""
+        for body in (self._body, *(payload for _, payload in list(self._messages)[:-1])):
+            if body is None or body.is_eof():
+                continue
+            if body is not self._body or not self._answered:
+                body.set_exception(BadRequest("The request's body is not well-formed HTTP."))
+            body.feed_eof()
+            self.close()
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    assert isinstance(protocol, Connection)
+    protocol.begin(payload)
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())

@@ -1,0 +1,159 @@
+"""What a server makes of clients that do not speak HTTP, break off in the middle, or never come to the point."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from proxy.errors import CouchError
+from proxy.http_server import HttpServer, patient
+from proxy.sent import Whole
+from tests.support.sockets import answer, connected, exchange
+
+JSON = [("Content-Type", "application/json")]
+
+
+class Echo:
+    """Answers with the body, or what went wrong with it: `/unread` without a look at it, `/held` once it is told."""
+
+    def __init__(self) -> None:
+        self.patience = 60.0
+        self.reading = asyncio.Event()
+        self.told = asyncio.Event()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/unread":
+            return Whole(409, JSON, b"{}\n")
+        self.reading.set()
+        if request.path == "/held":
+            await self.told.wait()
+        try:
+            body = b"".join([piece async for piece in patient(request.content, self.patience)])
+        except CouchError as error:
+            return Whole(error.status, JSON, error.reason.encode())
+        return Whole(200, JSON, body)
+
+
+@pytest.fixture
+async def echo() -> Echo:
+    return Echo()
+
+
+async def serving(echo: Echo, patience: float) -> AsyncIterator[str]:
+    runner = web.ServerRunner(HttpServer(echo.handle, patience=patience), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def url(echo: Echo) -> AsyncIterator[str]:
+    async for address in serving(echo, 60):
+        yield address
+
+
+@pytest.fixture
+async def hurried(echo: Echo) -> AsyncIterator[str]:
+    """A server with little patience for heads."""
+    async for address in serving(echo, 0.05):
+        yield address
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 10_000 + b"\r\n\r\n",
+    ],
+)
+async def test_what_is_not_http_is_answered_as_couchdb_would(
+    url: str, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = await exchange(url, sent)
+    assert (got.status, got.header("Content-Type"), got.header("Connection")) == (400, "application/json", "close")
+    assert got.json == {"error": "bad_request", "reason": "The request is not well-formed HTTP."}
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_body_whose_framing_breaks_is_an_error_for_who_reads_it(url: str, echo: Echo) -> None:
+    """The handler waited for the rest for as long as the client stayed."""
+    async with connected(url) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+        await echo.reading.wait()
+        writer.write(b"zz\r\n")
+        got = await answer(reader)
+        assert (got.status, got.header("Connection")) == (400, "close")
+        assert got.body == b"The request's body is not well-formed HTTP."
+        assert await reader.read() == b""
+
+
+async def test_a_broken_body_that_waits_behind_another_request_ends_the_connection(url: str, echo: Echo) -> None:
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with connected(url) as (reader, writer):
+        writer.write(head % b"/held" + b"2\r\nab\r\n0\r\n\r\n" + head % b"/" + b"2\r\nab\r\n")
+        await echo.reading.wait()
+        writer.write(b"zz\r\n")
+        async with connected(url) as (other, asking):  # by the time of its answer the server has read all that came
+            asking.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(other)).status == 200
+        echo.told.set()
+        assert (await answer(reader)).body == b"ab"
+        assert await reader.read() == b""
+
+
+async def test_a_broken_body_that_nobody_reads_ends_the_connection(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with connected(url) as (reader, writer):
+        writer.write(b"POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+        assert (await answer(reader)).status == 409
+        writer.write(b"zz\r\n")
+        assert await reader.read() == b""
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_client_that_does_not_come_to_the_point_is_cut_off(hurried: str, sent: bytes) -> None:
+    async with connected(hurried) as (reader, writer):
+        writer.write(sent)
+        assert await reader.read() == b""
+
+
+async def test_a_head_that_begins_after_another_request_has_its_time_too(hurried: str) -> None:
+    async with connected(hurried) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await answer(reader)).status == 200
+        writer.write(b"GET / HTTP/1.1\r\n")
+        assert await reader.read() == b""
+
+
+async def test_a_slow_body_is_not_a_slow_head(hurried: str, echo: Echo) -> None:
+    async with connected(hurried) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\na")
+        await echo.reading.wait()
+        for piece in (b"b", b"c", b"d"):
+            await asyncio.sleep(0.04)  # in all longer than a head may take
+            writer.write(piece)
+        assert (await answer(reader)).body == b"abcd"
+
+
+async def test_a_connection_may_rest_between_two_requests(hurried: str) -> None:
+    async with connected(hurried) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(reader)).status == 200
+            await asyncio.sleep(0.1)
+
+
+async def test_a_body_that_does_not_go_on_is_given_up(url: str, echo: Echo) -> None:
+    echo.patience = 0.05
+    got = await exchange(url, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\na")
+    assert (got.status, got.body, got.header("Connection")) == (408, b"The request's body does not go on.", "close")
