@@ -68,27 +68,52 @@ class Target:
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "COPY"))
 _OVERRIDES = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "COPY", "TRACE", "CONNECT"))
 
-_SERVER: dict[str, tuple[Kind, str]] = {
-    "_up": (Kind.UP, "GET,HEAD"),
-    "_uuids": (Kind.UUIDS, "GET,HEAD"),
-    "_session": (Kind.SESSION, "GET,HEAD,POST,DELETE"),
-    "_all_dbs": (Kind.ALL_DBS, "GET,HEAD"),
+ALLOWED: dict[Kind, str] = {
+    Kind.ROOT: "GET,HEAD",
+    Kind.UP: "GET,HEAD",
+    Kind.UUIDS: "GET,HEAD",
+    Kind.SESSION: "GET,HEAD,POST,DELETE",
+    Kind.ALL_DBS: "GET,HEAD",
+    Kind.DATABASE: "DELETE,GET,HEAD,POST,PUT",
+    Kind.ALL_DOCS: "GET,HEAD,POST",
+    Kind.ALL_DOCS_QUERIES: "POST",
+    Kind.DESIGN_DOCS: "GET,HEAD,POST",
+    Kind.LOCAL_DOCS: "GET,HEAD,POST",
+    Kind.CHANGES: "GET,POST,HEAD",
+    Kind.BULK_DOCS: "POST",
+    Kind.BULK_GET: "POST",
+    Kind.REVS_DIFF: "POST",
+    Kind.MISSING_REVS: "POST",
+    Kind.FIND: "POST",
+    Kind.ENSURE_FULL_COMMIT: "POST",
+    Kind.SECURITY: "GET,HEAD",
+    Kind.REVS_LIMIT: "GET,HEAD",
+    Kind.DOCUMENT: "DELETE,GET,HEAD,POST,PUT,COPY",
+    Kind.ATTACHMENT: "DELETE,GET,HEAD,PUT",
+    Kind.DESIGN: "DELETE,GET,HEAD,POST,PUT,COPY",
+    Kind.DESIGN_ATTACHMENT: "DELETE,GET,HEAD,PUT",
+    Kind.LOCAL: "DELETE,GET,HEAD,PUT",
 }
+"""The methods of each kind, as CouchDB lists them in a 405. What is passed to the source (TRUSTED) has any."""
 
-_DATABASE: dict[str, tuple[Kind, str]] = {
-    "_all_docs": (Kind.ALL_DOCS, "GET,HEAD,POST"),
-    "_design_docs": (Kind.DESIGN_DOCS, "GET,HEAD,POST"),
-    "_local_docs": (Kind.LOCAL_DOCS, "GET,HEAD,POST"),
-    "_changes": (Kind.CHANGES, "GET,POST,HEAD"),
-    "_bulk_docs": (Kind.BULK_DOCS, "POST"),
-    "_bulk_get": (Kind.BULK_GET, "POST"),
-    "_revs_diff": (Kind.REVS_DIFF, "POST"),
-    "_missing_revs": (Kind.MISSING_REVS, "POST"),
-    "_find": (Kind.FIND, "POST"),
-    "_ensure_full_commit": (Kind.ENSURE_FULL_COMMIT, "POST"),
-    "_security": (Kind.SECURITY, "GET,HEAD"),
-    "_revs_limit": (Kind.REVS_LIMIT, "GET,HEAD"),
+SERVER = {"_up": Kind.UP, "_uuids": Kind.UUIDS, "_session": Kind.SESSION, "_all_dbs": Kind.ALL_DBS}
+"""What there is at the root of the server, by name."""
+
+DATABASE = {
+    "_all_docs": Kind.ALL_DOCS,
+    "_design_docs": Kind.DESIGN_DOCS,
+    "_local_docs": Kind.LOCAL_DOCS,
+    "_changes": Kind.CHANGES,
+    "_bulk_docs": Kind.BULK_DOCS,
+    "_bulk_get": Kind.BULK_GET,
+    "_revs_diff": Kind.REVS_DIFF,
+    "_missing_revs": Kind.MISSING_REVS,
+    "_find": Kind.FIND,
+    "_ensure_full_commit": Kind.ENSURE_FULL_COMMIT,
+    "_security": Kind.SECURITY,
+    "_revs_limit": Kind.REVS_LIMIT,
 }
+"""What there is in a database beside documents, by name."""
 
 _TRUSTED_DATABASE = frozenset(("_explain", "_index", "_partition", "_design_docs", "_security", "_revs_limit"))
 """Passed to the source for a trusted profile: derived data and settings of the database. Server-level and admin
@@ -108,12 +133,12 @@ def route(method: str, target: str, override: str | None = None) -> Target:
     if method not in _METHODS:
         raise MethodNotAllowed("DELETE,GET,HEAD,POST,PUT,COPY")
     if not pieces:
-        return Target(Kind.ROOT, _allow(method, "GET,HEAD"), pairs=pairs)
+        return Target(Kind.ROOT, _allow(method, Kind.ROOT), pairs=pairs)
     first = pieces[0]
     if first.startswith("_"):
         return _route_server(method, pieces, pairs)
     if len(pieces) == 1:
-        return Target(Kind.DATABASE, _allow(method, "DELETE,GET,HEAD,POST,PUT"), first, pairs=pairs)
+        return Target(Kind.DATABASE, _allow(method, Kind.DATABASE), first, pairs=pairs)
     return _route_database(method, first, pieces[1:], pairs)
 
 
@@ -144,11 +169,10 @@ def has_dot_segments(name: str) -> bool:
 
 
 def _route_server(method: str, pieces: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
-    entry = _SERVER.get(pieces[0])
-    if entry is None or len(pieces) > 1:
+    kind = SERVER.get(pieces[0])
+    if kind is None or len(pieces) > 1:
         raise Forbidden(f"/{pieces[0]} is not available through this proxy.")
-    kind, allowed = entry
-    return Target(kind, _allow(method, allowed), pairs=pairs)
+    return Target(kind, _allow(method, kind), pairs=pairs)
 
 
 def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
@@ -166,32 +190,22 @@ def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
     if first == "_local":
         if len(rest) < 2:
             raise NotFound("missing")
-        return Target(
-            Kind.LOCAL, _allow(method, "DELETE,GET,HEAD,PUT"), db, "_local/" + "/".join(rest[1:]), pairs=pairs
-        )
+        return Target(Kind.LOCAL, _allow(method, Kind.LOCAL), db, "_local/" + "/".join(rest[1:]), pairs=pairs)
     if first == "_all_docs" and rest[1:] == ["queries"]:
-        return Target(Kind.ALL_DOCS_QUERIES, _allow(method, "POST"), db, pairs=pairs)
-    entry = _DATABASE.get(first)
-    if entry is None or (len(rest) > 1 and first not in _TAIL_IGNORED):
+        return Target(Kind.ALL_DOCS_QUERIES, _allow(method, Kind.ALL_DOCS_QUERIES), db, pairs=pairs)
+    kind = DATABASE.get(first)
+    if kind is None or (len(rest) > 1 and first not in _TAIL_IGNORED):
         return _trusted(method, db, rest, pairs)
-    kind, allowed = entry
     if kind in (Kind.SECURITY, Kind.REVS_LIMIT) and method == "PUT":
         raise Forbidden(f"{first} cannot be changed through this proxy.")
-    return Target(kind, _allow(method, allowed), db, rest=tuple(rest), pairs=pairs)
+    return Target(kind, _allow(method, kind), db, rest=tuple(rest), pairs=pairs)
 
 
 def _route_document(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
     if len(rest) == 1:
-        return Target(
-            Kind.DOCUMENT,
-            _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"),
-            db,
-            rest[0],
-            rest=tuple(rest),
-            pairs=pairs,
-        )
+        return Target(Kind.DOCUMENT, _allow(method, Kind.DOCUMENT), db, rest[0], rest=tuple(rest), pairs=pairs)
     attachment = "/".join(rest[1:])
-    return Target(Kind.ATTACHMENT, _allow(method, "DELETE,GET,HEAD,PUT"), db, rest[0], attachment, tuple(rest), pairs)
+    return Target(Kind.ATTACHMENT, _allow(method, Kind.ATTACHMENT), db, rest[0], attachment, tuple(rest), pairs)
 
 
 def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
@@ -199,21 +213,14 @@ def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str,
         raise NotFound("missing")
     doc_id = f"_design/{rest[1]}"
     if len(rest) == 2:
-        return Target(
-            Kind.DESIGN,
-            _allow(method, "DELETE,GET,HEAD,POST,PUT,COPY"),
-            db,
-            doc_id,
-            rest=tuple(rest),
-            pairs=pairs,
-        )
+        return Target(Kind.DESIGN, _allow(method, Kind.DESIGN), db, doc_id, rest=tuple(rest), pairs=pairs)
     if rest[2].startswith("_"):
         if rest[2] == "_rewrite":
             raise Forbidden("_rewrite is not available through this proxy.")
         return Target(Kind.TRUSTED, method, db, rest=tuple(rest), pairs=pairs)
     return Target(
         Kind.DESIGN_ATTACHMENT,
-        _allow(method, "DELETE,GET,HEAD,PUT"),
+        _allow(method, Kind.DESIGN_ATTACHMENT),
         db,
         doc_id,
         "/".join(rest[2:]),
@@ -228,9 +235,9 @@ def _trusted(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str]
     raise Forbidden(f"{rest[0]} is not available through this proxy.")
 
 
-def _allow(method: str, allowed: str) -> str:
-    if method not in allowed.split(","):
-        raise MethodNotAllowed(allowed)
+def _allow(method: str, kind: Kind) -> str:
+    if method not in ALLOWED[kind].split(","):
+        raise MethodNotAllowed(ALLOWED[kind])
     return method
 
 
