@@ -19,6 +19,8 @@ import httptools
 from multidict import CIMultiDict
 
 HIGH_WATER = 256 * 1024
+_LARGEST_HEAD = 2**20
+"""Bytes before the body of a reply, interim replies included: a source that goes on and on would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._headers_done = False
+        self._head_room = _LARGEST_HEAD
         self._complete = False
         self._until_close = False
         self._failure: str | None = None
@@ -218,6 +221,12 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._heard = True
+        if not self._headers_done:
+            self._head_room -= len(data)
+            if self._head_room < 0:
+                self._fail("the head of its reply does not end")
+                self.close()
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

@@ -197,6 +197,24 @@ async def test_a_source_that_says_nothing_is_given_up() -> None:
         assert caught.value.status == 504
 
 
+@pytest.mark.parametrize(
+    "endless",
+    [b"X-More: and more\r\n", b"x" * 1000, b"\r\n\r\nHTTP/1.1 100 Continue\r\nX: "],
+    ids=["headers", "line", "interim"],
+)
+async def test_a_head_that_does_not_end_is_given_up(endless: bytes) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_line(reader)
+        writer.write(b"HTTP/1.1 100 Continue\r\nX: ")
+        while True:
+            writer.write(endless * 100)
+            await writer.drain()
+
+    async with scripted(script) as (_, upstream):
+        with pytest.raises(Unavailable, match="head of its reply does not end"):
+            await upstream.request("GET", "/", headers={})
+
+
 async def test_the_target_is_what_was_decided_on() -> None:
     seen = []
 
