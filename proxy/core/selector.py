@@ -62,7 +62,7 @@ def fields_of(selector: Any) -> tuple[Path, ...]:
 
 def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:
     """`doc` with these fields only, in the order of `fields`; all of it if there are none. Raises SelectorError."""
-    if not fields:
+    if type(fields) in (list, tuple) and not fields:
         return doc
     result: Doc = {}
     for path in map(parse_path, _strings(fields)):

@@ -180,6 +180,8 @@ async def test_only_as_much_is_read_as_is_needed() -> None:
         ({"selector": {}, "conflicts": 1}, "invalid_boolean", "Invalid boolean value: 1"),
         ({"selector": {}, "use_index": 1}, "invalid_index_name", "Invalid index name: 1"),
         ({"selector": {}, "fields": 1}, "invalid_fields", "Fields must be an array of strings, not: 1"),
+        ({"selector": {}, "fields": 0}, "invalid_fields", "Fields must be an array of strings, not: 0"),
+        ({"selector": {}, "fields": None}, "invalid_fields", "Fields must be an array of strings, not: null"),
         ({"selector": {}, "fields": ["v", 1]}, "invalid_field", "Invalid JSON for field spec: 1"),
         ({"selector": {}, "sort": "x"}, "invalid_sort_json", 'Sort must be an array of sort specs, not: "x"'),
         ({"selector": {}, "bookmark": 1}, "invalid_bookmark", "Invalid bookmark value: 1"),
