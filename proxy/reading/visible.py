@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from proxy.contract import Doc
+from proxy.core.revisions import parse_rev
 from proxy.errors import BadRequest, NotFound, Unavailable
 from proxy.resolve import Shown, resolve, view_leaves
 from proxy.view import View
 
-_REV = re.compile(r"[0-9]{1,18}-[^\s]+\Z")
-
 
 def check_rev(rev: str) -> str:
-    """`rev` if it has the form of a revision. Raises BadRequest in CouchDB's words."""
-    if not _REV.match(rev):
-        raise BadRequest("Invalid rev format")
-    return rev
+    """A revision in CouchDB's own spelling, by which others are compared. Raises BadRequest in CouchDB's words."""
+    try:
+        return str(parse_rev(rev))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
 
 
 async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()) -> Shown:
@@ -26,7 +25,8 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
 
     One request to the source where the source's own answer is visible; otherwise the whole tree is judged.
     """
-    pairs = [*extra, *([("rev", check_rev(rev))] if rev is not None else [])]
+    rev = None if rev is None else check_rev(rev)
+    pairs = [*extra, *([("rev", rev)] if rev is not None else [])]
     async with await view.upstream.request("GET", view.document_path(doc_id), pairs, headers=view.asking) as reply:
         if reply.status == 200:
             doc = _the_one(await reply.json(), doc_id, rev)

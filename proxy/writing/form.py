@@ -43,8 +43,9 @@ async def post_document(exchange: Exchange) -> web.StreamResponse:
     fields = read_form(content_type, await exchange.read_body())
     doc = await _document(exchange, doc_id, fields)
     files = {f.filename: _inline(f) for f in fields if f.name == "_attachments" and f.filename}
-    kept = {name: entry for name, entry in (doc.get("_attachments") or {}).items() if name not in files}
-    if files:
+    kept = doc.get("_attachments") or {}
+    if files and isinstance(kept, dict):  # what is no object is refused with the rest of what is wrong
+        kept = {name: entry for name, entry in kept.items() if name not in files}
         doc = {**doc, "_attachments": {**files, **kept}}
     written = await write(exchange, read_pushed({**doc, "_id": doc_id}, True))
     return stored(exchange, doc_id, written)

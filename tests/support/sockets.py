@@ -43,17 +43,20 @@ async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, async
         writer.transport.abort()
 
 
-async def answer(reader: asyncio.StreamReader) -> Got:
-    """The next answer on a connection, or as much of it as comes before the server cuts the connection."""
+async def answer(reader: asyncio.StreamReader, bodiless: bool = False) -> Got:
+    """The next answer on a connection, or as much of it as comes before the server cuts the connection.
+
+    `bodiless`: it is to a HEAD.
+    """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return Got(0, b"", b"")
     got = Got(int(head.split(b" ", 2)[1]), head, b"")
     if got.status == 100:
-        return await answer(reader)
+        return await answer(reader, bodiless)
     try:
-        return Got(got.status, head, await _body(reader, got))
+        return got if bodiless else Got(got.status, head, await _body(reader, got))
     except (asyncio.IncompleteReadError, ConnectionError):
         return Got(0, head, b"")
 

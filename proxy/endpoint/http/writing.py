@@ -82,7 +82,9 @@ async def form(call: Call, database: Database, doc_id: str) -> Reply:
     call.need_type("multipart/form-data")
     async with incoming.form(call, database) as (fields, files, uploads):
         doc = _form_document(database, doc_id, fields)
-        doc["_attachments"] = {**(doc.get("_attachments") or {}), **files}
+        kept = doc.get("_attachments") or {}
+        if isinstance(kept, dict):  # what is no object is refused with the rest of what is wrong
+            doc["_attachments"] = {**kept, **files}
         need_writer(call, database, doc_id)
         updated = await database.put(doc_id, doc, uploads=uploads)
     return _accepted(updated, 201, updated_tag(database, updated))
