@@ -49,6 +49,14 @@ class Server:
         return request.at(self.db).bytes(Authorization=self.credentials, **headers)
 
 
+def servers(served: Site) -> tuple[Server, Server]:
+    """The proxy as ann's phone sees it, and the endpoint as its administrator does."""
+    return (
+        Server("proxy", served.proxy_url, "clinic-phone", basic(("ann", "ann"))["Authorization"]),
+        Server("endpoint", served.source_url, "clinic", basic(ADMIN)["Authorization"]),
+    )
+
+
 class Errors(logging.Handler):
     """Collects what is logged as an error: nothing that a client sends may be one."""
 
@@ -73,8 +81,7 @@ class Lab:
         self._runner = runner
         self.site = served
         self.errors = errors
-        self.proxy = Server("proxy", served.proxy_url, "clinic-phone", basic(("ann", "ann"))["Authorization"])
-        self.endpoint = Server("endpoint", served.source_url, "clinic", basic(ADMIN)["Authorization"])
+        self.proxy, self.endpoint = servers(served)
 
     @property
     def servers(self) -> list[Server]:

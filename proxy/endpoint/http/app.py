@@ -88,7 +88,19 @@ class Endpoint:
         task = asyncio.create_task(answer(call))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_note_failure)
+            raise
+
+
+def _note_failure(task: asyncio.Task[Reply]) -> None:
+    """What became of a write whose client has hung up: it may have failed for that very reason."""
+    if not task.cancelled():
+        error = task.exception()
+        if error is not None and not isinstance(error, (CouchError, ConnectionError, ClientError)):
+            log.error("a write failed whose client was gone", exc_info=error)
 
 
 def _internal_error() -> Reply:
