@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.errors import Unavailable
 from proxy.exchange import Exchange
 from proxy.identify import Identifier, credentials
 from proxy.upstream import Upstream
@@ -26,7 +28,19 @@ async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier
         identifier.forget(exchange.request.headers)
     pairs: Pairs = [(key, value) for key, value in exchange.target.pairs if key in ("basic",)]
     async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:
+        if reply.status >= 300 and not 400 <= reply.status < 500:
+            raise await reply.error()
+        said = await reply.read()
+        if exchange.method != "HEAD" and not _is_object(said):
+            raise Unavailable("The source's _session is not of CouchDB's form.")
         answer = exchange.headers({name: reply.headers[name] for name in _PASSED if name in reply.headers})
         for cookie in reply.headers.getall("Set-Cookie", ()):
             answer.add("Set-Cookie", cookie)
-        return exchange.whole(await reply.read(), reply.status, answer)
+        return exchange.whole(said, reply.status, answer)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(jsonio.loads(text), dict)
+    except ValueError:
+        return False

@@ -15,6 +15,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cached_property
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -96,6 +97,7 @@ class Reply:
         try:
             body = jsonio.loads(await self.read())
             error, reason = body["error"], body["reason"]
+            HTTPStatus(self.status)  # raises for a number that stands for nothing
             if not (isinstance(error, str) and isinstance(reason, str)):
                 raise TypeError
         except (ValueError, TypeError, KeyError):

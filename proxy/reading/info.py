@@ -23,6 +23,8 @@ _UP_TIMEOUT = 5.0
 _DOWN_WORDS = ("maintenance_mode", "nolb", "unhealthy")
 _REVS_LIMIT = 1000
 
+_WELCOME = ("couchdb", "express-pouchdb", "version", "git_sha", "features", "features_flags")
+"""Members of GET / that say what the source is."""
 _HARMLESS = ("instance_start_time", "disk_format_version", "compact_running", "props", "cluster")
 """Members of GET /db that say nothing of what is in the database."""
 _COUNTS = ("doc_count", "doc_del_count", "sizes", "disk_size", "data_size", "other")
@@ -39,7 +41,8 @@ async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal)
     vendor = {"name": "couch-tailor", "version": __version__}
     identity = f"{welcome.get('uuid')}\0{upstream.source.name}\0{principal.name}"
     uuid = blake2b(identity.encode(), key=exchange.server.secret[:64], digest_size=16, person=b"server uuid")
-    return exchange.json({"couchdb": "Welcome", **welcome, "uuid": uuid.hexdigest(), "vendor": vendor})
+    kept = {name: welcome[name] for name in _WELCOME if name in welcome}
+    return exchange.json({"couchdb": "Welcome", **kept, "uuid": uuid.hexdigest(), "vendor": vendor})
 
 
 async def get_up(exchange: Exchange, upstreams: Sequence[Upstream]) -> web.StreamResponse:

@@ -56,7 +56,10 @@ class SourceFeed:
     async def now(self) -> None:
         """Go to the source's end."""
         async with await self._request([("since", "now"), ("limit", "1")], timeout=0) as reply:
-            self.seq = (await reply.json()).get("last_seq", self.seq)
+            end = await reply.json()
+            if not isinstance(end, dict):
+                raise Unavailable("The source's _changes is not of CouchDB's form.")
+            self.seq = end.get("last_seq", self.seq)
 
     async def open(self) -> None:
         """Ask for the rows there are. Raises the source's error, so that a client can still be told."""

@@ -66,10 +66,10 @@ async def _body(reader: asyncio.StreamReader, got: Got) -> bytes:
         return b""
     if got.header("Transfer-Encoding") == "chunked":
         pieces = []
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\r\n"), 16):
             pieces.append(await reader.readexactly(size))
             await reader.readexactly(2)
-        await reader.readline()
+        await reader.readuntil(b"\r\n")
         return b"".join(pieces)
     length = got.header("Content-Length")
     return await reader.readexactly(int(length)) if length else await reader.read()
