@@ -26,7 +26,8 @@ async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier
         headers.pop("Cookie", None)
     if exchange.method == "DELETE":
         identifier.forget(exchange.request.headers)
-    pairs: Pairs = [(key, value) for key, value in exchange.target.pairs if key in ("basic",)]
+    basic = exchange.query.last("basic")
+    pairs: Pairs = [] if basic is None else [("basic", basic)]
     async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:
         if reply.status >= 300 and not 400 <= reply.status < 500:
             raise await reply.error()

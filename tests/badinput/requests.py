@@ -28,7 +28,7 @@ DOCS: list[dict[str, Any]] = [
     {"_id": "mine", "facility": "f1", "n": 1, "ssn": SECRET, "_attachments": FILES},
     {"_id": "kept", "facility": "f1", "n": 2, "ssn": SECRET},
     {"_id": HIDDEN_ID, "facility": "f2", "n": 3, "ssn": SECRET},
-    {"_id": "_design/app", "views": {"all": {"map": "function (doc) {}"}}},
+    {"_id": "_design/app", "views": {}, "_attachments": {"note.txt": FILES["note.txt"]}},
 ]
 PHONE = profile(
     "phone",
