@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -129,12 +130,25 @@ async def _state(served: Site) -> Any:
     return docs.json["results"], local.json["rows"]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+@contextmanager
+def _lab(**options: Any) -> Iterator[Lab]:
     errors = Errors()
     logging.getLogger().addHandler(errors)
     with asyncio.Runner() as runner:
-        context = site(PHONE, docs=DOCS, max_body=MAX_BODY)
+        context = site(PHONE, docs=DOCS, max_body=MAX_BODY, **options)
         yield Lab(runner, runner.run(context.__aenter__()), errors)
         runner.run(context.__aexit__(None, None, None))
     logging.getLogger().removeHandler(errors)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with _lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Its proxy reads feeds out of an index, whose places are in the tokens."""
+    with _lab(data=tmp_path_factory.mktemp("index")) as lab:
+        yield lab

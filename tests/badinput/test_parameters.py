@@ -149,18 +149,22 @@ def _tampered(draw: st.DrawFn, genuine: str) -> str:
 
 @examples(100)
 @given(data=st.data())
-def test_sequences_that_were_tampered_with_are_malformed(lab: Lab, data: st.DataObject) -> None:
+@pytest.mark.parametrize("which", ["lab", "indexed"])
+def test_sequences_that_were_tampered_with_are_malformed(
+    request: pytest.FixtureRequest, which: str, data: st.DataObject
+) -> None:
+    lab: Lab = request.getfixturevalue(which)
     genuine = _token(lab)
     forged = data.draw(_tampered(genuine), label="token")
     assume(forged.strip('"') not in (genuine, "0", "", "now"))
     quoted = quote(forged, safe="")
-    for request in (
+    for asked in (
         Request("GET", f"/{{db}}/_changes?since={quoted}"),
         Request("GET", f"/{{db}}/_changes?last-event-id={quoted}&feed=longpoll&timeout=1"),
         Request("GET", f"/{{db}}/_changes?since={quoted}&feed=continuous&timeout=1"),
         Request("POST", f"/{{db}}/_changes?since={quoted}&filter=_doc_ids", JSON, b'{"doc_ids":["mine"]}'),
     ):
-        got = lab.ask(lab.proxy, request)
+        got = lab.ask(lab.proxy, asked)
         assert (got.status, got.json["error"]) == (400, "bad_request")
     header = forged.encode("ascii", "replace").decode()
     if header.strip() and header.strip().strip('"') not in (genuine, "0", "now"):
