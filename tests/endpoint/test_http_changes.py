@@ -107,8 +107,24 @@ async def test_filters(wire: Wire) -> None:
     all_of_it = (await wire("POST", "/db/_changes?filter=_selector", selector)).json
     assert ids(all_of_it) == ["d0", "d2", "d4"]
     assert (number(all_of_it["last_seq"]), all_of_it["pending"]) == (6, 0)
-    assert (await wire("GET", "/db/_changes?filter=nosuch/f")).status == 404
     assert (await wire("GET", "/db/_changes?filter=d/f")).status == 501
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("filter=nosuch/f", "missing"),
+        ("filter=d/g", "missing json key: g"),
+        ("filter=odd/f", "json_mismatch"),
+        ("filter=_view&view=d/f", "missing json key: views"),
+        ("filter=_view&view=odd/f", "missing json key: f"),
+    ],
+)
+async def test_functions_that_are_not_there(wire: Wire, query: str, reason: str) -> None:
+    await wire("PUT", "/db/_design/d", {"filters": {"f": "function() {return true}"}})
+    await wire("PUT", "/db/_design/odd", {"filters": "none", "views": {}})
+    answer = await wire("GET", f"/db/_changes?{query}")
+    assert (answer.status, answer.json) == (404, {"error": "not_found", "reason": reason})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from proxy.core.selector import SelectorError, compile_selector, project_fields
 from proxy.endpoint.database import Change, Database, Document
 from proxy.endpoint.http.call import INVALID_JSON, Call
 from proxy.endpoint.http.feedquery import FeedQuery
-from proxy.errors import BadRequest, CouchError
+from proxy.errors import BadRequest, CouchError, NotFound
 
 _NO_IDS = "`doc_ids` filter parameter is not a list of doc ids."
 _NO_SELECTOR = "Selector error: expected a JSON object"
@@ -47,8 +47,9 @@ async def from_call(call: Call, database: Database, asked: FeedQuery) -> Filter:
         return Filter(lambda change: change.id.startswith("_design/"))
     if name.startswith("_") and name != "_view":
         raise BadRequest(_UNKNOWN)
-    path = asked.query.last("view", "") if name == "_view" else name
-    return _by_function(database, path or "")
+    if name == "_view":
+        return _by_function(database, asked.query.last("view", "") or "", "views")
+    return _by_function(database, name, "filters")
 
 
 def _doc_ids(asked: FeedQuery, body: Any) -> list[str]:
@@ -93,10 +94,16 @@ def _by_selector(body: Any) -> Filter:
     return Filter(matches, needs_document=True, project=project if fields else None)
 
 
-def _by_function(database: Database, path: str) -> Filter:
-    """404 for a design document that is not there, 501 for one that is."""
+def _by_function(database: Database, path: str, group: str) -> Filter:
+    """404 for a function that is not there, in CouchDB's words, 501 for one that is."""
     design, slash, name = path.partition("/")
     if not slash or not name:
         raise BadRequest(_BAD_NAME)
-    database.get(f"_design/{design}")
+    member = jsonio.loads(database.get(f"_design/{design}").json())
+    for key in (group, name):
+        if not isinstance(member, dict):
+            raise NotFound("json_mismatch")
+        if member.get(key) is None:
+            raise NotFound(f"missing json key: {key}")
+        member = member[key]
     raise CouchError(_NO_QUERY_SERVER, error="not_implemented", status=501)
