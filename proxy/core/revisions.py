@@ -183,6 +183,14 @@ def stem(tree: Tree, limit: int) -> Tree:
     }
 
 
+def compact(tree: Tree) -> Tree:
+    """The tree with the bodies of its leaves only: what CouchDB's compaction leaves of it."""
+    kept = set(leaves(tree))
+    if all(rev in kept or not node.stored for rev, node in tree.items()):
+        return tree
+    return {rev: node if rev in kept else Node(node.parent, False, False) for rev, node in tree.items()}
+
+
 # ---- asking trees
 
 

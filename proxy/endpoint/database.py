@@ -16,6 +16,7 @@ from typing import Any, NoReturn, cast
 
 from proxy.core import jsonio
 from proxy.endpoint.attachments import Attachment, Upload
+from proxy.endpoint.compaction import Compaction
 from proxy.endpoint.documents import Change, Document, MissingRev, Row, Updated
 from proxy.endpoint.feed import Feed
 from proxy.endpoint.incoming import Edit
@@ -29,7 +30,7 @@ _FRESH_SECURITY = {"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admi
 _REVS_LIMIT = 1000
 
 
-class Database(Feed, Writing):
+class Database(Feed, Compaction, Writing):
     """Created, opened and deleted by `Server`. After deletion every call raises NotFound, every waiter wakes.
 
     `prepare` may change or refuse an edit before it is stored (passwords of users are hashed there).
@@ -77,7 +78,7 @@ class Database(Feed, Writing):
             "doc_del_count": counts.deleted,
             "doc_count": counts.live,
             "disk_format_version": 8,
-            "compact_running": False,
+            "compact_running": self.compact_running,
             "cluster": {"q": 1, "n": 1, "w": 1, "r": 1},
         }
 
@@ -108,11 +109,15 @@ class Database(Feed, Writing):
 
     async def close(self) -> None:
         """Wait for pending writes and close the files; only the server does this."""
-        await self._leave().close()
+        repository = self._leave()
+        await self._stop_compaction()
+        await repository.close()
 
     async def destroy(self) -> None:
         """Remove everything; only the server does this."""
-        await self._leave().destroy()
+        repository = self._leave()
+        await self._stop_compaction()
+        await repository.destroy()
 
     def _leave(self) -> Repository:
         repository, self._repository = self._repository, cast(Repository, _Gone())

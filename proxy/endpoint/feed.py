@@ -25,6 +25,7 @@ class Feed:
     _tag: str
 
     def __init__(self) -> None:
+        super().__init__()
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property

@@ -119,6 +119,9 @@ class MemoryRepository(Repository, Transaction):
         self._undo.append(self._seqs.pop)
         self._counts = self._counts.after(previous, record)
 
+    def put_tree(self, doc_id: str, tree: bytes) -> None:
+        self._change(self._records, doc_id, self._records[doc_id]._replace(tree=tree))
+
     def put_body(self, doc_id: str, body: StoredBody) -> None:
         self._change(self._bodies, (doc_id, body.rev), body)
 

@@ -140,6 +140,10 @@ class Transaction(Reader):
         """Write a document under a new sequence, in the place of `previous`."""
 
     @abstractmethod
+    def put_tree(self, doc_id: str, tree: bytes) -> None:
+        """Change what a known document's tree says, not its leaves: it keeps its sequence."""
+
+    @abstractmethod
     def put_body(self, doc_id: str, body: StoredBody) -> None: ...
 
     @abstractmethod

@@ -96,6 +96,9 @@ class SqliteTransaction(SqliteReader, Transaction):
         self._execute("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", record)
         self._counts = self._counts.after(previous, record)
 
+    def put_tree(self, doc_id: str, tree: bytes) -> None:
+        self._execute("UPDATE docs SET tree = ? WHERE id = ?", (tree, doc_id))
+
     def put_body(self, doc_id: str, body: StoredBody) -> None:
         self._execute("INSERT OR REPLACE INTO bodies VALUES (?, ?, ?, ?, ?)", (doc_id, *body))
 

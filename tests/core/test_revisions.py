@@ -290,6 +290,17 @@ def test_stemming_keeps_leaves_and_the_newest_of_their_paths(history: History, l
 
 @settings(max_examples=100)
 @given(histories())
+def test_compaction_keeps_the_bodies_of_leaves(history: History) -> None:
+    tree = build(history)
+    slim, leaves = revisions.compact(tree), revisions.leaves(tree)
+    assert revisions.leaves(slim) == leaves
+    assert {rev: node.parent for rev, node in slim.items()} == {rev: node.parent for rev, node in tree.items()}
+    assert {rev for rev, node in slim.items() if node.stored} == {rev for rev in leaves if tree[rev].stored}
+    assert revisions.compact(slim) is slim
+
+
+@settings(max_examples=100)
+@given(histories())
 def test_relations_agree_with_the_model(history: History) -> None:
     tree, model = build(history), Model(history[1])
     leaves = revisions.leaves(tree)

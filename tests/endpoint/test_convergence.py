@@ -13,7 +13,9 @@ from proxy.endpoint.database import Database, Document
 from proxy.endpoint.server import Server
 from proxy.errors import Conflict, NotFound
 
-STEPS = st.lists(st.sampled_from(["edit left", "edit right", "pull", "push"]), max_size=25)
+STEPS = st.lists(
+    st.sampled_from(["edit left", "edit right", "pull", "push", "compact left", "compact right"]), max_size=25
+)
 
 
 async def replicate(source: Database, target: Database) -> None:
@@ -62,6 +64,8 @@ async def test_replicas_converge(steps: list[str], chance: random.Random) -> Non
     for step in steps:
         if step.startswith("edit"):
             await edit(left if step == "edit left" else right, chance)
+        elif step.startswith("compact"):
+            await (left if step == "compact left" else right).compact()
         else:
             await (replicate(left, right) if step == "push" else replicate(right, left))
     await replicate(left, right)
@@ -83,8 +87,8 @@ async def test_memory_and_sqlite_behave_alike(tmp_path_factory: Any, steps: list
         server = Server(directory)
         database, chance = await server.create("db"), random.Random(seed)
         await database.set_revs_limit(3)
-        for _ in steps:
-            await edit(database, chance)
+        for step in steps:
+            await (database.compact() if step.startswith("compact") else edit(database, chance))
         states.append((state(database), database.update_seq, database.doc_count))
         await server.close()
     assert states[0] == states[1]

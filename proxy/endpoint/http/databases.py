@@ -74,8 +74,9 @@ async def ensure_full_commit(call: Call, database: Database) -> Reply:
 
 
 async def compact(call: Call, database: Database) -> Reply:
-    """Accepted without effect: bodies of old revisions stay until the revision limit drops them."""
+    """Runs on after the answer; `compact_running` in the database's information says how long."""
     permissions.need_admin(call.identity, database)
     call.need_json_type()
     await call.body()
+    database.compact()
     return json_reply(_OK, 202)
