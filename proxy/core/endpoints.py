@@ -190,7 +190,9 @@ def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
     if first == "_local":
         if len(rest) < 2:
             raise NotFound("missing")
-        return Target(Kind.LOCAL, _allow(method, Kind.LOCAL), db, "_local/" + "/".join(rest[1:]), pairs=pairs)
+        if len(rest) > 2:
+            raise BadRequest("_local documents do not accept attachments.")
+        return Target(Kind.LOCAL, _allow(method, Kind.LOCAL), db, f"_local/{rest[1]}", pairs=pairs)
     if first == "_all_docs" and rest[1:] == ["queries"]:
         return Target(Kind.ALL_DOCS_QUERIES, _allow(method, Kind.ALL_DOCS_QUERIES), db, pairs=pairs)
     kind = DATABASE.get(first)

@@ -95,6 +95,13 @@ def test_dot_segments_and_bad_escapes_are_refused(target: str) -> None:
         route("GET", target)
 
 
+@pytest.mark.parametrize("target", ["/db/_local/x/photo.jpg", "/db/_local%2Fx/photo.jpg", "/db/_local/x/a/b"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_local_documents_have_no_attachments(method: str, target: str) -> None:
+    with pytest.raises(BadRequest, match=r"_local documents do not accept attachments\."):
+        route(method, target)
+
+
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
     [
