@@ -116,7 +116,10 @@ class App:
             return await self._answer(exchange)
         except CouchError as error:
             return self._fail(exchange, error)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:  # the client hung up; raised, it would be logged as a failure of the proxy
+            exchange.abort()
+            return exchange.begun or web.Response()
+        except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.raw_path)
