@@ -28,6 +28,11 @@ def known() -> list[Known]:
     ]
 
 
+def races() -> set[str]:
+    """Those that cannot be relied on, whatever the server."""
+    return {title for entry in tomllib.loads(FILE.read_text())["race"] for title in entry["titles"]}
+
+
 def titles(*, proxy: bool) -> set[str]:
     """Those that fail against the endpoint, or with `proxy` through the proxy in front of it."""
     return {title for entry in known() if proxy or not entry.proxy for title in entry.titles}

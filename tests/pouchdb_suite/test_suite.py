@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pouchdb_suite.known import known, titles
+from tests.pouchdb_suite.known import known, races, titles
 from tests.pouchdb_suite.suite import GO_ON, THROUGH_PROXY, Suite
 from tests.support import sources
 from tests.support.proxy import Proxy
@@ -67,7 +67,7 @@ def proxy(tmp_path: Path, endpoint: Source) -> Iterator[Proxy]:
 @needs_checkout
 def test_the_endpoint(suite: Suite, endpoint: Source) -> None:
     listed = titles(proxy=False)
-    rest = suite.run(endpoint.url, listed, only=False)
+    rest = suite.run(endpoint.url, listed | races(), only=False)
     assert rest.ended, rest
     assert not rest.failed, rest
     failing = suite.run(endpoint.url, listed, only=True, requires=[GO_ON])
@@ -80,7 +80,7 @@ def test_the_endpoint(suite: Suite, endpoint: Source) -> None:
 def test_the_proxy(suite: Suite, endpoint: Source, proxy: Proxy) -> None:
     env = {"SOURCE": endpoint.url, "DATABASES": ",".join(POOL)}
     listed = titles(proxy=True)
-    rest = suite.run(proxy.url, listed, only=False, requires=[THROUGH_PROXY], env=env)
+    rest = suite.run(proxy.url, listed | races(), only=False, requires=[THROUGH_PROXY], env=env)
     assert rest.ended, rest
     assert not rest.failed, rest
     failing = suite.run(proxy.url, listed, only=True, requires=[THROUGH_PROXY, GO_ON], env=env)
@@ -90,7 +90,7 @@ def test_the_proxy(suite: Suite, endpoint: Source, proxy: Proxy) -> None:
 
 
 def test_each_title_is_listed_once() -> None:
-    listed = [title for entry in known() for title in entry.titles]
+    listed = [title for entry in known() for title in entry.titles] + list(races())
     assert len(listed) == len(set(listed))
 
 
