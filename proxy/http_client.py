@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -51,7 +51,6 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
@@ -67,13 +66,13 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self.status = 0
+        self._parser: Any = None
         self.raw_headers: list[tuple[bytes, bytes]] = []
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._headers_done = False
         self._head_room = _LARGEST_HEAD
         self._complete = False
-        self._until_close = False
         self._failure: str | None = None
         self._silent = False
         self._heard = False
@@ -90,7 +89,10 @@ class Connection(asyncio.Protocol):
         self.used += 1
         if body is None or isinstance(body, bytes):
             self._transport.write(head + body if body else head)
-            await self._until_headers()
+            while not self._headers_done:
+                if self._failure is not None:
+                    raise self._error()
+                await self._wait()
             return
         self._transport.write(head)
         sending = asyncio.ensure_future(self._send_sized(body) if isinstance(body, Sized) else self._send_chunked(body))
@@ -134,14 +136,14 @@ class Connection(asyncio.Protocol):
         if left:
             raise ValueError("a body is not of the length that was announced")
 
-    async def _until_headers(self, sending: asyncio.Future[None] | None = None) -> None:
+    async def _until_headers(self, sending: asyncio.Future[None]) -> None:
         while not self._headers_done:
             if self._failure is not None:
                 raise self._error()
-            if sending is not None and sending.done() and sending.exception() is not None:
+            if sending.done() and sending.exception() is not None:
                 self.close()
                 raise cast(BaseException, sending.exception())
-            if sending is not None and not sending.done():
+            if not sending.done():
                 waiter = self._wait()
                 await asyncio.wait([waiter, sending], return_when=asyncio.FIRST_COMPLETED)
             else:
@@ -197,7 +199,7 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another exchange may follow on this connection."""
-        return self.finished and self._keep and not self._until_close and not self.closed and self._failure is None
+        return self.finished and self._keep and not self.closed and self._failure is None
 
     @property
     def heard(self) -> bool:
@@ -243,7 +245,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if self._until_close and self._headers_done and error is None:
+        if self._headers_done and self._lasts_until_close() and error is None:
             self._complete = True
         elif not self._complete:
             self._fail("the connection was closed")
@@ -258,6 +260,10 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
+
+    def _lasts_until_close(self) -> bool:
+        names = {name.lower() for name, _ in self.raw_headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
 
     def _error(self) -> BrokenOff | Silent:
         return Silent() if self._silent else BrokenOff(self._failure)
@@ -303,11 +309,7 @@ class Connection(asyncio.Protocol):
             self._keep = False
         if self._head_only or status in (204, 304):
             self._complete = True
-            if self._head_only:
-                self._parser = None
             return
-        names = {name.lower() for name, _ in self.raw_headers}
-        self._until_close = b"content-length" not in names and b"transfer-encoding" not in names
 
     def on_body(self, data: bytes) -> None:
         if not self._complete:
@@ -319,23 +321,19 @@ class Connection(asyncio.Protocol):
             self._complete = True
 
 
-def request_head(method: str, target: str, host: str, headers: Iterable[tuple[str, str]], body: Body) -> bytes:
+def request_head(method: str, target: str, host: str, headers: Collection[tuple[str, str]], body: Body) -> bytes:
     """The head of a request. Raises ValueError for a header that would break out of its line."""
-    lines = [f"{method} {target} HTTP/1.1\r\nHost: {host}"]
-    for name, value in headers:
-        if "\r" in value or "\n" in value or "\x00" in value:
-            raise ValueError(f"a line break in the header {name}")
-        lines.append(f"{name}: {value}")
-    if isinstance(body, bytes):
-        lines.append(f"Content-Length: {len(body)}")
-    elif isinstance(body, Sized):
-        lines.append(f"Content-Length: {body.length}")
-    elif body is not None:
-        lines.append("Transfer-Encoding: chunked")
-    elif method in ("POST", "PUT"):
-        lines.append("Content-Length: 0")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\x00" in text:
+        raise ValueError(f"a line break in one of the headers {', '.join(name for name, _ in headers)}")
+    if body is None:
+        framing = "Content-Length: 0\r\n" if method in ("POST", "PUT") else ""
+    elif isinstance(body, bytes):
+        framing = f"Content-Length: {len(body)}\r\n"
+    else:
+        framing = f"Content-Length: {body.length}\r\n" if isinstance(body, Sized) else "Transfer-Encoding: chunked\r\n"
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{text}{framing}\r\n".encode("utf-8", "surrogateescape")
 
 
 def multidict(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:

@@ -51,28 +51,24 @@ class Pool:
         The connection is to be given back. Raises BrokenOff, Silent, Unreachable.
         """
         connection = self._kept()
-        if connection is not None:
+        while True:
+            kept = connection is not None
+            if connection is None:
+                seconds = CONNECT_SECONDS if patience is None else min(CONNECT_SECONDS, patience)
+                connection = await self._connect(seconds)
+            connection.patience = patience
+            self._busy.add(connection)
+            if self._clock is None:
+                self._tick()
             try:
-                await self._send(connection, head, body, method, patience)
+                await connection.send(head, body, method == "HEAD")
                 return connection
-            except BrokenOff:
-                if connection.heard or not reads:
+            except BaseException as error:
+                self._busy.discard(connection)
+                connection.close()
+                if not (kept and reads and isinstance(error, BrokenOff)) or connection.heard:
                     raise
-        connection = await self._connect(CONNECT_SECONDS if patience is None else min(CONNECT_SECONDS, patience))
-        await self._send(connection, head, body, method, patience)
-        return connection
-
-    async def _send(self, connection: Connection, head: bytes, body: Body, method: str, patience: float | None) -> None:
-        connection.patience = patience
-        self._busy.add(connection)
-        if self._clock is None:
-            self._tick()
-        try:
-            await connection.send(head, body, method == "HEAD")
-        except BaseException:
-            self._busy.discard(connection)
-            connection.close()
-            raise
+                connection = None
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection whose exchange is over, or close it."""

@@ -13,11 +13,11 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
@@ -32,7 +32,6 @@ from proxy.http_client import Body, BrokenOff, Connection, Silent, multidict, re
 from proxy.pool import Origin, Pool, Unreachable
 
 Headers = Mapping[str, str]
-T = TypeVar("T")
 
 _READING_POSTS = frozenset(("_bulk_get", "_revs_diff", "_missing_revs", "_all_docs", "_changes", "_find"))
 """What may be sent again when a kept connection turns out to be stale, although it is a POST."""
@@ -67,7 +66,10 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable if it breaks off."""
-        return await _talk(self._open.read(), self._where)
+        try:
+            return await self._open.read()
+        except (Silent, BrokenOff) as error:
+            raise _unavailable(error, self._where) from error
 
     async def json(self) -> Any:
         """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down."""
@@ -81,8 +83,11 @@ class Reply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off."""
-        while chunk := await _talk(self._open.read_some(), self._where):
-            yield chunk
+        try:
+            while chunk := await self._open.read_some():
+                yield chunk
+        except (Silent, BrokenOff) as error:
+            raise _unavailable(error, self._where) from error
 
     async def error(self, *, verbatim: bool = False) -> CouchError:
         """The error that a reply other than 2xx stands for, in the source's words.
@@ -120,6 +125,18 @@ class Reply:
         if self._connection is not None:
             self._pool.give_back(self._connection)
             self._connection = None
+
+
+class _Asked(NamedTuple):
+    """A request, as it is sent however often. `limit`: seconds of silence; `reads`: it changes nothing."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: Body
+    limit: float | None
+    reads: bool
+    where: str
 
 
 class Upstream:
@@ -169,25 +186,24 @@ class Upstream:
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
         target = f"{self._prefix}{path}?{query_strings.encode(pairs)}" if pairs else self._prefix + path
-        where = f"{self._called} ({method} {path})"
         limit = self._timeout if timeout == 0 else timeout
         reads = changes_nothing or method in ("GET", "HEAD")
         reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
-
-        async def once() -> tuple[Reply, Headers | None]:
-            held = await self._held(headers)
-            sent = headers if held is None else {**_without_authorization(headers), **held}
-            head = request_head(method, target, self._host, sent.items(), body)
-            connection = await _talk(self._pool.exchange(head, body, method, limit, reads), where)
-            return Reply(connection, self._pool, where), held
-
-        reply, held = await once()
+        asked = _Asked(method, target, headers, body, limit, reads, f"{self._called} ({method} {path})")
+        held = None if self._account is None else await self._held(headers)
+        reply = await self._once(asked, held)
         if reply.status in (401, 429):
-            patience = TOTAL_SECONDS if limit is None else min(limit, TOTAL_SECONDS)
-            return await self._insist(
-                once, reply, held, Backoff(patience), may_repeat=body is None or type(body) is bytes
-            )
+            return await self._insist(asked, reply, held)
         return reply
+
+    async def _once(self, asked: _Asked, held: Headers | None) -> Reply:
+        method, target, headers, body, limit, reads, where = asked
+        sent = headers if held is None else {**_without_authorization(headers), **held}
+        head = request_head(method, target, self._host, sent.items(), body)
+        try:
+            return Reply(await self._pool.exchange(head, body, method, limit, reads), self._pool, where)
+        except (Silent, Unreachable, BrokenOff) as error:
+            raise _unavailable(error, where) from error
 
     async def _held(self, headers: Headers) -> Headers | None:
         """The account's credentials for a request that is made by it."""
@@ -195,16 +211,10 @@ class Upstream:
             return None
         return await self._account.headers()
 
-    async def _insist(
-        self,
-        once: Callable[[], Awaitable[tuple[Reply, Headers | None]]],
-        reply: Reply,
-        held: Headers | None,
-        backoff: Backoff,
-        *,
-        may_repeat: bool,
-    ) -> Reply:
+    async def _insist(self, asked: _Asked, reply: Reply, held: Headers | None) -> Reply:
         """Answer refusals for as long as that makes sense; the last reply."""
+        may_repeat = asked.body is None or type(asked.body) is bytes
+        backoff = Backoff(TOTAL_SECONDS if asked.limit is None else min(asked.limit, TOTAL_SECONDS))
         logins = 0
         while reply.status in (401, 429):
             pause: float | None = None
@@ -217,7 +227,8 @@ class Upstream:
             async with reply:
                 await reply.read()
             await asyncio.sleep(pause)
-            reply, held = await once()
+            held = await self._held(asked.headers)
+            reply = await self._once(asked, held)
         return reply
 
     async def _log_in(self) -> Credentials:
@@ -253,16 +264,11 @@ class Upstream:
             return await reply.json()
 
 
-async def _talk(doing: Awaitable[T], where: str) -> T:
-    """The result of talking to the source, with its failures as Unavailable."""
-    try:
-        return await doing
-    except Silent as error:
-        raise Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504) from error
-    except Unreachable as error:
-        raise Unavailable(f"{where} cannot be reached: {error}.") from error
-    except BrokenOff as error:
-        raise Unavailable(f"{where} broke off: {error}.") from error
+def _unavailable(error: Silent | Unreachable | BrokenOff, where: str) -> Unavailable:
+    """What a failure to talk to the source is to the client."""
+    if isinstance(error, Silent):
+        return Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504)
+    return Unavailable(f"{where} {'cannot be reached' if isinstance(error, Unreachable) else 'broke off'}: {error}.")
 
 
 def _without_authorization(headers: Headers) -> Headers:
