@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -46,6 +45,7 @@ class Exchange:
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
         self.target: Target
         self._view: View | None = None
+        self._query: Query | None = None
 
     @property
     def view(self) -> View:
@@ -62,9 +62,11 @@ class Exchange:
         if principal.set_cookie is not None:
             self.extra_headers.append(("Set-Cookie", principal.set_cookie))
 
-    @cached_property
+    @property
     def query(self) -> Query:
-        return Query(list(self.target.pairs))
+        if self._query is None:
+            self._query = Query(list(self.target.pairs))
+        return self._query
 
     @property
     def method(self) -> str:
@@ -97,7 +99,8 @@ class Exchange:
         """An answer with JSON text, to which the line end is added."""
         all_headers = [*self._common_headers(), _JSON_TYPE]
         if headers:
-            all_headers = [pair for pair in all_headers if pair[0] not in headers]
+            if "Cache-Control" in headers or "Content-Type" in headers:
+                all_headers = [pair for pair in all_headers if pair[0] not in headers]
             all_headers.extend(headers.items())
         return self.whole(body + b"\n", status, all_headers)
 

@@ -50,8 +50,8 @@ class Whole(Sent):
         *,
         close: bool = False,
     ) -> None:
-        super().__init__(not close)
-        self.set_status(status)
+        self._keep_alive = not close  # nothing else of what aiohttp's class prepares is ever used
+        self._status = status
         lines = [f"{name}: {value}\r\n" for name, value in headers]
         self._head = "".join(lines)
         if self._head.count("\n") != len(lines) or self._head.count("\r") != len(lines):
@@ -65,15 +65,17 @@ class Whole(Sent):
             return None
         keep = bool(self._keep_alive) and request.keep_alive and body_was_read(request)
         self._keep_alive = keep
-        head = STATUS_LINES[self.status] + self._head.encode("utf-8", "surrogateescape") + b"Date: " + http_date()
-        if not keep:
-            head += b"\r\nConnection: close"
-        elif request.version < HttpVersion11:
-            head += b"\r\nConnection: keep-alive"
-        body = self._whole_body
-        if self.status not in (204, 304):
-            head += b"\r\nContent-Length: %d" % len(body)
-        transport.write(head + b"\r\n\r\n" if request.method == "HEAD" else head + b"\r\n\r\n" + body)
+        if keep and request.version >= HttpVersion11:
+            connection = b""
+        else:
+            connection = b"\r\nConnection: keep-alive" if keep else b"\r\nConnection: close"
+        body, status = self._whole_body, self._status
+        length = b"" if status in (204, 304) else b"\r\nContent-Length: %d" % len(body)
+        head = self._head.encode("utf-8", "surrogateescape")
+        sent = b"" if request.method == "HEAD" else body
+        transport.write(
+            b"%bDate: %b%b%b\r\n\r\n%b" % (STATUS_LINES[status] + head, http_date(), connection, length, sent)
+        )
         if len(body) > LARGE:
             await request.writer.drain()
         return None

@@ -13,9 +13,9 @@ Policies:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 from proxy.core import query
@@ -52,8 +52,7 @@ class Kind(Enum):
     TRUSTED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A routed request. `rest` are the decoded path pieces after the database, for what passes to the source."""
 
     kind: Kind
@@ -95,6 +94,7 @@ ALLOWED: dict[Kind, str] = {
     Kind.LOCAL: "DELETE,GET,HEAD,PUT",
 }
 """The methods of each kind, as CouchDB lists them in a 405. What is passed to the source (TRUSTED) has any."""
+_METHODS = {kind: frozenset(allowed.split(",")) for kind, allowed in ALLOWED.items()}
 
 SERVER = {"_up": Kind.UP, "_uuids": Kind.UUIDS, "_session": Kind.SESSION, "_all_dbs": Kind.ALL_DBS}
 """What there is at the root of the server, by name."""
@@ -156,7 +156,7 @@ def _split(target: str) -> tuple[str, str]:
 
 def _pieces(path: str) -> list[str]:
     pieces = [query.decode(piece) for piece in path.partition("#")[0].split("/") if piece]
-    if any(map(has_dot_segments, pieces)):
+    if ("." in path or "%" in path) and any(map(has_dot_segments, pieces)):
         raise BadRequest("Dot segments in the path are not accepted.")
     if "\x00" in path or "%00" in path:
         raise BadRequest("A NUL in the path is not accepted.")
@@ -238,7 +238,7 @@ def _trusted(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str]
 
 
 def _allow(method: str, kind: Kind) -> str:
-    if method not in ALLOWED[kind].split(","):
+    if method not in _METHODS[kind]:
         raise MethodNotAllowed(ALLOWED[kind])
     return method
 
