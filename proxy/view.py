@@ -22,7 +22,6 @@ log = logging.getLogger("couch_tailor.view")
 
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
-_PROTOCOL = frozenset(PROTOCOL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +62,11 @@ class View(Place):
         """
         if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
             return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
-        body, protocol = doc, {}
-        if not _PROTOCOL.isdisjoint(doc):
+        body, protocol = doc, [name for name in PROTOCOL if name in doc]
+        if protocol:
             body = doc.copy()
-            protocol = {name: body.pop(name) for name in PROTOCOL if name in doc}
+            for name in protocol:
+                del body[name]
         try:
             shaped = self.profile.chain.shape(body, self.client)
         except Withheld as error:
@@ -79,9 +79,14 @@ class View(Place):
                 exc_info=error.__cause__,
             )
             return None
+        if shaped is body:
+            return doc
         if shaped is None or not protocol:
             return shaped
-        return {**shaped, **protocol}
+        shown = shaped.copy()
+        for name in protocol:
+            shown[name] = doc[name]
+        return shown
 
 
 def make_view(

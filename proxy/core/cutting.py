@@ -157,6 +157,10 @@ class _Rewriting(_Compiler):
         flat, each = self.flat(node), self.each(node)
         if flat and self._value_of is None:
             return _without(flat, self.cut(node.of_element([])))
+        if self._value_of is None and len(node.conditions) == 1 and node.of_element([]) is None:
+            [(condition, child)] = node.conditions
+            if child.is_end:
+                return _unless(condition)
 
         def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
             cuts = each(value, client, survivors)
@@ -236,6 +240,21 @@ def _without(names: Iterable[str], cut: Cut) -> Cut:
                 rest = value.copy()
             rest[index] = left
         return value if rest is None else rest
+
+    return elements
+
+
+def _unless(condition: Expression) -> Cut:
+    """For arrays that lose the elements for which a condition holds, and nothing else."""
+
+    def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
+        holds = condition.judge(client, True)
+        left = [element for element in value if not holds(element)]
+        if len(left) == len(value):
+            return value
+        if survivors is not None:
+            survivors[id(left)] = [index for index, element in enumerate(value) if not holds(element)]
+        return left
 
     return elements
 

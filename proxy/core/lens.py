@@ -66,7 +66,7 @@ class Chain:
             if shaped is None:
                 return None
         if shaped is not doc:
-            shaped = _same_identity(shaped, doc)
+            return _same_identity(shaped, doc)
         return shaped
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:

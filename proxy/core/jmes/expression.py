@@ -51,7 +51,8 @@ class Expression:
 
     def truthy(self, doc: Any, client: Client | None = None, names: Mapping[str, Any] | None = None) -> bool:
         """Whether the value is true by JMESPath's rules: not false, null, or an empty string, array or object."""
-        return not is_false(self.search(doc, client, names))
+        found = self.search(doc, client, names)
+        return found if found is True or found is False else not is_false(found)
 
     def judge(self, client: Client, in_doubt: bool) -> Callable[[Any], bool]:
         """A function that says whether the expression is true for a value, for one client.
@@ -65,7 +66,8 @@ class Expression:
 
         def holds(value: Any) -> bool:
             try:
-                return not is_false(run(value, names))
+                found = run(value, names)
+                return found if found is True or found is False else not is_false(found)
             except (JMESPathError, ArithmeticError, TypeError, RecursionError):
                 return in_doubt
 
