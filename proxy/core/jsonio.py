@@ -30,10 +30,7 @@ JSONDecodeError = orjson.JSONDecodeError
 
 def loads(data: bytes | bytearray | memoryview) -> Any:
     """The value of UTF-8 JSON text. Raises JSONDecodeError (a ValueError) if it is not JSON as CouchDB accepts it."""
-    value = orjson.loads(data)  # the strict judge of syntax: refuses what the standard library would let pass
-    if isinstance(data, memoryview):
-        data = bytes(data)
-    return json.loads(data, parse_constant=_refuse_constant) if _may_hold_long_integer(data) else value
+    return _with_long_integers(orjson.loads(data), data)
 
 
 def loads_sent(data: bytes) -> Any:
@@ -42,13 +39,14 @@ def loads_sent(data: bytes) -> Any:
     A single document that the source has and the proxy cannot parse would stop every feed that comes upon it.
     """
     # no level without a bracket: so many are seldom, but in long batches, and then are mostly not nested
-    if data.count(b"[") + data.count(b"{") > _ROOMY:
-        wrapped = orjson.loads(b"[" * _ROOM + data + b"]" * _ROOM)
-        for _ in range(_ROOM):
-            if len(wrapped) != 1:
-                raise ValueError("more than one JSON value")
-            [wrapped] = wrapped
-    return loads(data)
+    if data.count(b"[") + data.count(b"{") <= _ROOMY:
+        return loads(data)
+    value = orjson.loads(b"[" * _ROOM + data + b"]" * _ROOM)
+    for _ in range(_ROOM):
+        if len(value) != 1:
+            raise ValueError("more than one JSON value")
+        [value] = value
+    return _with_long_integers(value, data)
 
 
 def dumps(value: Any) -> bytes:
@@ -60,6 +58,13 @@ def dumps(value: Any) -> bytes:
             return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, RecursionError, UnicodeEncodeError) as error:
             raise ValueError(f"not representable as JSON: {error}") from None
+
+
+def _with_long_integers(value: Any, data: bytes | bytearray | memoryview) -> Any:
+    """`value`, which orjson has read from `data` and so is proven: orjson is the strict judge of syntax."""
+    if isinstance(data, memoryview):
+        data = bytes(data)
+    return json.loads(data, parse_constant=_refuse_constant) if _may_hold_long_integer(data) else value
 
 
 def _may_hold_long_integer(data: bytes | bytearray) -> bool:
