@@ -62,7 +62,8 @@ class View(Place):
         """
         if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
             return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
-        body, protocol = doc, [name for name in PROTOCOL if name in doc]
+        protocol = [name for name in PROTOCOL if name in doc]
+        body = doc
         if protocol:
             body = doc.copy()
             for name in protocol:

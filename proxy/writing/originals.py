@@ -1,20 +1,25 @@
 """Fetches what plans need: of each document its leaves and, for what is not edited on a leaf, some of its ancestors.
 
-At the most three requests for a whole batch: the leaves and, at the same time, the immediate parents; and once more for
-documents of which neither is the newest ancestor that the source knows.
+At the most three requests for each AT_ONCE documents: the leaves and, at the same time, the immediate parents; and once
+more for documents of which neither is the newest ancestor that the source knows. While these are planned, the source
+looks up the next.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
+from proxy.ahead import ahead
 from proxy.contract import Doc
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.view import View
 from proxy.writing.plan import needed, plan
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Outcome, Rules, Stored
+
+AT_ONCE = 200
 
 Bodies = dict[tuple[str, str], Doc]
 
@@ -41,8 +46,20 @@ async def plan_all(view: View, batch: Sequence[Pushed], rules: Rules | None = No
     rules = rules or rules_of(view)
     if not (rules.chain and rules.write):
         return [plan(pushed, Stored(), rules) for pushed in batch]
-    stored = await fetch_stored(view, [pushed for pushed in batch if not pushed.id.startswith("_design/")])
-    return [plan(pushed, held, rules) for pushed, held in _paired(batch, stored)]
+
+    async def look_up(some: Sequence[Pushed]) -> list[tuple[Pushed, Stored]]:
+        return _paired(some, await fetch_stored(view, [each for each in some if not each.id.startswith("_design/")]))
+
+    outcomes: list[Outcome] = []
+    async with aclosing(ahead(_parts(batch), look_up)) as looked_up:
+        async for pairs in looked_up:
+            outcomes += [plan(pushed, held, rules) for pushed, held in pairs]
+    return outcomes
+
+
+async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:
+    for start in range(0, len(batch), AT_ONCE):
+        yield batch[start : start + AT_ONCE]
 
 
 def _paired(batch: Sequence[Pushed], stored: dict[str, Stored]) -> list[tuple[Pushed, Stored]]:

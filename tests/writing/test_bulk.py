@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.core.lens import Chain
+from proxy.writing.originals import AT_ONCE
 from tests.writing.filters import Failing, Owned, Stamped, Without, chain, profile
 from tests.writing.world import answer_with, break_after, break_before, world
 
@@ -103,6 +104,24 @@ async def test_replicated_refusals_have_their_rows_and_reach_nobody() -> None:
             ("for-bob", rev(1, "c"), "forbidden"),
         ]
         assert [doc["_id"] for doc in there.tap.writes[0].json["docs"]] == ["good"]
+
+
+async def test_a_large_batch_is_looked_up_in_parts_and_sent_as_one() -> None:
+    async with world() as there:
+        number = 2 * AT_ONCE + 50
+        ids = [f"p{index:04}" for index in range(number)]
+        hidden = {0, AT_ONCE - 1, AT_ONCE, number - 1}
+        for index in hidden:
+            await there.put({"_id": ids[index], "owner": "bob"})
+        edited = AT_ONCE + 1
+        first = await there.put({"_id": ids[edited], "owner": "ann", "ssn": "1-2-3"})
+        docs = [revision(doc_id, rev(1, "a"), owner="ann") for doc_id in ids]
+        docs[edited] = revision(ids[edited], rev(2, "b"), first, owner="ann", name="new")
+        rows = await there.push(*docs)
+        assert [(row["id"], row["error"]) for row in rows] == [(ids[index], "forbidden") for index in sorted(hidden)]
+        [write] = there.tap.writes
+        assert [doc["_id"] for doc in write.json["docs"]] == [ids[i] for i in range(number) if i not in hidden]
+        assert (await there.leaves(ids[edited]))[rev(2, "b")]["ssn"] == "1-2-3"
 
 
 async def test_a_batch_of_nothing_but_refusals_is_not_sent() -> None:
