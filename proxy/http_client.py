@@ -72,7 +72,8 @@ class Connection(asyncio.Protocol):
         self._buffered = 0
         self._headers_done = False
         self._head_room = _LARGEST_HEAD
-        self._complete = False
+        self.complete = False
+        """Whether all of the reply has arrived."""
         self._failure: str | None = None
         self._silent = False
         self._heard = False
@@ -166,25 +167,26 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """The rest of the body. Raises BrokenOff."""
-        while not self._complete:
+        while not self.complete:
             if self._failure is not None:
                 raise self._error()
             self._go_on()  # however much there is already: nobody takes it before the end
             await self._wait()
-        return self._take()
+        return self.take()
 
     async def read_some(self) -> bytes:
         """What of the body has arrived, b"" at its end. Raises BrokenOff."""
         while not self._chunks:
-            if self._complete:
+            if self.complete:
                 return b""
             if self._failure is not None:
                 raise self._error()
             self._resume()
             await self._wait()
-        return self._take()
+        return self.take()
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
+        """What of the body has arrived."""
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
@@ -194,7 +196,7 @@ class Connection(asyncio.Protocol):
     @property
     def finished(self) -> bool:
         """Whether the reply was read to its end."""
-        return self._complete and not self._chunks
+        return self.complete and not self._chunks
 
     @property
     def reusable(self) -> bool:
@@ -218,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._complete or self._parser is None:
+        if self.complete or self._parser is None:
             self._keep = False
             self.close()
             return
@@ -246,8 +248,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         if self._headers_done and self._lasts_until_close() and error is None:
-            self._complete = True
-        elif not self._complete:
+            self.complete = True
+        elif not self.complete:
             self._fail("the connection was closed")
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
@@ -308,17 +310,16 @@ class Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self._keep = False
         if self._head_only or status in (204, 304):
-            self._complete = True
-            return
+            self.complete = True
 
     def on_body(self, data: bytes) -> None:
-        if not self._complete:
+        if not self.complete:
             self._chunks.append(data)
             self._buffered += len(data)
 
     def on_message_complete(self) -> None:
         if self._headers_done:
-            self._complete = True
+            self.complete = True
 
 
 def request_head(method: str, target: str, host: str, headers: Collection[tuple[str, str]], body: Body) -> bytes:

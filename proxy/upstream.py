@@ -66,6 +66,8 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable if it breaks off."""
+        if self._open.complete:  # a small body comes together with the headers
+            return self._open.take()
         try:
             return await self._open.read()
         except (Silent, BrokenOff) as error:
