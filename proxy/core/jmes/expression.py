@@ -39,6 +39,7 @@ class Expression:
         self.uses_client = bool(self._client_paths)
         """Whether the result may depend on the client; if not, it is the same for all."""
         self._run = run
+        self._judges = {in_doubt: _judge(run, _NO_NAMES, in_doubt) for in_doubt in (False, True)}
         self._last: tuple[Client, tuple[Path, ...]] | None = None
 
     def __repr__(self) -> str:
@@ -59,19 +60,11 @@ class Expression:
 
         It gives `in_doubt` where that cannot be judged: the evaluation fails, or the client lacks what is named.
         """
+        if not self.uses_client:
+            return self._judges[in_doubt]
         if self.lacks(client) is not None:
             return lambda value: in_doubt
-        run = self._run
-        names = {"client": client.scope} if self.uses_client else _NO_NAMES
-
-        def holds(value: Any) -> bool:
-            try:
-                found = run(value, names)
-                return found if found is True or found is False else not is_false(found)
-            except (JMESPathError, ArithmeticError, TypeError, RecursionError):
-                return in_doubt
-
-        return holds
+        return _judge(self._run, {"client": client.scope}, in_doubt)
 
     def lacks(self, client: Client, optional: Collection[str] = ()) -> str | None:
         """The first path below `client` that the expression names and that is null for this client; None if it has all.
@@ -88,6 +81,17 @@ class Expression:
         if lacking and optional:
             lacking = tuple(path for path in lacking if path[0] not in optional)
         return _dotted(lacking[0]) if lacking else None
+
+
+def _judge(run: Run, names: Names, in_doubt: bool) -> Callable[[Any], bool]:
+    def holds(value: Any) -> bool:
+        try:
+            found = run(value, names)
+            return found if found is True or found is False else not is_false(found)
+        except (JMESPathError, ArithmeticError, TypeError, RecursionError):
+            return in_doubt
+
+    return holds
 
 
 def compile_expression(text: object, *, option: str, names: Collection[str] = ("client",)) -> Expression:
