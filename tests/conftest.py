@@ -21,7 +21,7 @@ from tests.support.tap import Tap
 SOURCES = ["embedded", "pouchdb_server"] + (["couchdb"] if os.environ.get("COUCHDB_URL") else [])
 """What the integration suite runs over. COUCHDB_URL=http://admin:secret@127.0.0.1:5984 adds a CouchDB."""
 
-POOL = [f"tailor-test-{number:03}" for number in range(100)]
+POOL = [f"tailor-test-{number:03}" for number in range(200)]
 """The databases that one proxy shows: one for each test, so that the proxy need not be started for each."""
 
 _LOG_TAIL = 8000

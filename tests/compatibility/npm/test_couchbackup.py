@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compatibility.npm.driver import ClientError
-from tests.compatibility.npm.place import HIDDEN, VISIBLE, Place
+from tests.compatibility.clients.driver import ClientError
+from tests.compatibility.clients.place import HIDDEN, VISIBLE, Place
 from tests.compatibility.table import row
 from tests.support.clinic import patient
 

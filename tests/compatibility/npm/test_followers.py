@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.compatibility.npm.place import Place
+from tests.compatibility.clients.place import Place
 from tests.compatibility.table import row
 from tests.support.clinic import body
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.compatibility.npm.place import VISIBLE, Place
+from tests.compatibility.clients.place import VISIBLE, Place
 from tests.compatibility.table import row
 from tests.support.clinic import BIG, patient
 from tests.support.http import eventually

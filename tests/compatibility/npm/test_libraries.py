@@ -6,8 +6,8 @@ from base64 import b64decode, b64encode
 
 import pytest
 
-from tests.compatibility.npm.driver import ClientError
-from tests.compatibility.npm.place import HIDDEN, USER, VISIBLE, Place
+from tests.compatibility.clients.driver import ClientError
+from tests.compatibility.clients.place import HIDDEN, USER, VISIBLE, Place
 from tests.compatibility.table import row
 from tests.support.clinic import BIG, PASSWORD, SMALL, body, patient
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.compatibility.npm.driver import Driver
-from tests.compatibility.npm.place import VISIBLE, Place
+from tests.compatibility.clients.driver import Driver
+from tests.compatibility.clients.place import VISIBLE, Place
 from tests.compatibility.table import WORKS, row
 from tests.support.clinic import BIG, SMALL, body, patient
 from tests.support.http import eventually

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compatibility.npm.place import VISIBLE, Place
+from tests.compatibility.clients.place import VISIBLE, Place
 from tests.compatibility.table import row
 from tests.conftest import close_source
 from tests.support.clinic import BIG, SMALL, body, patient

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.compatibility.npm.driver import Driver
-from tests.compatibility.npm.place import USER, Place
+from tests.compatibility.clients.driver import Driver
+from tests.compatibility.clients.place import USER, Place
 from tests.compatibility.table import row
 from tests.support.clinic import BIG, PASSWORD, patient
 from tests.support.http import eventually

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compatibility.npm.place import PROFILES, Place
+from tests.compatibility.clients.driver import PYTHON
+from tests.compatibility.clients.place import PROFILES, Place
 from tests.conftest import POOL, close_source, open_source
 from tests.support.clinic import FILTERS
 from tests.support.devices import CLIENTS
@@ -15,31 +16,31 @@ from tests.support.sources import Source
 
 
 @pytest.fixture(scope="session")
-def npm_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    if not (CLIENTS / "node_modules").is_dir():
+def client_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    if not ((CLIENTS / "node_modules").is_dir() and PYTHON.exists()):
         pytest.fail("the clients are not installed; run `make clients`", pytrace=False)
-    source = open_source("embedded", tmp_path_factory.mktemp("npm-source"))
+    source = open_source("embedded", tmp_path_factory.mktemp("client-source"))
     yield source
     close_source(source)
 
 
 @pytest.fixture(scope="session")
-def npm_proxy(npm_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    directory = tmp_path_factory.mktemp("npm-proxy")
-    proxy = Proxy(directory, npm_source.url, POOL, PROFILES, modules={"clinic_filters": FILTERS})
+def client_proxy(client_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    directory = tmp_path_factory.mktemp("client-proxy")
+    proxy = Proxy(directory, client_source.url, POOL, PROFILES, modules={"clinic_filters": FILTERS})
     proxy.start()
     yield proxy
     proxy.process.kill()
 
 
 @pytest.fixture(scope="session")
-def npm_unused() -> Iterator[str]:
+def client_unused() -> Iterator[str]:
     """Names of the pool that no test of a client has used yet."""
     return iter(POOL)
 
 
 @pytest.fixture
-def place(npm_source: Source, npm_proxy: Proxy, npm_unused: Iterator[str]) -> Iterator[Place]:
-    place = Place(npm_source, npm_proxy, npm_unused)
+def place(client_source: Source, client_proxy: Proxy, client_unused: Iterator[str]) -> Iterator[Place]:
+    place = Place(client_source, client_proxy, client_unused)
     yield place
     place.close()

@@ -1,4 +1,4 @@
-"""A clinic behind the proxy, as one client from npm sees it, over a wire that is listened to."""
+"""A clinic behind the proxy, as one client from npm or PyPI sees it, over a wire that is listened to."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from tests.compatibility.npm.driver import Driver
-from tests.compatibility.npm.wire import Wire
+from tests.compatibility.clients.driver import Driver, node, python
+from tests.compatibility.clients.wire import Wire
 from tests.support.clinic import BIG, PASSWORD, SMALL, body, patient, seen
 from tests.support.clinic import PROFILES as CLINIC
 from tests.support.proxy import Proxy
@@ -60,9 +60,14 @@ class Place:
         return database
 
     def driver(self, script: str, *arguments: str) -> Driver:
-        driver = Driver(script, *arguments)
-        self._drivers.append(driver)
-        return driver
+        """A client from npm, by its script in tests/clients."""
+        self._drivers.append(node(script, *arguments))
+        return self._drivers[-1]
+
+    def python(self, module: str) -> Driver:
+        """A client from PyPI, by its module in tests/clients/python."""
+        self._drivers.append(python(module))
+        return self._drivers[-1]
 
     def fill(self) -> None:
         """Five patients, one with attachments, one with two branches, and what was deleted."""
