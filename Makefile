@@ -27,13 +27,20 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -e '.[test]'
 	@touch $@
 
-clients: $(CLIENTS)/node_modules/.installed
+clients: $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
 
 $(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json
 	@command -v npm >/dev/null || { \
 	    echo "the tests drive real clients and need Node 20 or newer with npm" >&2; exit 1; }
 	@echo "installing the clients into $(CLIENTS)"
 	@cd $(CLIENTS) && npm ci --ignore-scripts >/dev/null
+	@touch $@
+
+# an environment of their own: what these need must not decide which versions the project gets
+$(CLIENTS)/.venv/.installed: $(CLIENTS)/python/requirements.txt | $(BIN)/python
+	@echo "installing the clients in Python into $(CLIENTS)/.venv"
+	@$(BIN)/python -m venv $(CLIENTS)/.venv
+	@$(CLIENTS)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -r $<
 	@touch $@
 
 # for tests/browser alone, which are skipped where there is none; NO_BROWSER=1 leaves them out
@@ -70,6 +77,6 @@ bench: install
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(CLIENTS)/node_modules build dist *.egg-info \
+	rm -rf $(VENV) $(CLIENTS)/node_modules $(CLIENTS)/.venv build dist *.egg-info \
 	    .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find proxy filters tests -name __pycache__ -type d -prune -exec rm -rf {} +

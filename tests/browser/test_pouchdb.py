@@ -22,10 +22,12 @@ from proxy.config.model import Config, Cors, Database, Server, Source
 from proxy.endpoint.serve import start
 from tests.browser import chromium
 from tests.browser.chromium import Page
+from tests.compatibility.table import row
 from tests.support.devices import CLIENTS
 from tests.support.inprocess import ADMIN, USERS, Site, profile
 
 POUCHDB = CLIENTS / "node_modules/pouchdb/dist/pouchdb.min.js"
+VERSION = "9.0.0"
 PATIENCE = 30
 """Seconds after which what has not arrived is taken for lost."""
 
@@ -146,6 +148,12 @@ def js(function: str, *arguments: Any) -> str:
     return f"{function}({', '.join(map(json.dumps, arguments))})"
 
 
+@row(
+    "npm",
+    "PouchDB in Chromium",
+    VERSION,
+    "a page of another origin, IndexedDB: sign-in, preflights, live sync with attachments, edits offline, online again",
+)
 async def test_a_device_in_a_browser(page: Page, tmp_path: Path) -> None:
     async with page_server() as origin, clinic(origin) as served:
         proxy = served.site.proxy_url
@@ -154,6 +162,7 @@ async def test_a_device_in_a_browser(page: Page, tmp_path: Path) -> None:
             return (await page.run("docs()")).get(doc_id)
 
         await page.open(origin)
+        assert await page.run("PouchDB.version") == VERSION
         assert await page.run(js("ask", f"{proxy}/clinic-phone")) == 401
         assert await page.run(js("login", proxy, "ann", "wrong")) == 401
         assert await page.run(js("login", proxy, "ann", "ann")) == 200
@@ -194,6 +203,9 @@ async def test_a_device_in_a_browser(page: Page, tmp_path: Path) -> None:
         assert [text for text in HIDDEN if any(form in kept for form in forms(text))] == []
 
 
+@row(
+    "npm", "PouchDB in Chromium", VERSION, "a page of an origin that is not listed", "gets nothing, not even a sign-in"
+)
 async def test_a_page_that_nobody_listed(page: Page) -> None:
     async with page_server() as origin, page_server() as other, clinic(origin) as served:
         await page.open(other)

@@ -1,4 +1,4 @@
-"""The table of docs/compatibility.md, made from the tests.
+"""The tables of docs/compatibility.md, made from the tests.
 
 A test names the row that it stands for, one `row` for each version of the client that it runs:
 
@@ -19,18 +19,22 @@ from pathlib import Path
 from typing import TypeVar
 
 WORKS = "works"
-HERE = Path(__file__).parent
-PAGE = HERE.parents[1] / "docs" / "compatibility.md"
+TESTS = Path(__file__).parents[1]
+PAGE = TESTS.parent / "docs" / "compatibility.md"
+MODULES = ("compatibility/**/test_*.py", "browser/test_*.py", "integration/test_*.py", "recordings/test_*.py")
+"""Where tests that declare rows may be, below `tests`."""
 
 _SECTION = re.compile(r"(<!-- rows: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-_HEAD = "| client | version | what was run | result |\n|---|---|---|---|\n"
+_HEAD = "| {} | version | what was run | result |\n|---|---|---|---|\n"
+_WHO = {"sources": "source"}
+"""What the rows of a section are about, where it is not a client."""
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """A line of a section's table, and the test that it comes from, as `module::function`."""
+    """A line of a section's table, and the test that it comes from, as `module::function`. `client`: or the source."""
 
     section: str
     client: str
@@ -55,10 +59,9 @@ def row(section: str, client: str, version: str, run: str, result: str = WORKS) 
 
 
 def rows() -> list[Row]:
-    """Those of all test modules below this directory, sorted by section, client and version, the newest first."""
-    root = HERE.parents[1]
-    for path in sorted(HERE.rglob("test_*.py")):
-        importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+    """Those of all test modules, sorted by section, client and version, the newest first."""
+    for path in sorted(path for pattern in MODULES for path in TESTS.glob(pattern)):
+        importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
     return sorted(_rows, key=lambda each: (each.section, each.client.lower(), _newest_first(each.version), each.run))
 
 
@@ -82,7 +85,7 @@ def _table(section: str) -> str:
     lines = [
         f"| {client} | {', '.join(which)} | {run} | {result} |\n" for (client, run, result), which in versions.items()
     ]
-    return _HEAD + "".join(lines)
+    return _HEAD.format(_WHO.get(section, "client")) + "".join(lines)
 
 
 def _newest_first(version: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""A client in a process of its own, driven by JSON lines. The other end is lines.js or python/lines.py of the clients."""
+"""A client in a process of its own, driven by JSON lines. The other end is lines.js or python/lines.py of clients."""
 
 from __future__ import annotations
 
