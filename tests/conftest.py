@@ -18,7 +18,7 @@ from tests.support.site import Site, clinic_proxy
 from tests.support.sources import Source
 from tests.support.tap import Tap
 
-SOURCES = ["embedded", "pouchdb_server"] + (["couchdb"] if os.environ.get("COUCHDB_URL") else [])
+SOURCES = ["embedded", "express_pouchdb"] + (["couchdb"] if os.environ.get("COUCHDB_URL") else [])
 """What the integration suite runs over. COUCHDB_URL=http://admin:secret@127.0.0.1:5984 adds a CouchDB."""
 
 POOL = [f"tailor-test-{number:03}" for number in range(200)]
@@ -32,7 +32,7 @@ def open_source(name: str, directory: Path) -> Source:
     if name == "couchdb":
         source = sources.couchdb(os.environ["COUCHDB_URL"])
     else:
-        source = {"embedded": sources.embedded, "pouchdb_server": sources.pouchdb_server}[name](directory)
+        source = {"embedded": sources.embedded, "express_pouchdb": sources.express_pouchdb}[name](directory)
     source.add_users(USERS, PASSWORD)
     return source
 

@@ -1,4 +1,4 @@
-// A PouchDB Server on loopback: express-pouchdb over PouchDB, as a source for the integration suite.
+// express-pouchdb over PouchDB on loopback, as a source for the integration suite.
 //
 //     node server.js DIRECTORY [PORT]
 //

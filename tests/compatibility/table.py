@@ -21,7 +21,7 @@ from typing import TypeVar
 WORKS = "works"
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "compatibility.md"
-MODULES = ("compatibility/**/test_*.py", "browser/test_*.py", "integration/test_*.py", "recordings/test_*.py")
+PLACES = ("browser", "compatibility", "integration", "recordings", "traffic")
 """Where tests that declare rows may be, below `tests`."""
 
 _SECTION = re.compile(r"(<!-- rows: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -44,6 +44,9 @@ class Row:
     test: str
 
 
+ALWAYS = {"embedded endpoint": "–", "express-pouchdb": "4.2.0"}
+"""The sources that the integration suite runs over wherever it runs, with their versions."""
+
 _rows: set[Row] = set()
 
 
@@ -58,9 +61,20 @@ def row(section: str, client: str, version: str, run: str, result: str = WORKS) 
     return declare
 
 
+def every_source(run: str) -> Callable[[Test], Test]:
+    """Say that a test of the integration suite runs `run` over each of the sources."""
+
+    def declare(test: Test) -> Test:
+        for source, version in ALWAYS.items():
+            test = row("sources", source, version, run)(test)
+        return test
+
+    return declare
+
+
 def rows() -> list[Row]:
     """Those of all test modules, sorted by section, client and version, the newest first."""
-    for path in sorted(path for pattern in MODULES for path in TESTS.glob(pattern)):
+    for path in sorted(path for place in PLACES for path in (TESTS / place).rglob("test_*.py")):
         importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
     return sorted(_rows, key=lambda each: (each.section, each.client.lower(), _newest_first(each.version), each.run))
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from multidict import CIMultiDict
 
 from tests.compatibility.drivers import ward
-from tests.compatibility.drivers.couchdb import V1, V3, Release, Replicator
-from tests.compatibility.drivers.replica import Replica
-from tests.compatibility.drivers.wire import Wire
-from tests.compatibility.sources import Asked, Forward, Given, Script, World, refusal, world
+from tests.compatibility.drivers.couchdb import V1, V3, Release
+from tests.compatibility.sources import Asked, Forward, Given, Script, refusal
+from tests.compatibility.sources.replication import before, job
+from tests.compatibility.table import row
 
 IN_HTML = Given(405, b"<h1>Method Not Allowed</h1>", CIMultiDict({"Content-Type": "text/html"}))
 IN_JSON = refusal(405, "method_not_allowed", "The method is not allowed for the requested URL.")
@@ -56,22 +54,7 @@ async def kagency(asked: Asked, forward: Forward) -> Given:
     )
 
 
-@asynccontextmanager
-async def before(script: Script) -> AsyncIterator[tuple[World, Wire]]:
-    """The ward at such a source."""
-    async with world(script, ward.PHONE) as there:
-        await ward.fill(there)
-        wire = Wire(there.proxy_url)
-        try:
-            yield there, wire
-        finally:
-            await wire.close()
-
-
-def job(wire: Wire, release: Release) -> Replicator:
-    return Replicator(wire, ward.DATABASE, ward.USER, Replica(), release)
-
-
+@row("sources", "replipy, Kagency's endpoint", "–", "feeds that say `last_seq` before `results`")
 @pytest.mark.parametrize("release", [V1, V3], ids=["1.x", "3.x"])
 async def test_the_order_of_a_feeds_members_does_not_matter(release: Release) -> None:
     async with before(last_seq_first) as (there, wire):
@@ -84,6 +67,13 @@ async def test_the_order_of_a_feeds_members_does_not_matter(release: Release) ->
         ward.nothing_hidden_in(wire)
 
 
+@row(
+    "sources",
+    "replipy",
+    "–",
+    "replication; writes by `new_edits: false`",
+    "end with an error that says that it gives no revision trees; documents can be read one by one",
+)
 @pytest.mark.parametrize(
     ("refused", "message"),
     [(IN_HTML, "_bulk_get) answered 405 without saying why"), (IN_JSON, "open_revs is not of CouchDB's form")],
@@ -116,6 +106,14 @@ async def test_another_revision_than_the_one_asked_for_is_not_passed_on() -> Non
         assert (await there.ask("GET", f"/clinic-phone/conflict:1?rev=03-{ward.D.upper()}")).status == 200
 
 
+@row("sources", "Kagency's endpoint", "–", "pull")
+@row(
+    "sources",
+    "Kagency's endpoint",
+    "–",
+    "documents read one by one",
+    "502, which says that they come as multipart; replication reads them by `_bulk_get`",
+)
 async def test_documents_in_multipart_are_refused() -> None:
     async with before(kagency) as (there, wire):
         reply = await there.ask("GET", "/clinic-phone/p:001")

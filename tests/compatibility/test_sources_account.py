@@ -22,6 +22,7 @@ from proxy.errors import Unavailable
 from proxy.upstream import Upstream
 from tests.compatibility.sources import Given, Script, World, follow, given_json, serving, world
 from tests.compatibility.sources.cloudant import API_KEY, Cloudant, Sessions, TokenService
+from tests.compatibility.table import row
 
 DOCS = [{"_id": f"d{number}", "facility": "f1", "secret": "hush"} for number in range(4)]
 TAILOR = {"auth": "cookie", "username": "tailor", "password": "p&ss=word"}
@@ -37,6 +38,7 @@ async def by_iam(
             yield site
 
 
+@row("sources", "Cloudant", "–", "IAM: one token for all clients")
 async def test_one_token_serves_all_clients() -> None:
     tokens = TokenService()
     async with by_iam(Cloudant(), tokens) as site:
@@ -48,6 +50,7 @@ async def test_one_token_serves_all_clients() -> None:
     assert tokens.issued == 1
 
 
+@row("sources", "Cloudant", "–", "tokens that expire or are revoked")
 async def test_a_token_that_the_source_takes_no_more_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.account.FRESH_SECONDS", 0.0)
     tokens, cloudant = TokenService(), Cloudant()
@@ -102,6 +105,7 @@ async def test_a_token_service_that_fails_is_said_to(given: Given, words: str) -
         assert words in answer.json["reason"]
 
 
+@row("sources", "Cloudant", "–", "sign-in by session, renewed")
 async def test_the_session_of_the_account_is_kept_and_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions()
     async with world(sessions, docs=DOCS, source=TAILOR) as site:

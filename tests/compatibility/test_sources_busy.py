@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.backoff import TOTAL_SECONDS, Backoff
 from tests.compatibility.sources import Asked, Forward, Given, follow, refusal, world
+from tests.compatibility.table import row
 
 DOCS = [{"_id": f"d{number}", "facility": "f1", "secret": "hush"} for number in range(4)]
 
@@ -33,6 +34,7 @@ class Busy:
         return await forward(asked)
 
 
+@row("sources", "Cloudant", "–", "429: repeated after a pause")
 @pytest.mark.parametrize("retry_after", ["0", None, "not a time", "Mon, 23 Nov 2020 02:25:09 GMT"])
 async def test_what_was_not_executed_is_sent_again(retry_after: str | None) -> None:
     busy = Busy(retry_after)
@@ -46,6 +48,7 @@ async def test_what_was_not_executed_is_sent_again(retry_after: str | None) -> N
         assert len(writes) == 1
 
 
+@row("sources", "Cloudant", "–", "429 with a long `Retry-After`", "passed on to the client")
 async def test_who_shall_wait_too_long_is_told_at_once() -> None:
     busy = Busy("3600")
     async with world(busy, docs=DOCS) as site:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.compatibility.sources import World, docs_of, follow, world
 from tests.compatibility.sources.cluster import Cluster
+from tests.compatibility.table import row
 
+CLUSTER = "cluster behind a load balancer"
 FACILITIES = ("f1", "f2")
 
 
@@ -27,15 +29,15 @@ class Device:
         """Replicate one page; whether there was any."""
         path = f"/clinic-phone/_changes?style=all_docs&limit={self._limit}&since={self._since}"
         page = (await self._site.ask("GET", path)).json
-        for row in page["results"]:
-            known = self.leaves.get(row["id"], {})
-            revs = [change["rev"] for change in row["changes"]]
-            missing = [{"id": row["id"], "rev": rev} for rev in revs if rev not in known]
+        for change in page["results"]:
+            known = self.leaves.get(change["id"], {})
+            revs = [each["rev"] for each in change["changes"]]
+            missing = [{"id": change["id"], "rev": rev} for rev in revs if rev not in known]
             fetched = {}
             if missing:
                 entries = docs_of(await self._site.ask("POST", "/clinic-phone/_bulk_get", {"docs": missing}))
                 fetched = {entry["ok"]["_rev"]: entry["ok"] for entry in entries}  # what is announced is served
-            self.leaves[row["id"]] = {rev: known.get(rev) or fetched[rev] for rev in revs}
+            self.leaves[change["id"]] = {rev: known.get(rev) or fetched[rev] for rev in revs}
         self._since = page["last_seq"]
         return bool(page["results"])
 
@@ -59,6 +61,7 @@ async def change(site: World, random: Random, revs: dict[str, str]) -> None:
         del revs[doc_id]
 
 
+@row("sources", CLUSTER, "–", "rows in any order and twice, sequences of other nodes, shards that begin again")
 @given(seed=st.integers(0, 2**32), limit=st.integers(1, 5))
 @settings(max_examples=10, deadline=None)
 async def test_devices_end_with_what_they_may_see(seed: int, limit: int) -> None:
@@ -80,6 +83,7 @@ async def test_devices_end_with_what_they_may_see(seed: int, limit: int) -> None
         }
 
 
+@row("sources", CLUSTER, "–", "sequences of any length, also as JSON strings")
 async def test_sequences_of_any_length_and_node_are_taken_back() -> None:
     cluster = Cluster(7)
     cluster.calm = True

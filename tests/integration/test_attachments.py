@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import BIG, SMALL, patient
 from tests.support.site import Site
 
@@ -49,6 +50,7 @@ def test_hidden_ones_survive_an_edit(site: Site) -> None:
     assert site.database.get_attachment("patient:1", "note.txt") == SMALL
 
 
+@every_source("attachments")
 def test_a_device_adds_changes_and_removes(site: Site) -> None:
     with_attachments(site)
     phone, tablet = site.person("ann"), site.person("carol", "tablet")

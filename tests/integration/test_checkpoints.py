@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.compatibility.table import every_source
 from tests.conftest import Lab
 from tests.support.clinic import patient
 from tests.support.site import Site, fetched
 
 
+@every_source("checkpoints resumed")
 def test_nothing_is_fetched_twice(lab: Lab, lab_site: Site, tmp_path: Path) -> None:
     site = lab_site
     site.database.json("POST", "_bulk_docs", {"docs": [patient(n, "f1" if n % 3 else "f2") for n in range(1, 31)]})

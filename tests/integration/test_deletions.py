@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import body, patient
 from tests.support.site import Site
 
@@ -29,6 +30,7 @@ def test_a_tombstone_with_a_body_is_cut_as_well(site: Site) -> None:
     assert ann.device.received("ssn-hidden", "note-hidden") == []
 
 
+@every_source("deletions")
 def test_a_deletion_on_a_device_reaches_the_source_and_keeps_who_it_concerns(site: Site) -> None:
     site.database.put(patient(1))
     ann, tablet, bob = site.person("ann"), site.person("carol", "tablet"), site.person("bob")

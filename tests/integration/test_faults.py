@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.compatibility.table import every_source
 from tests.conftest import Lab
 from tests.support.clinic import body, patient, seen
 from tests.support.site import Site, fetched
@@ -37,6 +38,7 @@ def test_a_write_that_makes_a_filter_raise_is_refused(site: Site) -> None:
     assert body(site.database.get("patient:1")) == patient(1)
 
 
+@every_source("connections that break in the middle")
 @pytest.mark.parametrize("after", [0, 100, 20_000, 60_000])
 def test_a_pull_resumes_after_the_source_broke_off(lab: Lab, lab_site: Site, after: int) -> None:
     site, tap = lab_site, lab.tap
@@ -92,6 +94,7 @@ def test_a_source_that_is_away_is_reported_and_comes_back(lab: Lab, lab_site: Si
     assert ann.device.ids() == ["patient:1", "patient:2"]
 
 
+@every_source("restarts of source and proxy during live sync")
 def test_a_live_replication_survives_restarts(lab: Lab, lab_site: Site) -> None:
     site, process = lab_site, lab.process
     site.database.put(patient(1))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.compatibility.table import every_source
 from tests.conftest import POOL
 from tests.support.clinic import PASSWORD, body, patient, seen
 from tests.support.devices import DeviceHost
@@ -33,6 +34,7 @@ def service_site(
     source.http.request("DELETE", f"/{database.name}")
 
 
+@every_source("service account")
 def test_a_service_account_reads_and_writes_for_the_clients(service_site: Site) -> None:
     site = service_site
     site.database.put(patient(1))
@@ -48,6 +50,7 @@ def test_a_service_account_reads_and_writes_for_the_clients(service_site: Site) 
     assert mallory.device.pull(mallory.url, mallory.auth)["error"]["status"] == 403
 
 
+@every_source("sign-in by session")
 def test_a_session_by_cookie(site: Site) -> None:
     site.database.put(patient(1))
     anonymous = Http(site.proxy.url, {})

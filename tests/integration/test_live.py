@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import body, patient
 from tests.support.http import eventually
 from tests.support.site import Site
 
 
+@every_source("live sync")
 def test_edits_travel_between_devices_and_the_source(site: Site) -> None:
     site.database.put(patient(1))
     phone, tablet, bob = site.person("ann"), site.person("carol", "tablet"), site.person("bob")

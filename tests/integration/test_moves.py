@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import body, patient, seen
 from tests.support.site import Site
 
@@ -37,6 +38,7 @@ def test_a_device_that_never_had_it_learns_nothing_of_it(site: Site) -> None:
     assert dan.http.json("GET", "/_changes")["results"] == []
 
 
+@every_source("documents that leave the view and come back")
 def test_a_document_that_comes_back_is_alive_again(site: Site) -> None:
     site.database.put(patient(1))
     ann, bob = site.person("ann"), site.person("bob")

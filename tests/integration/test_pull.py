@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import body, patient, seen
 from tests.support.site import Site
 
 
+@every_source("pull through several profiles")
 def test_each_profile_receives_its_own_cut(site: Site) -> None:
     docs = [patient(number, "f1" if number % 2 else "f2") for number in range(1, 11)]
     revs = {doc["_id"]: site.database.put(doc) for doc in docs}
@@ -76,6 +78,7 @@ def test_a_selector_sees_what_the_client_sees(site: Site) -> None:
     assert by_hidden.device.ids() == []
 
 
+@every_source("conflicts")
 def test_all_branches_of_a_conflict_arrive(site: Site) -> None:
     first = site.database.put(patient(1))
     branches = [
@@ -111,6 +114,7 @@ def test_a_branch_outside_the_view_stays_outside(site: Site) -> None:
     assert bob.device.received("of f1") == []
 
 
+@every_source("awkward ids")
 def test_awkward_ids_arrive(site: Site) -> None:
     ids = ["a/b", "ünï ☃", "+plus", "with space", "q?x", "h#y", "%25", 'quote"d', "back\\slash", "dot.", "&amp;=;"]
     site.database.json("POST", "_bulk_docs", {"docs": [{**patient(1), "_id": doc_id} for doc_id in ids]})

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.compatibility.table import every_source
 from tests.support.clinic import body, patient
 from tests.support.http import segment
 from tests.support.site import Site
 
 
+@every_source("push: edits leave alone what is hidden")
 def test_an_edit_leaves_hidden_fields_alone(site: Site) -> None:
     original = patient(1)
     site.database.put(original)
@@ -106,6 +108,7 @@ REFUSED = [
 ]
 
 
+@every_source("refused writes")
 @pytest.mark.parametrize("change", REFUSED)
 def test_a_refused_write_is_denied_and_changes_nothing(site: Site, change: dict[str, Any]) -> None:
     site.database.put(patient(1))

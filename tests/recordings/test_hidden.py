@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.compatibility.table import row
 from tests.recordings.exchanges import Exchange, load, names
 from tests.recordings.model import READS, Model
 from tests.recordings.replay import Replay
@@ -70,6 +71,7 @@ def sent(exchange: Exchange) -> str:
     return unquote(exchange.target) + exchange.body.decode(errors="replace")
 
 
+@row("sources", "CouchDB", "3.5.0", "recorded requests through a profile that hides: nothing hidden in any reply")
 @pytest.mark.parametrize("recording", ["couchdb35-surface", *names("*-pull"), *names("*-filtered")])
 def test_nothing_hidden_is_in_any_reply(recorded_source: RecordedSource, recorded_proxy: Proxy, recording: str) -> None:
     recorded_source.use(recording)

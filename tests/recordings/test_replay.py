@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.compatibility.table import row
 from tests.recordings.exchanges import Exchange, load, names
 from tests.recordings.model import READS
 from tests.recordings.replay import Replay, comparable
@@ -45,6 +46,12 @@ def same_but_for_identity(exchange: Exchange, shown: dict[str, object]) -> dict[
     return shown
 
 
+@row(
+    "sources",
+    "CouchDB",
+    "3.5.0",
+    "recorded pulls of PouchDB and its own replicator: its replies, through a profile without filters",
+)
 @pytest.mark.parametrize("recording", [*names("*-pull"), *names("*-filtered")])
 def test_a_recorded_pull(recorded_source: RecordedSource, recorded_proxy: Proxy, recording: str) -> None:
     recorded_source.use(recording)
@@ -69,6 +76,12 @@ def surface(recorded_source: RecordedSource, recorded_proxy: Proxy) -> Replay:
     return replay
 
 
+@row(
+    "sources",
+    "CouchDB",
+    "3.5.0",
+    "recorded reading requests of all kinds: its replies, or others for a reason that is named",
+)
 @pytest.mark.parametrize("exchange", load("couchdb35-surface")[:READS], ids=lambda e: f"{e.n}-{e.method}-{e.path}")
 def test_a_recorded_read(surface: Replay, exchange: Exchange) -> None:
     reply = surface.send(exchange)

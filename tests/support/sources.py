@@ -1,4 +1,4 @@
-"""Servers that the proxy can have behind it: the embedded endpoint, PouchDB Server, a CouchDB that is already there.
+"""Servers that the proxy can have behind it: the embedded endpoint, PouchDB's, a CouchDB that is already there.
 
 Each is started on loopback with an administrator `admin` / `secret`, keeps its data over restarts, and has the users of
 `tests.support.clinic`.
@@ -6,6 +6,7 @@ Each is started on loopback with an administrator `admin` / `secret`, keeps its 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -114,11 +115,21 @@ def embedded(directory: Path) -> Source:
     return _started("embedded", process)
 
 
-def pouchdb_server(directory: Path) -> Source:
-    """PouchDB Server, with its databases in LevelDB below `directory`."""
+def express_pouchdb(directory: Path) -> Source:
+    """express-pouchdb over PouchDB 9, with its databases in LevelDB below `directory`."""
     port = free_port()
     command = ["node", str(CLIENTS / "server.js"), str(directory), str(port)]
-    return _started("pouchdb_server", ServerProcess(command, port, directory / "pouchdb-server.log"))
+    return _started("express_pouchdb", ServerProcess(command, port, directory / "express-pouchdb.log"))
+
+
+def pouchdb_server(directory: Path) -> Source:
+    """PouchDB Server as it is installed, over a PouchDB 7 of its own, with its databases in memory."""
+    port = free_port()
+    config = directory / "config.json"
+    config.write_text(json.dumps({"admins": dict([ADMIN]), "log": {"file": str(directory / "pouchdb.log")}}))
+    command = ["node", str(CLIENTS / "node_modules/pouchdb-server/bin/pouchdb-server"), "--in-memory", "--no-color"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--dir", str(directory), "--config", str(config)]
+    return _started("pouchdb_server", ServerProcess([*command, *options], port, directory / "pouchdb-server.log"))
 
 
 def couchdb(url: str) -> Source:

@@ -25,6 +25,7 @@ from proxy.cli.stage import Stage
 from proxy.endpoint.serve import Running
 from proxy.traffic.anonymise import anonymise
 from proxy.traffic.exchange import Exchange, Reply, dump, load
+from tests.compatibility.table import row
 from tests.endpoint import test_http_surface as surface
 from tests.endpoint.http_client import ADMIN, Wire, serving
 from tests.endpoint.test_http_surface import seeded
@@ -52,6 +53,7 @@ def told(played: list[Played]) -> str:
     return "\n".join(f"#{each.exchange.n} {each.exchange.request.target} {each.differences[0]}" for each in played)
 
 
+@row("sources", "embedded endpoint", "–", "recorded pulls replayed: CouchDB's own replies")
 @pytest.mark.parametrize("name", PULLS)
 async def test_a_recorded_pull_replays_against_the_endpoint(name: str) -> None:
     async with serving() as wire:
@@ -59,6 +61,7 @@ async def test_a_recorded_pull_replays_against_the_endpoint(name: str) -> None:
         assert told(await unlike(recording(name), wire.running.url)) == ""
 
 
+@row("sources", "embedded endpoint", "–", "recorded pushes replayed: CouchDB's own replies")
 @pytest.mark.parametrize("name", ["pouchdb3-push", "pouchdb5-push", "pouchdb7-push", "pouchdb9-push"])
 async def test_a_recorded_push_replays_against_the_endpoint(name: str) -> None:
     async with serving() as wire:

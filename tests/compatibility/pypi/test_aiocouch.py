@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.compatibility.clients.driver import ClientError, Driver
@@ -86,7 +88,8 @@ def test_aiocouch_views(place: Place) -> None:
     with_functions(place)
     client = place.python("aiocouch")
     client.open(place.wire.url, place.name, USER, PASSWORD)
-    for op, *args in (["view", "mine", "all"], ["index", ["ssn"]]):
+    calls: list[tuple[str, list[Any]]] = [("view", ["mine", "all"]), ("index", [["ssn"]])]
+    for op, args in calls:
         with pytest.raises(ClientError) as refused:
             client.call(op, *args)
         assert refused.value.name == "ForbiddenError"
