@@ -6,12 +6,15 @@ Rules (wire reference 1.7; traps 7 and 8):
   - a row is written after its documents were judged, so what is announced will be served;
   - a longpoll on which only invisible rows arrive keeps waiting;
   - sequences are the view's own tokens; `last_seq` moves past invisible rows, so nothing is judged twice;
-  - a source that breaks off makes the client's connection break off.
+  - a source that breaks off makes the client's connection break off; not that of a longpoll that waits, which ends
+    without further rows: nothing is lost after its `last_seq`, and some clients (PouchDB 7 and 8 in Node, whose `fetch`
+    is too old) never notice a body that breaks off. They hear of it by the answer to their next request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -23,7 +26,7 @@ from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
-from proxy.errors import CouchError
+from proxy.errors import CouchError, Unavailable
 from proxy.exchange import Exchange
 from proxy.feeds.index import Damaged, Full
 from proxy.reading.attachments import following, inline_json
@@ -51,6 +54,12 @@ _MOST_HELD = 256 * 1024
 
 RECHECK_SECONDS = 60.0
 """How often a feed that waits asks who its client is."""
+
+
+BREATH_SECONDS = 1.0
+"""How long a longpoll whose source broke off is held: its client may ask again at once."""
+
+log = logging.getLogger("couch_tailor.changes")
 
 
 class _Feed:
@@ -168,6 +177,12 @@ class _Feed:
                     while not await self._present(self.source.wait()):
                         pass
             except TimeoutError:
+                return
+            except Unavailable as error:
+                if self.wanted.feed != "longpoll":
+                    raise
+                log.warning("%s ended early: %s", self.exchange.request.raw_path, error)
+                await asyncio.sleep(BREATH_SECONDS)
                 return
 
     async def _write(self, changes: list[Change]) -> int:

@@ -167,6 +167,27 @@ async def test_a_source_that_is_silent_is_given_up() -> None:
         silent.set()
 
 
+async def test_a_longpoll_ends_well_when_the_source_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost after its `last_seq`; a continuous feed breaks off, as it has no other way to say so."""
+    monkeypatch.setattr("proxy.reading.changes.BREATH_SECONDS", 0.01)
+    away = True
+
+    async def answer(asked: Asked, forward: Forward) -> Given:
+        if away and asked.query.get("feed") == "longpoll":
+            return Given(200, b'{"results":[\n')
+        return await forward(asked)
+
+    async with world(answer, docs=DOCS) as site:
+        polled = await site.ask("GET", "/clinic-phone/_changes?feed=longpoll&since=now&heartbeat=10000")
+        assert (polled.status, polled.json["results"]) == (200, [])
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await site.ask("GET", "/clinic-phone/_changes?feed=continuous&heartbeat=10000")
+        away = False
+        await site.put({"_id": "later", "facility": "f1"})
+        again = await site.ask("GET", f"/clinic-phone/_changes?feed=longpoll&since={polled.json['last_seq']}")
+        assert [row["id"] for row in again.json["results"]] == ["later"]
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3])
 async def test_with_errors_now_and_then_a_client_gets_there(share: float) -> None:
     """What fails is not taken for what is not there: repeated until it works, a replication is complete."""
