@@ -60,13 +60,20 @@ serve({
       (error) => error.status,
     ),
   liveStart: (url) => {
-    live = { denied: 0, finished: false };
+    live = { denied: 0, finished: false, interruptions: 0 };
     const options = { live: true, retry: true, back_off_function: () => 100 };
     live.replication = db.sync(url, options);
     const finished = () => (live.finished = true);
+    // PouchDB says that it waits, and why, by `paused` with an error.
+    for (const each of [live.replication.pull, live.replication.push])
+      each.on("paused", (error) => (live.interruptions += error ? 1 : 0));
     live.replication.on("denied", () => (live.denied += 1));
     live.replication.on("complete", finished).on("error", finished);
     live.replication.catch(finished);
+  },
+  untilInterrupted: async () => {
+    await until(() => live.interruptions > 0, "the outage to be noticed");
+    live.interruptions = 0;
   },
   liveStop: async () => {
     live.replication.cancel();

@@ -1,4 +1,4 @@
-"""The embedded endpoint, the proxy in front, and for each test a database and a wire between client and proxy."""
+"""The embedded endpoint, the proxy in front, and for each test a database and wires on both sides of the proxy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.support.clinic import FILTERS
 from tests.support.devices import CLIENTS
 from tests.support.proxy import Proxy
 from tests.support.sources import Source
+from tests.support.tap import Tap
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,18 @@ def client_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
 
 
 @pytest.fixture(scope="session")
-def client_proxy(client_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+def client_tap(client_source: Source) -> Iterator[Tap]:
+    """The wire from the proxy to the source."""
+    assert client_source.process is not None
+    tap = Tap(client_source.process.port)
+    yield tap
+    tap.close()
+
+
+@pytest.fixture(scope="session")
+def client_proxy(client_tap: Tap, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     directory = tmp_path_factory.mktemp("client-proxy")
-    proxy = Proxy(directory, client_source.url, POOL, PROFILES, modules={"clinic_filters": FILTERS})
+    proxy = Proxy(directory, client_tap.url, POOL, PROFILES, modules={"clinic_filters": FILTERS})
     proxy.start()
     yield proxy
     proxy.process.kill()
@@ -40,7 +50,8 @@ def client_unused() -> Iterator[str]:
 
 
 @pytest.fixture
-def place(client_source: Source, client_proxy: Proxy, client_unused: Iterator[str]) -> Iterator[Place]:
-    place = Place(client_source, client_proxy, client_unused)
+def place(client_source: Source, client_tap: Tap, client_proxy: Proxy, client_unused: Iterator[str]) -> Iterator[Place]:
+    place = Place(client_source, client_tap, client_proxy, client_unused)
     yield place
+    client_tap.mend()
     place.close()

@@ -12,6 +12,7 @@ from tests.support.clinic import BIG, PASSWORD, SMALL, body, patient, seen
 from tests.support.clinic import PROFILES as CLINIC
 from tests.support.proxy import Proxy
 from tests.support.sources import Source, SourceDatabase
+from tests.support.tap import Tap
 
 Doc = dict[str, Any]
 
@@ -29,10 +30,12 @@ HIDDEN: list[str | bytes] = [
 
 
 class Place:
-    """`url` is the database through the phone's profile, credentials included."""
+    """`url` is the database through the phone's profile, credentials included. `tap`: the wire on the other side of the
+    proxy, which it shares with all places."""
 
-    def __init__(self, source: Source, proxy: Proxy, unused: Iterator[str]) -> None:
+    def __init__(self, source: Source, tap: Tap, proxy: Proxy, unused: Iterator[str]) -> None:
         self.source = source
+        self.tap = tap
         self.wire = Wire(proxy.port)
         self._unused = unused
         self._databases: list[SourceDatabase] = []

@@ -1,11 +1,10 @@
-"""kivik, for Go, and the Node module `replicate`: no checkpoints, and ways of their own of moving documents."""
+"""kivik, for Go: no checkpoints, and ways of its own of moving documents."""
 
 from __future__ import annotations
 
 import gzip
 import json
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from tests.compatibility.drivers import check, multipart
 from tests.compatibility.drivers.replica import Doc, File, Held, Replica, outgoing
@@ -110,43 +109,6 @@ class Kivik:
         return await self.wire.send(method, f"/{self.database}{path}", sent, body)
 
 
-@dataclass
-class Replicate:
-    """The Node module: pipes each missing revision from a GET of one database into a PUT of the other, as it comes."""
-
-    source: Wire
-    source_path: str
-    target: Wire
-    target_path: str
-
-    async def run(self, source_auth: dict[str, str], target_auth: dict[str, str]) -> int:
-        """Returns how many revisions were piped."""
-        for wire, path, auth in (
-            (self.source, self.source_path, source_auth),
-            (self.target, self.target_path, target_auth),
-        ):
-            check((await wire.send("GET", path, _accept(auth))).json["update_seq"] is not None, "no update_seq")
-        changes = (await self.source.send("GET", f"{self.source_path}/_changes", _accept(source_auth))).json
-        check(changes["results"], "no rows: throws")
-        revs = {row["id"]: [each["rev"] for each in row["changes"]] for row in changes["results"]}
-        body = dumps(revs)
-        headers = {**_accept(target_auth), "Content-Type": "application/json", "Content-Length": str(len(body))}
-        diff = await self.target.send("POST", f"{self.target_path}/_missing_revs", headers, body)
-        missing = [(doc_id, rev) for doc_id, each in diff.json["missing_revs"].items() for rev in each]
-        for doc_id, rev in missing:
-            await self._pipe(quote(doc_id, safe=""), rev, source_auth, target_auth)
-        return len(missing)
-
-    async def _pipe(self, name: str, rev: str, source_auth: dict[str, str], target_auth: dict[str, str]) -> None:
-        accept = {"Accept": "multipart/related,application/json", **source_auth}
-        target = f"{self.source_path}/{name}?attachments=true&revs=true&rev={rev}"
-        got = await self.source.send("GET", target, accept)
-        check(got.status == 200, f"{target}: {got.status}")
-        headers = {"Content-Type": got.header("content-type"), "Content-Length": str(len(got.body)), **target_auth}
-        put = await self.target.send("PUT", f"{self.target_path}/{name}?new_edits=false&rev={rev}", headers, got.body)
-        check(put.status in (200, 201), f"PUT of {name}: {put.status} {put.body!r}")
-
-
 def _rev(reply: Reply) -> str:
     etag = reply.header("etag")
     check(etag.startswith('"') and etag.endswith('"'), f"ETag {etag}")
@@ -155,7 +117,3 @@ def _rev(reply: Reply) -> str:
 
 def _follows(file: File) -> Doc:
     return {"content_type": file.content_type, "length": len(file.plain), "follows": True}
-
-
-def _accept(auth: dict[str, str]) -> dict[str, str]:
-    return {"Accept": "application/json", **auth}
