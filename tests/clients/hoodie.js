@@ -13,6 +13,13 @@ serve({
     // No `adapter` here: it would be that of the remote database, too.
     store = new Store(name, { PouchDB: PouchDB.defaults({ db: memory }), remote: url });
   },
+  // As its account does: the session's cookie goes where PouchDB's requests take it from. The status of the answer.
+  signIn: async (server, name, password) => {
+    const body = JSON.stringify({ name, password });
+    const headers = { "content-type": "application/json" };
+    return (await PouchDB.fetch(`${server}/_session`, { method: "POST", headers, body })).status;
+  },
+  signOut: async (server) => (await PouchDB.fetch(`${server}/_session`, { method: "DELETE" })).status,
   pull: () => store.pull(),
   push: () => store.push(),
   sync: () => store.sync(),

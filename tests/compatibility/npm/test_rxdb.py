@@ -7,6 +7,7 @@ from tests.compatibility.clients.place import USER, Place
 from tests.compatibility.table import row
 from tests.support.clinic import BIG, PASSWORD, patient
 from tests.support.http import eventually
+from tests.support.tap import Tap
 
 RXDB = "17.6.0"
 
@@ -50,6 +51,49 @@ def test_rxdb_loses_what_leaves_its_view(place: Place) -> None:
     client.untilGone("patient:4")
     assert place.wire.carried("gone again", "ssn-hidden-4") == []
     assert client.stop() == []
+
+
+def edit_meanwhile(place: Place, client: Driver, wire: Tap) -> None:
+    """Both sides edit while the wire is cut. RxDB knows where it is in the feed from its first live change on."""
+    place.database.edit("patient:3", name="before")
+    client.untilName("patient:3", "before")
+    wire.cut()
+    client.edit("patient:1", {"name": "offline"})
+    place.database.edit("patient:3", name="meanwhile")
+    client.untilError("RC_")
+    wire.mend()
+
+
+def assert_synced(place: Place, client: Driver) -> None:
+    client.untilName("patient:3", "meanwhile")
+    eventually(lambda: place.whole("patient:1") == patient(1, name="offline"), "the edit at the source")
+    assert place.database.get_attachment("patient:1", "scan.bin") == BIG
+    client.stop()
+    place.assert_nothing_hidden(client.stored)
+
+
+@row("npm", "RxDB", RXDB, "edits on both sides during an outage of the proxy")
+def test_rxdb_works_offline(place: Place) -> None:
+    place.fill()
+    client = replicating(place)
+    edit_meanwhile(place, client, place.wire)
+    assert_synced(place, client)
+
+
+@row(
+    "npm",
+    "RxDB",
+    RXDB,
+    "edits on both sides during an outage of the source",
+    "has to be started again: its live pull ends at the first answer that is an error, from any server",
+)
+def test_rxdb_is_started_again_after_an_outage_of_the_source(place: Place) -> None:
+    place.fill()
+    client = replicating(place)
+    edit_meanwhile(place, client, place.tap)
+    client.stop()
+    client.start(place.bare_url, USER, PASSWORD)
+    assert_synced(place, client)
 
 
 @row(
