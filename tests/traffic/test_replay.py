@@ -8,7 +8,8 @@ import dataclasses
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -30,7 +31,7 @@ from tests.endpoint import test_http_surface as surface
 from tests.endpoint.http_client import ADMIN, Wire, serving
 from tests.endpoint.test_http_surface import seeded
 from tests.recordings.test_replay import DIFFERS
-from tests.support.inprocess import profile, site
+from tests.support.inprocess import Site, profile, site
 from tests.traffic.samples import asked, exchange, recording, said
 
 PULLS = [
@@ -71,17 +72,38 @@ async def test_a_recorded_push_replays_against_the_endpoint(name: str) -> None:
         assert told(await unlike(recording(name), wire.running.url, "digest", "revpos")) == ""
 
 
+@row("sources", "embedded endpoint", "–", "a recorded live sync replayed: CouchDB's own replies")
+async def test_a_recorded_live_sync_replays_against_the_endpoint() -> None:
+    """Longpolls wait for the writes that they waited for."""
+    async with serving() as wire:
+        await seeded(wire)
+        assert told(await unlike(recording("pouchdb9-live"), wire.running.url)) == ""
+
+
 def wire_to(url: str) -> Wire:
     """A client of whatever listens there."""
     parts = urlsplit(url)
     return Wire(cast(Running, SimpleNamespace(host=parts.hostname, port=parts.port)), dict(ADMIN))
 
 
-async def test_recorded_reads_replay_through_the_proxy() -> None:
+@asynccontextmanager
+async def recorded_site() -> AsyncIterator[Site]:
+    """The recorded database in the endpoint, and the proxy with an empty chain."""
     options: dict[str, Any] = {"design_docs": True, "trusted": True, "by_role": True, "suffix": None}
     async with site(profile("raw", users=frozenset(["admin"]), **options)) as made:
         await wire_to(made.source_url)("DELETE", "/clinic")
         await seeded(wire_to(made.source_url))
+        yield made
+
+
+@row("sources", "CouchDB", "3.5.0", "a recorded live sync of PouchDB 9: its replies, through a profile without filters")
+async def test_a_recorded_live_sync_replays_through_the_proxy() -> None:
+    async with recorded_site() as made:
+        assert told(await unlike(recording("pouchdb9-live"), made.proxy_url, "cache-control")) == ""
+
+
+async def test_recorded_reads_replay_through_the_proxy() -> None:
+    async with recorded_site() as made:
         await wire_to(made.proxy_url)("PUT", "/clinic/_local/cp1", {"x": 1})
         found = await unlike(recording("couchdb35-surface")[:READS], made.proxy_url, "cache-control")
         assert told([each for each in found if each.exchange.n not in PROXY]) == ""
