@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any
 
 from proxy.account import AS_ACCOUNT
@@ -168,9 +168,13 @@ def towards(source: Source, name: str | None, roles: frozenset[str], own: dict[s
     granted = source.roles if source.username else sorted(role for role in roles if _is_kept(role) and "," not in role)
     signed = {"X-Auth-CouchDB-UserName": user, "X-Auth-CouchDB-Roles": ",".join(granted)}
     if source.proxy_secret:
-        token = hmac.new(source.proxy_secret.encode(), user.encode(), sha256).hexdigest()
-        signed["X-Auth-CouchDB-Token"] = token
+        signed["X-Auth-CouchDB-Token"] = proxy_token(source.proxy_secret, source.proxy_hash, user)
     return signed
+
+
+def proxy_token(secret: str, algorithm: str, user: str) -> str:
+    """https://docs.couchdb.org/en/stable/api/server/authn.html#proxy-authentication"""
+    return hmac.new(secret.encode(), user.encode(), algorithm).hexdigest()
 
 
 def _is_kept(word: str) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import closing
-from hashlib import sha256
 from typing import Any
 
 import aiohttp
@@ -20,6 +18,7 @@ from proxy.core import jsonio
 from proxy.core.endpoints import document_path
 from proxy.core.query import encode
 from proxy.errors import CouchError
+from proxy.identify import proxy_token
 from proxy.upstream import Upstream
 
 _LOGIN_HINT = 'with auth = "client" there is nobody to log in as; set COUCH_TAILOR_SOURCE_USERNAME and _PASSWORD'
@@ -69,12 +68,11 @@ async def _credentials(source: Source, timeout: float, client: Client) -> Mappin
 
 
 def _proxy_headers(source: Source, client: Client) -> dict[str, str]:
-    """https://docs.couchdb.org/en/stable/api/server/authn.html#proxy-authentication"""
     user = source.username or client.name
     if user is None:
         return {}
     roles = source.roles if source.username else sorted(client.roles)
-    token = hmac.new((source.proxy_secret or "").encode(), user.encode(), sha256).hexdigest()
+    token = proxy_token(source.proxy_secret or "", source.proxy_hash, user)
     return {
         "X-Auth-CouchDB-UserName": user,
         "X-Auth-CouchDB-Roles": ",".join(roles),

@@ -52,6 +52,8 @@ def _check_source(source: Source, problems: Problems) -> None:
     if source.auth == "proxy" and source.proxy_secret is None:
         remedy = "set it to the [chttpd_auth] secret of that CouchDB" + _in_environment("proxy_secret")
         problems.add((*path, "proxy_secret"), f'is missing; auth = "proxy" signs with it: {remedy}')
+    if source.auth != "proxy" and source.proxy_hash != "sha256":
+        problems.add((*path, "proxy_hash"), f'has no effect with auth = "{source.auth}"; remove it')
     if source.auth != "proxy" and source.roles:
         problems.add((*path, "roles"), f'has no effect with auth = "{source.auth}"; remove it, or use auth = "proxy"')
     if source.auth == "proxy" and source.roles and source.username is None:

@@ -74,6 +74,8 @@ class Source:
     password: str | None = field(default=None, repr=False)
     roles: tuple[str, ...] = ()
     proxy_secret: str | None = field(default=None, repr=False)
+    proxy_hash: Literal["sha256", "sha1"] = "sha256"
+    """By which hash `proxy_secret` signs. CouchDB takes SHA-256 from 3.3 on, and SHA-1 alone before."""
     api_key: str | None = field(default=None, repr=False)
     token_url: str = "https://iam.cloud.ibm.com/identity/token"
 

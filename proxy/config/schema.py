@@ -64,6 +64,7 @@ SOURCE = (
     Key("password", values.hidden),
     Key("roles", values.strings, ()),
     Key("proxy_secret", values.hidden),
+    Key("proxy_hash", values.choice("sha256", "sha1"), "sha256"),
     Key("api_key", values.hidden),
     Key("token_url", values.token_url, "https://iam.cloud.ibm.com/identity/token"),
 )

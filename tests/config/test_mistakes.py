@@ -87,6 +87,8 @@ SOURCE = [
         'write one such as "https://iam.cloud.ibm.com/identity/token"',
     ),
     ('username = "a:b"', "username: must not contain a colon: HTTP Basic authentication cannot carry one"),
+    ('proxy_hash = "md5"', 'proxy_hash: expected "sha256" or "sha1", not the string "md5"'),
+    ('proxy_hash = "sha1"', 'proxy_hash: has no effect with auth = "client"; remove it'),
     ('roles = ["a"]', 'roles: has no effect with auth = "client"; remove it, or use auth = "proxy"'),
     ('roles = "a"', 'roles: expected an array of strings, not the string "a"; write ["a"]'),
     ('roles = ["a", 1]', "roles[1]: expected a string that is not empty, not the number 1"),
