@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.errors import Unavailable
-from proxy.leaves import are_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
+from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
 
 ANCESTORS = 16
@@ -29,10 +29,11 @@ async def fetch_leaves(
     """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
     found: dict[str, list[Doc]] = defaultdict(list)
     unique = list(dict.fromkeys(ids))
-    if unique and not await are_in_bulk(place):
-        docs = await one_by_one(place, unique, extra)
-    else:
+    docs: list[Doc] | None = None
+    if not unique or await are_in_bulk(place):
         docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra)
+    if docs is None:
+        docs = await one_by_one(place, unique, extra)
     for doc in docs:
         if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
             found[doc["_id"]].append(doc)
@@ -56,14 +57,16 @@ async def fetch_revisions(
 async def _read_revisions(
     place: Place, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]] = ()
 ) -> dict[tuple[str, str], Doc]:
-    if wanted and not await revisions_are_in_bulk(place):
-        docs = await revisions_one_by_one(place, wanted, extra)
-    else:
+    docs: list[Doc] | None = None
+    if not wanted or await revisions_are_in_bulk(place):
         docs = await _bulk_get(place, [{"id": doc_id, "rev": rev} for doc_id, rev in wanted], extra)
+    if docs is None:
+        docs = await revisions_one_by_one(place, wanted, extra)
     return {(doc["_id"], doc["_rev"]): doc for doc in docs}
 
 
-async def _bulk_get(place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def _bulk_get(place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc] | None:
+    """The documents, None from a source whose `_bulk_get` gives no `_revisions`: they must be had in another way."""
     docs: list[Doc] = []
     for start in range(0, len(entries), _BATCH):
         reply = await place.upstream.json(
@@ -73,7 +76,11 @@ async def _bulk_get(place: Place, entries: list[dict[str, str]], extra: Sequence
             headers=place.headers,
             body={"docs": entries[start : start + _BATCH]},
         )
-        docs.extend(documents(reply, entries[start : start + _BATCH]))
+        found = documents(reply, entries[start : start + _BATCH])
+        if not all("_revisions" in doc for doc in found):
+            not_in_bulk(place)
+            return None
+        docs.extend(found)
     return docs
 
 

@@ -2,8 +2,9 @@
 
 CouchDB from 2.0 on answers a `_bulk_get` entry without `rev` with all leaves of the document, deleted ones too. PouchDB
 Server answers it with the winner, and with `{}` if that is deleted: conflicts and deletions would be lost. CouchDB 1.x
-has no `_bulk_get` at all. A source is known by what it says of a document that nobody has, asked once; what it does not
-give in bulk is fetched by `open_revs`, AT_ONCE documents of a source at the same time.
+has no `_bulk_get` at all; others take no notice of its `revs`. A source is known by what it says of a document that
+nobody has, asked once, and by documents without `_revisions`; what it does not give in bulk is fetched by `open_revs`,
+AT_ONCE documents of a source at the same time.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _REVISIONS_AT_ONCE = 50
 
 _NO_SUCH_ENDPOINT = (400, 404, 405, 415, 501)
 """CouchDB 1.x takes `_bulk_get` for the id of a document: the words differ between its versions."""
+_NO_ROUTE = (500, "internal")
+"""What Kagency's endpoint says of every path that it does not know; CouchDB has no such word."""
 
 _ABSENT = ("missing", "deleted")
 """The reasons of a 404 for a document; of a database that is not there CouchDB says something else."""
@@ -65,6 +68,11 @@ async def revisions_are_in_bulk(place: Place) -> bool:
     return await _bulk(place) is not Bulk.NOTHING
 
 
+def not_in_bulk(place: Place) -> None:
+    """What the source's `_bulk_get` gives is of no use: from now on documents are fetched one at a time."""
+    _sources.setdefault(place.upstream, _Known()).bulk = Bulk.NOTHING
+
+
 async def _bulk(place: Place) -> Bulk:
     known = _sources.setdefault(place.upstream, _Known())
     if known.bulk is None:
@@ -80,7 +88,8 @@ async def _ask(place: Place) -> Bulk:
         if reply.status == 200:
             return Bulk.EVERYTHING if _says_not_found(await reply.json()) else Bulk.REVISIONS
         refusal = await reply.error()
-    if reply.status not in _NO_SUCH_ENDPOINT or isinstance(refusal, Unavailable):
+    unknown = reply.status in _NO_SUCH_ENDPOINT or (reply.status, refusal.error) == _NO_ROUTE
+    if not unknown or isinstance(refusal, Unavailable):
         raise refusal
     await place.upstream.json("GET", place.path(), headers=place.headers)  # it may be the database that is not there
     return Bulk.NOTHING
@@ -148,10 +157,10 @@ async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str
             if reply.status == 404 and refusal.error == "not_found" and refusal.reason in _ABSENT:
                 return []
             raise refusal
-        entries = await reply.json()
+        entries = await reply.open_revs()
     try:
         found: list[Doc] = [entry["ok"] for entry in entries if "ok" in entry]
-        if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) for doc in found):
+        if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) and "_revisions" in doc for doc in found):
             answered = {doc["_rev"] for doc in found} | {entry["missing"] for entry in entries if "ok" not in entry}
             if revs is None or answered == set(revs):
                 return found

@@ -27,6 +27,8 @@ from proxy.backoff import TOTAL_SECONDS, Backoff
 from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
+from proxy.core.wire import WireError
+from proxy.core.wire.mixed import JsonPart, is_mixed, json_parts
 from proxy.errors import CouchError, Unavailable
 from proxy.http_client import Body, BrokenOff, Connection, Silent, multidict, request_head
 from proxy.pool import Origin, Pool, Unreachable
@@ -74,14 +76,40 @@ class Reply:
             raise _unavailable(error, self._where) from error
 
     async def json(self) -> Any:
-        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down."""
+        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down.
+
+        A multipart body of a single part is that part: some servers give documents in no other way.
+        """
+        found, parts = await self._content()
+        if parts is None:
+            return found
+        if len(parts) == 1:
+            return parts[0].value
+        raise Unavailable(f"{self._where} answered with {len(parts)} parts instead of JSON.")
+
+    async def open_revs(self) -> Any:
+        """The answer to `open_revs`, JSON or multipart: a list of `{"ok": doc}` and `{"missing": rev}`."""
+        found, parts = await self._content()
+        return found if parts is None else [part.value if part.error else {"ok": part.value} for part in parts]
+
+    async def _content(self) -> tuple[Any, list[JsonPart] | None]:
+        """The JSON of the body, or the parts of it. Raises Unavailable."""
         body = await self.read()
         try:
-            return jsonio.loads(body)
+            return jsonio.loads(body), None
         except ValueError as error:
+            kind = self.headers.get("Content-Type", "")
+            if is_mixed(kind):
+                return None, self._parts(kind, body)
             coding = self.headers.get("Content-Encoding", "identity")
             why = str(error) if coding == "identity" else f"it is compressed ({coding}), which was not asked for"
             raise Unavailable(f"{self._where} answered with something that is not JSON: {why}") from error
+
+    def _parts(self, kind: str, body: bytes) -> list[JsonPart]:
+        try:
+            return json_parts(kind, body)
+        except WireError as error:
+            raise Unavailable(f"{self._where} answered with multipart that cannot be read: {error.reason}") from error
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off."""

@@ -199,7 +199,7 @@ class _Looker:
                         break
         except (WireError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
-        # PouchDB Server groups its results by document: what does not line up is asked for again
+        # PouchDB Server groups its results by document, others give no `_revisions`: the rest is asked for again
         for start in range(done, len(batch), _RESOLVED):
             yield await self.resolve(batch[start : start + _RESOLVED])
 
@@ -208,8 +208,9 @@ class _Looker:
         glances: list[list[Shown] | None] = []
         for entry, element in zip(entries, elements, strict=False):
             found = element["docs"]
-            lines_up = _is_once(found) if self._by_leaves(entry) else _is_of(entry, found)
-            if element["id"] != entry.doc_id or not lines_up:
+            by_leaves = self._by_leaves(entry)
+            lines_up = _is_once(found) if by_leaves else _is_of(entry, found)
+            if element["id"] != entry.doc_id or not lines_up or ((self._revs or by_leaves) and not _with_paths(found)):
                 break
             glances.append(self._visible(entry, found))
         return glances
@@ -277,6 +278,11 @@ class _Looker:
 def _is_once(found: list[Any]) -> bool:
     """Whether a result has each leaf once: it is not the result of several entries."""
     return len(found) <= 1 or len({each["ok"]["_rev"] for each in found if "ok" in each}) == len(found)
+
+
+def _with_paths(found: list[Any]) -> bool:
+    """Whether the documents of a result have their `_revisions`, which some sources never give in bulk."""
+    return all("_revisions" in each["ok"] for each in found if "ok" in each)
 
 
 def _is_of(entry: Entry, found: list[Any]) -> bool:

@@ -8,10 +8,11 @@ import secrets
 import pytest
 from multidict import CIMultiDict
 
+from proxy.core import jsonio
 from tests.compatibility.drivers import ward
 from tests.compatibility.drivers.couchdb import V1, V3, Release
 from tests.compatibility.sources import Asked, Forward, Given, Script, refusal
-from tests.compatibility.sources.replication import before, job
+from tests.compatibility.sources.replication import RUN, before, job, replicates_both_ways
 from tests.compatibility.table import row
 
 IN_HTML = Given(405, b"<h1>Method Not Allowed</h1>", CIMultiDict({"Content-Type": "text/html"}))
@@ -41,17 +42,26 @@ def replipy(refused: Given) -> Script:
 
 
 async def kagency(asked: Asked, forward: Forward) -> Given:
-    """Every document in a multipart/mixed of its own, whatever the client accepts."""
+    """No `_bulk_get`; every document in a multipart/mixed, alone or as one of several, whatever the client accepts."""
+    if asked.endpoint == "_bulk_get":
+        return refusal(500, "internal", 'No route found for "POST /clinic/_bulk_get": Method Not Allowed (Allow: GET)')
     given = await last_seq_first(asked, forward)
     if asked.method != "GET" or asked.path.count("/") != 2 or asked.endpoint.startswith("_") or given.status != 200:
         return given
+    entries = given.json if isinstance(given.json, list) else [{"ok": given.json}]
     boundary = secrets.token_hex(8)
-    head = f"--{boundary}\r\nContent-Type: application/json\r\n\r\n".encode()
-    return Given(
-        200,
-        head + given.body + f"\r\n--{boundary}--".encode(),
-        CIMultiDict({"Content-Type": f'multipart/mixed; boundary="{boundary}"'}),
-    )
+    parts = [
+        b"--%b\r\nContent-Type: application/json%b\r\n\r\n%b\r\n"
+        % (boundary.encode(), b"" if "ok" in each else b'; error="true"', jsonio.dumps(each.get("ok", each)))
+        for each in entries
+    ]
+    kind = f'multipart/mixed; boundary="{boundary}"'
+    return Given(200, b"".join([*parts, f"--{boundary}--".encode()]), CIMultiDict({"Content-Type": kind}))
+
+
+async def without_paths(asked: Asked, forward: Forward) -> Given:
+    """A `_bulk_get` that takes no notice of `revs`."""
+    return await forward(asked.with_query(revs=None) if asked.endpoint == "_bulk_get" else asked)
 
 
 @row("sources", "replipy, Kagency's endpoint", "–", "feeds that say `last_seq` before `results`")
@@ -106,19 +116,17 @@ async def test_another_revision_than_the_one_asked_for_is_not_passed_on() -> Non
         assert (await there.ask("GET", f"/clinic-phone/conflict:1?rev=03-{ward.D.upper()}")).status == 200
 
 
-@row("sources", "Kagency's endpoint", "–", "pull")
-@row(
-    "sources",
-    "Kagency's endpoint",
-    "–",
-    "documents read one by one",
-    "502, which says that they come as multipart; replication reads them by `_bulk_get`",
-)
-async def test_documents_in_multipart_are_refused() -> None:
-    async with before(kagency) as (there, wire):
-        reply = await there.ask("GET", "/clinic-phone/p:001")
-        assert reply.status == 502
-        assert "not JSON" in reply.json["reason"]
-        replicator = job(wire, V3)
-        assert await replicator.pull() > 0
-        ward.nothing_hidden_in(wire)
+@row("sources", "Kagency's endpoint", "–", RUN)
+async def test_documents_in_multipart_are_taken_apart() -> None:
+    async with before(kagency) as (there, _):
+        read = await there.ask("GET", "/clinic-phone/p:001")
+        assert (read.status, read.json["n"]) == (200, 5)
+        missing = await there.ask("GET", f"/clinic-phone/p:001?open_revs=%5B%227-{ward.A}%22%5D")
+        assert missing.json == [{"missing": f"7-{ward.A}"}]
+    await replicates_both_ways(kagency, V3)
+
+
+@row("sources", "a `_bulk_get` without `_revisions`", "–", RUN)
+@pytest.mark.parametrize("release", [V1, V3], ids=["1.x", "3.x"])
+async def test_paths_that_are_not_given_in_bulk_are_asked_for(release: Release) -> None:
+    await replicates_both_ways(without_paths, release)
