@@ -20,8 +20,10 @@ from proxy.config.model import Config, Database, Server, Source
 from proxy.contract import Client
 from proxy.errors import Unavailable
 from proxy.upstream import Upstream
+from tests.compatibility.drivers.couchdb import V3
 from tests.compatibility.sources import Given, Script, World, follow, given_json, serving, world
 from tests.compatibility.sources.cloudant import API_KEY, Cloudant, Sessions, TokenService
+from tests.compatibility.sources.replication import RUN, replicates_both_ways
 from tests.compatibility.table import row
 
 DOCS = [{"_id": f"d{number}", "facility": "f1", "secret": "hush"} for number in range(4)]
@@ -60,6 +62,13 @@ async def test_a_token_that_the_source_takes_no_more_is_replaced(monkeypatch: py
         answers = await asyncio.gather(*(site.ask("PUT", f"/clinic-phone/n{i}", {"facility": "f1"}) for i in range(5)))
         assert [answer.status for answer in answers] == [201] * 5
     assert tokens.issued == 2
+
+
+@row("sources", "Cloudant", "–", RUN)
+async def test_a_replicator_pulls_and_pushes() -> None:
+    async with serving(TokenService()) as url:
+        account = {"auth": "iam", "api_key": API_KEY, "token_url": f"{url}/identity/token"}
+        await replicates_both_ways(Cloudant(), V3, account)
 
 
 async def test_clients_still_need_an_account_of_their_own() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.compatibility.drivers.couchdb import V3
 from tests.compatibility.sources import World, docs_of, follow, world
 from tests.compatibility.sources.cluster import Cluster
+from tests.compatibility.sources.replication import RUN, replicates_both_ways
 from tests.compatibility.table import row
 
 CLUSTER = "cluster behind a load balancer"
@@ -81,6 +83,11 @@ async def test_devices_end_with_what_they_may_see(seed: int, limit: int) -> None
         assert device.live() == {
             doc_id: {name: value for name, value in doc.items() if name != "secret"} for doc_id, doc in visible.items()
         }
+
+
+@row("sources", CLUSTER, "–", RUN)
+async def test_a_replicator_pulls_and_pushes() -> None:
+    await replicates_both_ways(Cluster(3), V3)
 
 
 @row("sources", CLUSTER, "–", "sequences of any length, also as JSON strings")

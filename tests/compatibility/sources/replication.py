@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from tests.compatibility.drivers import ward
 from tests.compatibility.drivers.couchdb import Release, Replicator
@@ -15,9 +16,9 @@ RUN = "CouchDB's replicator, both ways: documents, conflicts, tombstones, attach
 
 
 @asynccontextmanager
-async def before(script: Script) -> AsyncIterator[tuple[World, Wire]]:
-    """The ward at such a source."""
-    async with world(script, ward.PHONE) as there:
+async def before(script: Script, source: Mapping[str, Any] | None = None) -> AsyncIterator[tuple[World, Wire]]:
+    """The ward at such a source, which is asked with these settings."""
+    async with world(script, ward.PHONE, source=source) as there:
         await ward.fill(there)
         wire = Wire(there.proxy_url)
         try:
@@ -30,9 +31,9 @@ def job(wire: Wire, release: Release) -> Replicator:
     return Replicator(wire, ward.DATABASE, ward.USER, Replica(), release)
 
 
-async def replicates_both_ways(script: Script, release: Release) -> None:
+async def replicates_both_ways(script: Script, release: Release, source: Mapping[str, Any] | None = None) -> None:
     """Everything visible arrives, nothing twice, nothing hidden; edits are sewn into whole documents."""
-    async with before(script) as (there, wire):
+    async with before(script, source) as (there, wire):
         replicator = job(wire, release)
         assert await replicator.pull() > len(ward.VISIBLE)
         ward.everything_visible_in(replicator.replica)
