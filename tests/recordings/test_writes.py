@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.compatibility.table import row
 from tests.recordings.conftest import PROFILES
 from tests.recordings.exchanges import Exchange, load, names
 from tests.recordings.model import READS, read_model
@@ -76,6 +77,7 @@ def _without_digests(value: Any) -> Any:
     return [_without_digests(item) for item in value] if isinstance(value, list) else value
 
 
+@row("sources", "embedded endpoint", "–", "recorded pushes through the proxy: CouchDB's own replies")
 @pytest.mark.parametrize("recording", names("*-push"))
 def test_a_recorded_push(endpoint: Source, writing_proxy: Proxy, recording: str) -> None:
     for name in ("pushed", "target2"):
@@ -110,6 +112,7 @@ def seed(endpoint: Source) -> None:
     assert database.json("POST", "_bulk_docs", {"docs": docs, "new_edits": False}) == []
 
 
+@row("sources", "embedded endpoint", "–", "recorded writes of all kinds: CouchDB's replies, or others for a reason")
 def test_the_recorded_writes(endpoint: Source, writing_proxy: Proxy) -> None:
     seed(endpoint)
     replay = Replay(Http(writing_proxy.url, basic("admin", "secret")), names=REVISIONS)

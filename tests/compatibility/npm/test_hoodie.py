@@ -42,7 +42,7 @@ def test_hoodie(place: Place) -> None:
     place.assert_nothing_hidden(store.stored)
 
 
-@row("npm", "Hoodie store client", HOODIE, "sign-in by a session's cookie; edits offline; online again")
+@row("npm", "Hoodie store client", HOODIE, "sign-in by a session's cookie; edits offline, online again")
 def test_hoodie_signs_in_and_works_offline(place: Place) -> None:
     place.fill()
     store = place.driver("hoodie.js")

@@ -16,7 +16,7 @@ from tests.support.clinic import BIG, SMALL, body, patient
 from tests.support.http import eventually
 from tests.support.tap import Tap
 
-OUTAGE = "live sync with `retry`, over an outage of the proxy that cuts replies off; edits on both sides meanwhile"
+OUTAGE = "live sync with `retry`, over an outage of the proxy that cuts replies off, with edits on both sides"
 VERSIONS = ["9.0.0", "8.0.1", "7.3.1", "6.4.3", "5.4.5", "4.0.3", "3.6.0"]
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -143,7 +143,7 @@ def test_live(place: Place, version: str) -> None:
     assert place.wire.carried("gone again", "ssn-hidden-4") == []
 
 
-@every_version("live sync with `retry`, over an outage of the source; edits on both sides meanwhile")
+@every_version("live sync with `retry`, over an outage of the source, with edits on both sides")
 def test_outage_of_the_source(place: Place, version: str) -> None:
     place.fill()
     device = opened(place, version)

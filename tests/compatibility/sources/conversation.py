@@ -46,7 +46,7 @@ def without_sequences(value: Any) -> Any:
     return value
 
 
-RUN = "answers compared with those over CouchDB 3.5: feeds, documents, `_bulk_get`, lists, writes"
+RUN = "the answers that clients get over the embedded endpoint: feeds, documents, `_bulk_get`, lists, writes"
 
 IDS = [{"id": doc["_id"]} for doc in TREES]
 EXACT = [{"id": doc["_id"], "rev": doc["_rev"]} for doc in TREES]
