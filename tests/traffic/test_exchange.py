@@ -48,11 +48,16 @@ def test_a_line_is_what_the_format_says() -> None:
     }
 
 
-@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*.jsonl")), ids=lambda path: path.stem)
-def test_recordings_without_chunks_are_read(path: object) -> None:
-    exchanges = recording(getattr(path, "stem", ""))
+HUNG_UP = {"pouchdb9-live": [35]}
+"""The feeds that the client left before the reply was complete."""
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECORDINGS.glob("*.jsonl")))
+def test_recordings_without_chunks_are_read(name: str) -> None:
+    exchanges = recording(name)
     assert exchanges
-    assert all(each.request.chunks is None and each.reply is not None for each in exchanges)
+    assert all(each.request.chunks is None for each in exchanges)
+    assert [each.n for each in exchanges if each.reply is None] == HUNG_UP.get(name, [])
 
 
 def test_a_reply_that_never_was_complete_is_partial() -> None:
