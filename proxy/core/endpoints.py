@@ -94,7 +94,7 @@ ALLOWED: dict[Kind, str] = {
     Kind.LOCAL: "DELETE,GET,HEAD,PUT",
 }
 """The methods of each kind, as CouchDB lists them in a 405. What is passed to the source (TRUSTED) has any."""
-_METHODS = {kind: frozenset(allowed.split(",")) for kind, allowed in ALLOWED.items()}
+_METHODS_OF = {kind: frozenset(allowed.split(",")) for kind, allowed in ALLOWED.items()}
 
 SERVER = {"_up": Kind.UP, "_uuids": Kind.UUIDS, "_session": Kind.SESSION, "_all_dbs": Kind.ALL_DBS}
 """What there is at the root of the server, by name."""
@@ -238,7 +238,7 @@ def _trusted(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str]
 
 
 def _allow(method: str, kind: Kind) -> str:
-    if method not in _METHODS[kind]:
+    if method not in _METHODS_OF[kind]:
         raise MethodNotAllowed(ALLOWED[kind])
     return method
 

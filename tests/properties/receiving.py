@@ -84,7 +84,8 @@ def check_held(truth: Truth, device: Dressed, doc_id: str, grafts: set[Key]) -> 
             stale = known and (truth.compacted or rev in far)
             law(rev in view or rev in denied or stale, device, "still has", held.bodies[rev])
     if not denied and not truth.compacted:
-        law(list(view) == [rev for rev in held.live if rev not in far], device, "has", doc_id, held.live, "instead of", list(view))
+        live = [rev for rev in held.live if rev not in far]
+        law(list(view) == live, device, "has", doc_id, held.live, "instead of", list(view))
 
 
 async def check_listing(device: Dressed) -> None:
