@@ -53,6 +53,14 @@ class Bodies:
             found |= {key: documents[key] for key in keys if key in documents}
         return found
 
+    def get(self, key: Key) -> Doc | None:
+        """A document, if it is kept."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        self._kept.move_to_end(key)
+        return kept[0]
+
     def clear(self) -> None:
         """Forget everything, as when the database is another one."""
         self._kept.clear()
@@ -69,12 +77,15 @@ class Bodies:
                 del self._coming[key]
         for key in known:
             if key in documents:
-                self._keep(key, documents[key])
+                self.keep(key, documents[key])
         return documents
 
-    def _keep(self, key: Key, doc: Doc) -> None:
+    def keep(self, key: Key, doc: Doc) -> None:
+        """Keep a document with its `_revisions`, as long as there is room."""
+        if key in self._kept:
+            return
         size = _OVERHEAD * len(jsonio.dumps(doc)) + 200
-        if size > self._room // 16 or key in self._kept:
+        if size > self._room // 16:
             return
         self._kept[key] = (doc, size)
         self._size += size

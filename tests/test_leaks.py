@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -86,12 +87,32 @@ def corpus() -> Corpus:
     return made
 
 
-@pytest.fixture
-async def clinic() -> AsyncIterator[tuple[Site, Corpus]]:
+WHOLE = profile("whole")
+"""Looks at everything: what it has read is in the proxy's caches."""
+
+
+@pytest.fixture(params=["direct", "indexed"])
+async def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Site, Corpus]]:
+    """Ann's proxy, with and without a feed index; with one, all documents are in its caches."""
     made = corpus()
-    async with site(PHONE, docs=made.docs) as served:
+    indexed = request.param == "indexed"
+    async with site(PHONE, WHOLE, docs=made.docs, data=tmp_path if indexed else None) as served:
         await grow(served, made)
+        if indexed:
+            await warm(served)
         yield served, made
+
+
+async def warm(served: Site) -> None:
+    """Read everything through the index, as somebody who may, and as ann."""
+    hub = await served.indexed()
+    rows = (await served.ask("GET", "/clinic-whole/_changes?style=all_docs&include_docs=true")).json["results"]
+    wanted = [{"id": row["id"], "rev": change["rev"]} for row in rows for change in row["changes"]]
+    found = await served.ask("POST", "/clinic-whole/_bulk_get?revs=true", {"docs": wanted})
+    assert found.status == 200
+    for entry in wanted:
+        assert hub.bodies.get((entry["id"], entry["rev"])) is not None
+    assert (await served.ask("GET", "/clinic-phone/_changes")).status == 200
 
 
 async def grow(served: Site, made: Corpus) -> None:

@@ -206,6 +206,17 @@ class IndexReader(_File):
                 rows.extend(Row(*row) for row in found)
         return sorted(set(rows))
 
+    def leaves_of(self, doc_ids: Sequence[str]) -> dict[str, str]:
+        """The leaves of documents, as `join_leaves` makes them, by id."""
+        found: dict[str, str] = {}
+        with damage():
+            for start in range(0, len(doc_ids), _AT_ONCE):
+                ids = doc_ids[start : start + _AT_ONCE]
+                found.update(
+                    self._db.execute(f"SELECT id, leaves FROM docs WHERE id IN ({_marks(ids)})", ids).fetchall()
+                )
+        return found
+
     def count(self, keys: Collection[int] | None, after: int, until: int) -> int:
         """How many rows there are to come, as far as it is worth counting: no more than 10,000 are told apart."""
         if keys is None:

@@ -23,6 +23,7 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import BadRequest, Unavailable
+from proxy.feeds.index import Damaged, Full, split_leaves
 from proxy.fetch import ancestry, documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, find_grafts, judge, resolve
@@ -114,6 +115,60 @@ async def settle(
     Documents have `_revisions` with `revs`, the encodings of their attachments with `encodings`. Raises the source's
     error, and Unavailable if its reply breaks off.
     """
+    kept = {} if encodings else _kept(view, entries, latest)
+    if not kept:
+        async for settled in _settle(view, entries, latest, revs, encodings):
+            yield settled
+        return
+    position = 0
+    others = [entry for index, entry in enumerate(entries) if index not in kept]
+    async with aclosing(_settle(view, others, latest, revs, encodings)) as batches:
+        async for settled in batches:
+            merged: list[Settled] = []
+            for each in settled:
+                while position in kept:
+                    merged.append((entries[position], [kept[position]]))
+                    position += 1
+                merged.append(each)
+                position += 1
+            yield merged
+    for start in range(position, len(entries), BATCH):
+        yield [(entries[index], [kept[index]]) for index in range(start, min(start + BATCH, len(entries)))]
+
+
+def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown]:
+    """What can be answered out of the bodies that feeds have looked at, by the entry's place: visible revisions that
+    are leaves, as far as the index knows, where the client wants the latest.
+    """
+    hub, bodies = view.hub, view.bodies
+    if hub is None or hub.index is None or bodies is None:
+        return {}
+    found: dict[int, Doc] = {}
+    for place, entry in enumerate(entries):
+        doc = bodies.get((entry.doc_id, entry.asked)) if entry.asked is not None and not entry.atts_since else None
+        if doc is not None:
+            found[place] = doc
+    leaves: dict[str, str] = {}
+    if latest and found:
+        try:
+            leaves = hub.index.leaves_of([doc["_id"] for doc in found.values()])
+        except (Damaged, Full) as error:
+            hub.complain(error)
+            return {}
+    kept: dict[int, Shown] = {}
+    for place, doc in found.items():
+        rev = doc["_rev"]
+        if latest and all(leaf != rev for leaf, _ in split_leaves(leaves.get(doc["_id"], ""))):
+            continue
+        shaped = view.shape(doc)
+        if shaped is not None:
+            kept[place] = Shown(shaped, rev)
+    return kept
+
+
+async def _settle(
+    view: View, entries: Sequence[Entry], latest: bool, revs: bool, encodings: bool
+) -> AsyncGenerator[list[Settled], None]:
     looker = _Looker(view, latest, revs, encodings)
     leaves = any(latest or entry.asked is None for entry in entries)
     if entries and not await (are_in_bulk(view) if leaves else revisions_are_in_bulk(view)):
@@ -154,6 +209,7 @@ class _Looker:
         self._latest = latest
         self._revs = revs
         self._encodings = encodings
+        self._keeps = None if encodings else view.bodies
 
     def _by_leaves(self, entry: Entry) -> bool:
         return self._latest or entry.asked is None
@@ -224,6 +280,8 @@ class _Looker:
             if shaped is None:
                 return None
             shown.append(Shown(shaped, doc["_rev"]))
+            if self._keeps is not None and "_revisions" in doc:
+                self._keeps.keep((doc["_id"], doc["_rev"]), doc)
         if entry.asked is not None and self._latest:
             shown = _descendants(shown, entry.asked)
         return shown or None

@@ -1,0 +1,162 @@
+"""Documents that are kept: within their room, read once, and never in place of what a client is to get."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filters.drop import Drop
+from filters.select import Select
+from proxy.bodies import Bodies, Found, Key
+from proxy.contract import Doc
+from proxy.core import jsonio
+from tests.support.inprocess import Site, profile, site
+
+PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
+
+
+def document(key: Key, size: int = 10) -> Doc:
+    return {"_id": key[0], "_rev": key[1], "text": "x" * size}
+
+
+class Source:
+    """Documents by key; `asked` are those that were read."""
+
+    def __init__(self, size: int = 10) -> None:
+        self.asked: list[Key] = []
+        self.go = asyncio.Event()
+        self.go.set()
+        self._size = size
+
+    async def read(self, keys: list[Key]) -> Found:
+        self.asked += keys
+        await self.go.wait()
+        return {key: document(key, self._size) for key in keys if key[0] != "absent"}
+
+
+async def test_what_is_kept_is_not_read_again() -> None:
+    bodies, source = Bodies(10_000), Source()
+    keys = [("a", "1-a"), ("absent", "1-x")]
+    for _ in range(2):
+        assert await bodies.fetch(keys, source.read) == {("a", "1-a"): document(("a", "1-a"))}
+    # what is not there now may be there later
+    assert source.asked == [*keys, ("absent", "1-x")]
+    bodies.clear()
+    assert bodies.get(("a", "1-a")) is None
+
+
+async def test_what_many_ask_for_at_once_is_read_once() -> None:
+    bodies, source = Bodies(10_000), Source()
+    source.go.clear()
+    asking = [asyncio.ensure_future(bodies.fetch([("a", "1-a")], source.read)) for _ in range(10)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # whoever began may hang up
+    await asyncio.sleep(0)
+    source.go.set()
+    assert all(("a", "1-a") in found for found in await asyncio.gather(*asking[1:]))
+    assert source.asked == [("a", "1-a")]
+
+
+async def test_a_failure_is_that_of_all_who_wait_and_of_nobody_after() -> None:
+    bodies, source = Bodies(10_000), Source()
+
+    async def fail(keys: list[Key]) -> Found:
+        await asyncio.sleep(0)
+        raise ConnectionError("gone")
+
+    failed = await asyncio.gather(*(bodies.fetch([("a", "1-a")], fail) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in failed] == [ConnectionError] * 3
+    assert ("a", "1-a") in await bodies.fetch([("a", "1-a")], source.read)
+
+
+async def test_no_more_is_kept_than_there_is_room_for() -> None:
+    bodies, source = Bodies(100_000), Source(size=1000)
+    for number in range(100):
+        await bodies.fetch([(f"d{number}", "1-a")], source.read)
+        await bodies.fetch([("d0", "1-a")], source.read)
+    kept = [number for number in range(100) if bodies.get((f"d{number}", "1-a")) is not None]
+    assert kept[0] == 0  # used all the time
+    assert 10 < len(kept) < 34
+    assert kept[1:] == list(range(100 - len(kept) + 1, 100))
+    assert source.asked.count(("d0", "1-a")) == 1
+
+
+async def test_what_takes_a_large_part_of_the_room_is_not_kept() -> None:
+    bodies, source = Bodies(100_000), Source(size=10_000)
+    await bodies.fetch([("a", "1-a")], source.read)
+    assert bodies.get(("a", "1-a")) is None
+
+
+async def test_what_was_forgotten_while_it_was_read_is_not_kept() -> None:
+    bodies, source = Bodies(10_000), Source()
+    source.go.clear()
+    asking = asyncio.ensure_future(bodies.fetch([("a", "1-a")], source.read))
+    await asyncio.sleep(0)
+    bodies.clear()
+    source.go.set()
+    assert ("a", "1-a") in await asking
+    assert bodies.get(("a", "1-a")) is None
+
+
+# ---- _bulk_get
+
+
+async def bulk_get(served: Site, *wanted: tuple[str, str], query: str = "?revs=true&latest=true") -> list[list[Any]]:
+    docs = [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]
+    answer = await served.ask("POST", f"/clinic-phone/_bulk_get{query}", {"docs": docs})
+    assert answer.status == 200
+    results = answer.json["results"]
+    assert [result["id"] for result in results] == [doc_id for doc_id, _ in wanted]
+    return [[each.get("ok", {}).get("_rev", "error") for each in result["docs"]] for result in results]
+
+
+async def test_bulk_get_gives_what_feeds_have_read_and_the_rest_in_order(tmp_path: Path) -> None:
+    docs = [{"_id": f"d{n}", "facility": f"f{1 + n % 2}", "ssn": "secret"} for n in range(10)]
+    async with site(PHONE, docs=docs, data=tmp_path) as served:
+        hub = await served.indexed()
+        rows = (await served.ask("GET", "/clinic-phone/_changes?limit=3")).json["results"]
+        first = {row["id"]: row["changes"][0]["rev"] for row in rows}
+        assert all(hub.bodies.get(item) is not None for item in first.items())
+        everything = {doc["_id"]: (await served.at_source("GET", f"/clinic/{doc['_id']}")).json["_rev"] for doc in docs}
+        found = await bulk_get(served, *everything.items(), ("none", "1-" + "a" * 32))
+        seen = [[rev] if int(doc_id[1:]) % 2 == 0 else ["error"] for doc_id, rev in everything.items()]
+        assert found == [*seen, ["error"]]
+        assert found == await bulk_get(served, *everything.items(), ("none", "1-" + "a" * 32))
+        plain = await served.ask("POST", "/clinic-phone/_bulk_get", {"docs": [{"id": "d0", "rev": everything["d0"]}]})
+        [result] = plain.json["results"]
+        assert result["docs"] == [{"ok": {"_id": "d0", "_rev": everything["d0"], "facility": "f1"}}]
+        assert b"secret" not in plain.body
+
+
+async def test_the_latest_is_not_what_was_kept(tmp_path: Path) -> None:
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}], data=tmp_path) as served:
+        await served.indexed()
+        [row] = (await served.ask("GET", "/clinic-phone/_changes")).json["results"]
+        old = row["changes"][0]["rev"]
+        assert await bulk_get(served, ("a", old)) == [[old]]
+        new = await served.put({"_id": "a", "_rev": old, "facility": "f1", "weight": 1})
+        assert (await served.ask("GET", "/clinic-phone/_changes")).json["results"][0]["changes"] == [{"rev": new}]
+        assert await bulk_get(served, ("a", old)) == [[new]]
+        assert await bulk_get(served, ("a", old), query="") == [[old]]
+        moved = await served.put({"_id": "a", "_rev": new, "facility": "f2"})
+        [row] = (await served.ask("GET", "/clinic-phone/_changes")).json["results"]
+        graft = row["changes"][0]["rev"]
+        assert row["deleted"]
+        assert await bulk_get(served, ("a", graft), ("a", moved)) == [[graft], ["error"]]
+
+
+@pytest.mark.parametrize("attachments", ["", "&attachments=true"])
+async def test_attachments_come_with_documents_that_were_kept(tmp_path: Path, attachments: str) -> None:
+    files = {"a.txt": {"content_type": "text/plain", "data": "cGxhaW4="}}
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1", "_attachments": files}], data=tmp_path) as served:
+        await served.indexed()
+        [row] = (await served.ask("GET", "/clinic-phone/_changes")).json["results"]
+        wanted = {"docs": [{"id": "a", "rev": row["changes"][0]["rev"]}]}
+        answer = await served.ask("POST", f"/clinic-phone/_bulk_get?latest=true{attachments}", wanted)
+        [entry] = jsonio.loads(answer.body)["results"][0]["docs"]
+        stub = entry["ok"]["_attachments"]["a.txt"]
+        assert ("data" in stub) == bool(attachments)
+        assert stub["content_type"] == "text/plain"
