@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from tests.bench.feeds import allow_many_connections, measure_feeds
 from tests.bench.filters_bench import table as filter_table
 from tests.bench.memory import measure_memory
 from tests.bench.report import Report
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="1 GB attachment and 1,000,000 rows for the memory figures")
     parser.add_argument("--write", action="store_true", help="write the result into docs/performance.md")
     options = parser.parse_args()
+    allow_many_connections()
     report = uvloop.run(_run(options))
     text = report.text()
     print(text)
@@ -40,6 +42,7 @@ async def _run(options: argparse.Namespace) -> Report:
         report.source = await stage.describe()
         await measure_speed(stage, report, options.rounds)
         await measure_memory(stage, report, full=options.full)
+        await measure_feeds(stage, report, full=options.full)
     report.add_table("Filters", *filter_table())
     return report
 

@@ -25,6 +25,7 @@ bind = "127.0.0.1:{port}"
 secret = "a secret of the benchmark"
 session_ttl = 3600
 max_body = "256MiB"
+{data}
 
 [sources.main]
 url = "{source}"
@@ -49,9 +50,10 @@ filters = [
   {{ use = "drop", paths = ["ssn", "billing", "notes[?private]"] }},
 ]
 
-[profiles.few]
+[profiles.own]
 databases = ["{database}"]
-filters = [{{ use = "select", where = "owner == 'rare'" }}]
+device = {{ owner = "X-Owner" }}
+filters = [{{ use = "select", where = "owner == client.device.owner || owner == 'everybody'" }}]
 """
 
 
@@ -71,8 +73,16 @@ class Process:
     @property
     def resident(self) -> int:
         """Bytes of memory that the process holds at present."""
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
-        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+        return _resident(self.process.pid)
+
+    @property
+    def tree_resident(self) -> int:
+        """Bytes of memory that the process and those that it has started hold at present."""
+        parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+        family = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in family} - family:
+            family |= more
+        return sum(_resident(pid) for pid in family)
 
     async def stop(self) -> None:
         if self.process.returncode is None:
@@ -84,6 +94,21 @@ class Process:
                 await self.process.wait()
 
 
+def _resident(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:  # it has ended
+        return 0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _parent(path: Path) -> int:
+    try:
+        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 class Stage:
     """All servers of a benchmark. `url`: a CouchDB that is there already; otherwise the embedded endpoint on disk."""
 
@@ -91,13 +116,13 @@ class Stage:
         self.user = user
         self._given = url
         self._processes: list[Process] = []
-        self._directory = Path(tempfile.mkdtemp(prefix="couch-tailor-bench-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="couch-tailor-bench-"))
 
     async def __aenter__(self) -> Self:
         try:
             self.source_url = self._given or await self._start_endpoint()
             await self.prepare()
-            self.proxy = await self._start_proxy()
+            self.proxy = await self.start_proxy(self.configure())
             self.nginx = await self._start_nginx()
         except BaseException:
             await self._stop()
@@ -113,7 +138,7 @@ class Stage:
     async def _stop(self) -> None:
         for process in reversed(self._processes):
             await process.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
     def authorization(self) -> str:
@@ -147,20 +172,37 @@ class Stage:
             "--port",
             str(port),
             "--data",
-            str(self._directory / "data"),
+            str(self.directory / "data"),
             "--admin",
             ":".join(self.user),
         ]
         return (await self._start([*_tailor(), *command], port)).url
 
-    async def _start_proxy(self) -> Process:
-        port = free_port()
+    def configure(self, data: Path | None = None) -> Path:
+        """A configuration file; `data`: where indexes are kept."""
         name, password = self.user
-        path = self._directory / "bench.toml"
+        path = self.directory / ("indexed.toml" if data else "bench.toml")
         path.write_text(
-            _CONFIGURATION.format(port=port, source=self.source_url, user=name, password=password, database=DATABASE)
+            _CONFIGURATION.format(
+                port=0,
+                source=self.source_url,
+                user=name,
+                password=password,
+                database=DATABASE,
+                data=f'data = "{data}"' if data else "",
+            )
         )
-        return await self._start([*_tailor(), "serve", "--config", str(path)], port)
+        return path
+
+    async def start_proxy(self, path: Path) -> Process:
+        """A proxy with a configuration."""
+        port = free_port()
+        return await self._start([*_tailor(), "serve", "--config", str(path), "--bind", f"127.0.0.1:{port}"], port)
+
+    async def command(self, *arguments: str) -> asyncio.subprocess.Process:
+        """A command of couch-tailor, begun; it prints nothing."""
+        nothing = asyncio.subprocess.DEVNULL
+        return await asyncio.create_subprocess_exec(*_tailor(), *arguments, stdout=nothing, stderr=nothing)
 
     async def _start_nginx(self) -> Process | None:
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -168,12 +210,12 @@ class Stage:
             print("nginx is not installed: its column stays empty", file=sys.stderr)
             return None
         port = free_port()
-        path = self._directory / "nginx.conf"
-        path.write_text(_nginx(port, self.source_url.removeprefix("http://").rstrip("/"), self._directory))
-        return await self._start([nginx, "-c", str(path), "-p", str(self._directory)], port)
+        path = self.directory / "nginx.conf"
+        path.write_text(_nginx(port, self.source_url.removeprefix("http://").rstrip("/"), self.directory))
+        return await self._start([nginx, "-c", str(path), "-p", str(self.directory)], port)
 
     async def _start(self, command: list[str], port: int) -> Process:
-        log = (self._directory / f"{port}.log").open("wb")
+        log = (self.directory / f"{port}.log").open("wb")
         made = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
         log.close()
         process = Process(made, f"http://127.0.0.1:{port}")
@@ -187,7 +229,7 @@ class Stage:
                 return process
             except OSError:
                 await asyncio.sleep(0.05)
-        raise RuntimeError(f"{command[0]} did not start:\n{(self._directory / f'{port}.log').read_text()}")
+        raise RuntimeError(f"{command[0]} did not start:\n{(self.directory / f'{port}.log').read_text()}")
 
 
 def _tailor() -> list[str]:

@@ -117,6 +117,11 @@ def _ratio(lane: Lane, other: Lane | None) -> str:
     return f"{statistics.median(a / b for a, b in zip(lane.samples, other.samples, strict=True)):.2f}"
 
 
+async def requests_a_second(stage: Stage, url: str, database: str) -> float:
+    """How many times a second a document can be read."""
+    return await _get_document(stage, Lane("", url, database))
+
+
 async def _get_document(stage: Stage, lane: Lane) -> float:
     wrk = shutil.which("wrk")
     if wrk is None:
