@@ -40,6 +40,12 @@ def includes(seq: Any, earlier: Any) -> bool:
     )
 
 
+def is_total(seq: Any) -> bool:
+    """Whether all sequences that can be compared with this one are in one order: there is one shard."""
+    found = shards(seq)
+    return found is not None and len(found) == 1
+
+
 def number(seq: Any) -> int:
     """The integer at the front of a sequence, 0 if it has none."""
     match = _SEQ.match(str(seq))

@@ -2,8 +2,8 @@
 
 A token is `N-HHHHHHHHHHHHHHHHrest`: N the integer prefix of the source's sequence (PouchDB applies `parseInt`), 16
 characters of URL-safe base64 over one byte of form, three of the view's epoch and eight of a keyed digest, then, where
-the feed came from an index, 23 characters for the index and the position in it, and then the rest of the source's
-sequence. In an index, N grows from one of the source's sequences that it has to the next. Rules:
+the feed came from an index, 19 characters for the index and the position in it, and then the rest of the source's
+sequence. Rules:
 
   - a token of another epoch of the same view starts over: what the new rules show must be announced again;
   - a token that was tampered with, or is no token, is CouchDB's 400 for a malformed sequence;
@@ -24,12 +24,11 @@ from proxy.errors import BadRequest
 
 
 class Position(NamedTuple):
-    """Where a feed is in an index. `index_id`: 8 bytes; `seq`: the source's sequence there, or `ahead` rows before."""
+    """Where a feed is in an index. `index_id`: 8 bytes; `seq`: the source's sequence there."""
 
     index_id: bytes
     at: int
     seq: Any
-    ahead: int = 0
 
 
 _INTEGER, _TEXT, _OTHER = 0, 1, 2
@@ -37,10 +36,9 @@ _IN_INDEX = 4
 _SOURCE_SEQ = re.compile(r"([0-9]+)-([A-Za-z0-9_-]+)\Z")
 _TOKEN = re.compile(r"([0-9]+)-([A-Za-z0-9_-]{16})([A-Za-z0-9_-]*)\Z")
 _DIGEST_SIZE = 8
-_INDEX_SIZE, _AT_SIZE, _AHEAD_SIZE = 8, 6, 3
-_POSITION = 23
-"""Characters of base64 for the three together."""
-_MOST_AHEAD = 2 ** (8 * _AHEAD_SIZE) - 1
+_INDEX_SIZE, _AT_SIZE = 8, 6
+_POSITION = 19
+"""Characters of base64 for both together."""
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -59,10 +57,8 @@ class Tokens:
         """
         if type(seq) is Position:
             form, number, rest = _parts(seq.seq)
-            ahead = min(seq.ahead, _MOST_AHEAD)
-            place = seq.index_id + seq.at.to_bytes(_AT_SIZE, "big") + ahead.to_bytes(_AHEAD_SIZE, "big")
-            text = b2a_base64(place, newline=False).translate(_URL_SAFE)[:_POSITION].decode()
-            return self._token(form | _IN_INDEX, str(int(number) + ahead), text + rest)
+            place = b2a_base64(seq.index_id + seq.at.to_bytes(_AT_SIZE, "big"), newline=False).translate(_URL_SAFE)
+            return self._token(form | _IN_INDEX, number, place[:_POSITION].decode() + rest)
         form, number, rest = _parts(seq)
         return self._token(form, number, rest) if number != "0" or rest else 0
 
@@ -83,10 +79,8 @@ class Tokens:
             return 0
         if packed[0] & _IN_INDEX:
             place = urlsafe_b64decode(rest[:_POSITION] + "=")
-            at = int.from_bytes(place[_INDEX_SIZE:-_AHEAD_SIZE], "big")
-            ahead = int.from_bytes(place[-_AHEAD_SIZE:], "big")
-            seq = _source_seq(packed[0] & ~_IN_INDEX, str(int(number) - ahead), rest[_POSITION:])
-            return Position(place[:_INDEX_SIZE], at, seq, ahead)
+            seq = _source_seq(packed[0] & ~_IN_INDEX, number, rest[_POSITION:])
+            return Position(place[:_INDEX_SIZE], int.from_bytes(place[_INDEX_SIZE:], "big"), seq)
         return _source_seq(packed[0], number, rest)
 
     def _token(self, form: int, number: str, rest: str) -> str:

@@ -308,7 +308,8 @@ class Follower:
         for row in rows:
             text = join_leaves(_leaves(row))
             if row["id"] not in known or known[row["id"]].leaves != text:
-                changed[row["id"]] = _Changed(text, _revs(row))
+                changed.pop(row["id"], None)
+                changed[row["id"]] = _Changed(text, row["seq"], _revs(row))
         entries = await self._entries(changed, known) if self._audiences else _without_keys(changed)
         return entries, rows[-1]["seq"], len(rows)
 
@@ -320,6 +321,7 @@ class Follower:
             Entry(
                 doc_id,
                 change.leaves,
+                change.seq,
                 self._keys(bodies.get((doc_id, rev)) for rev in change.revs),
                 self._keys(earlier[doc_id, rev] for rev in between.get(doc_id, ()) if (doc_id, rev) in earlier),
             )
@@ -350,11 +352,12 @@ class _Changed(NamedTuple):
     """A document whose leaves are not those that the index has."""
 
     leaves: str
+    seq: Any
     revs: list[str]
 
 
 def _without_keys(changed: Mapping[str, _Changed]) -> list[Entry]:
-    return [Entry(doc_id, change.leaves, frozenset()) for doc_id, change in changed.items()]
+    return [Entry(doc_id, change.leaves, change.seq, frozenset()) for doc_id, change in changed.items()]
 
 
 def _between(

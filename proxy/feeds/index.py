@@ -5,8 +5,9 @@ Rules:
   - it is found at its position by its keys, and by those that it lost then: whoever holds one of these has to be told
     that the document left. An entry of a lost key stays where it is while the document moves on: who was told once is
     not told again;
-  - the source's sequence is kept at every MARK_EVERY-th position or so, and at the last one. The sequence of a
-    position is that of the last mark up to it: reading on from there on another node repeats rows, and leaves none out;
+  - the source's sequence is kept for each position at which there is something, and for the last one: whoever reads on
+    from there on another node repeats nothing, and leaves nothing out. (Were it kept for some positions only, a client
+    that asks two nodes in turn could be given the same page for ever.)
   - all of it can be rebuilt from the source. A file that is damaged, of another format or for other rules is made anew,
     with another id, so that tokens with positions in the old one are known.
 
@@ -26,11 +27,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from proxy.core import jsonio
-from proxy.core.seqs import includes
+from proxy.core.seqs import includes, is_total
 from proxy.core.tokens import Position
 
-FORMAT = 1
-MARK_EVERY = 64
+FORMAT = 2
 _MOST_COUNTED = 10_000
 _AT_ONCE = 500
 
@@ -45,6 +45,9 @@ CREATE TABLE marks (at INTEGER PRIMARY KEY, seq BLOB NOT NULL);
 """
 
 
+_ROWS = "SELECT at, id, leaves, seq FROM docs JOIN marks USING (at)"
+
+
 class Damaged(Exception):
     """The file is not an index, or not a whole one: it has to be made anew."""
 
@@ -54,18 +57,20 @@ class Full(Exception):
 
 
 class Row(NamedTuple):
-    """A document at its position. `leaves`: as `join_leaves` makes them."""
+    """A document at its position. `leaves`: as `join_leaves` makes them; `seq`: the source's, there, as JSON."""
 
     at: int
     doc_id: str
     leaves: str
+    seq: bytes
 
 
 class Entry(NamedTuple):
-    """What is to be stored of a document. `earlier`: keys of its ancestors."""
+    """What is to be stored of a document. `seq`: of its row at the source; `earlier`: keys of its ancestors."""
 
     doc_id: str
     leaves: str
+    seq: Any
     keys: frozenset[int]
     earlier: frozenset[int] = frozenset()
 
@@ -148,8 +153,6 @@ class IndexReader(_File):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, read_only=True)
-        self._mark: tuple[int, int, Any] = (1, 0, 0)
-        """Between which positions the sequence that was asked for last is the one to give."""
         try:
             self.index_id = self.id
         except BaseException:
@@ -160,10 +163,7 @@ class IndexReader(_File):
         """Up to `limit` documents with one of the keys (None: all), of positions `after < at <= until`, in order."""
         with damage(), self._snapshot():
             if keys is None:
-                found = self._db.execute(
-                    "SELECT at, id, leaves FROM docs WHERE at > ? AND at <= ? ORDER BY at LIMIT ?",
-                    (after, until, limit),
-                )
+                found = self._db.execute(f"{_ROWS} WHERE at > ? AND at <= ? ORDER BY at LIMIT ?", (after, until, limit))
                 return [Row(*row) for row in found]
             held, rows = frozenset(keys), list[Row]()
             while len(rows) < limit:
@@ -179,9 +179,7 @@ class IndexReader(_File):
         """As `rows`, downwards from the position below `before`."""
         with damage(), self._snapshot():
             if keys is None:
-                found = self._db.execute(
-                    "SELECT at, id, leaves FROM docs WHERE at < ? ORDER BY at DESC LIMIT ?", (before, limit)
-                )
+                found = self._db.execute(f"{_ROWS} WHERE at < ? ORDER BY at DESC LIMIT ?", (before, limit))
                 return [Row(*row) for row in found]
             held, rows = frozenset(keys), list[Row]()
             while len(rows) < limit:
@@ -200,7 +198,7 @@ class IndexReader(_File):
             for start in range(0, len(doc_ids), _AT_ONCE):
                 ids = doc_ids[start : start + _AT_ONCE]
                 found = self._db.execute(
-                    f"SELECT at, id, leaves FROM docs WHERE id IN ({_marks(ids)}) AND at > ? AND at <= ?",
+                    f"{_ROWS} WHERE id IN ({_marks(ids)}) AND at > ? AND at <= ?",
                     (*ids, after, until),
                 )
                 rows.extend(Row(*row) for row in found)
@@ -231,20 +229,32 @@ class IndexReader(_File):
         return min(sum(counts), _MOST_COUNTED)
 
     def position(self, at: int) -> Position:
-        """A position with the source's sequence there, or a little before: what comes after this comes after that."""
-        low, high, seq = self._mark
-        if low <= at <= high:
-            return Position(self.index_id, at, seq, at - low)
-        with damage(), self._snapshot():
-            mark = self._db.execute(
-                "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)
-            ).fetchone() or (0, b"0")
-            following = self._db.execute("SELECT min(at) FROM marks WHERE at > ?", (at,)).fetchone()[0]
-        self._mark = (mark[0], at if following is None else following - 1, jsonio.loads(mark[1]))
-        return self.position(at)
+        """A position with the source's sequence there, or before: what comes after the one comes after the other."""
+        with damage():
+            found = self._db.execute("SELECT seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)).fetchone()
+        return Position(self.index_id, at, jsonio.loads(found[0]) if found else 0)
 
-    def position_of(self, seq: Any) -> int:
-        """The last position of which the source's sequence `seq` is known to include everything; 0 if none is."""
+    def position_of(self, seq: Any) -> int | None:
+        """The position that stands for exactly what the source's sequence `seq` includes; None if none is known to."""
+        at = self._included(seq)
+        if is_total(seq):
+            return at
+        with damage():
+            found = self._db.execute("SELECT seq FROM marks WHERE at = ?", (at,)).fetchone()
+        return at if found is not None and includes(jsonio.loads(found[0]), seq) else None
+
+    def moved_on(self, keys: Collection[int], at: int) -> bool:
+        """Whether a document that the keys lost up to a position has changed after it.
+
+        To a reader of this index, that is settled. Elsewhere the document is found at its last change alone: a reader
+        that comes from there, with what this position includes, was not told yet.
+        """
+        of_key = "SELECT 1 FROM entries JOIN docs USING (doc) WHERE entries.key = ? AND entries.at <= ? AND docs.at > ?"
+        with damage():
+            return any(self._db.execute(f"{of_key} LIMIT 1", (key, at, at)).fetchone() for key in keys)
+
+    def _included(self, seq: Any) -> int:
+        """The last position of which `seq` is known to include everything."""
         low, high = 0, self.end
         while low < high:
             middle = (low + high + 1) // 2
@@ -278,13 +288,17 @@ class IndexReader(_File):
 
     def _last_places(self, places: Sequence[tuple[int, int]], held: frozenset[int]) -> Iterator[Row]:
         """The rows of those places that are the last at which a holder of the keys finds the document."""
-        docs = {}
+        docs: dict[int, tuple[int, str, str, bytes, bytes]] = {}
+        seqs: dict[int, bytes] = {}
         for start in range(0, len(places), _AT_ONCE):
-            numbers = [doc for _, doc in places[start : start + _AT_ONCE]]
+            some = places[start : start + _AT_ONCE]
             found = self._db.execute(
-                f"SELECT doc, at, id, leaves, keys, lost FROM docs WHERE doc IN ({_marks(numbers)})", numbers
+                f"SELECT doc, at, id, leaves, keys, lost FROM docs WHERE doc IN ({_marks(some)})",
+                [doc for _, doc in some],
             )
             docs.update({row[0]: row[1:] for row in found})
+            found = self._db.execute(f"SELECT at, seq FROM marks WHERE at IN ({_marks(some)})", [at for at, _ in some])
+            seqs.update(found.fetchall())
         for at, doc in places:
             last, doc_id, leaves, keys, lost = docs[doc]
             if at != last:
@@ -292,7 +306,7 @@ class IndexReader(_File):
                     continue
                 if any(key in held and place > at for key, place in _pairs(lost)):
                     continue
-            yield Row(at, doc_id, leaves)
+            yield Row(at, doc_id, leaves, seqs[at])
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -363,7 +377,10 @@ class IndexWriter(_File):
 
         Of a document that occurs twice the last entry counts. Returns the keys by which somebody finds something new.
         """
-        last = {entry.doc_id: entry for entry in entries}
+        last: dict[str, Entry] = {}
+        for entry in entries:
+            last.pop(entry.doc_id, None)
+            last[entry.doc_id] = entry
         try:
             with damage(), self._transaction():
                 stored = {row[1]: row for row in self._stored(list(last))}
@@ -371,7 +388,7 @@ class IndexWriter(_File):
                 for entry in last.values():
                     touched |= self._put(entry, stored.get(entry.doc_id))
                 text = jsonio.dumps(since)
-                self._mark(text)
+                self._mark(self._top, text)
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (text,))
         except BaseException:
             with damage():
@@ -404,8 +421,9 @@ class IndexWriter(_File):
         else:
             doc, _, old_at, _, old_keys, old_lost = stored
             had = _numbers(old_keys)
+            before = dict(_pairs(old_lost))
             self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", [(key, old_at) for key in had])
-            lost = dict(_pairs(old_lost))
+            lost = before.copy()
             found_again = [(key, lost.pop(key)) for key in keys & lost.keys()]
             self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", found_again)
             # what was lost before was told of then
@@ -415,18 +433,15 @@ class IndexWriter(_File):
                 "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ? WHERE doc = ?",
                 (at, entry.leaves, _packed(keys), _packed_pairs(lost), doc),
             )
+            empty = {old_at, *before.values()}.difference(lost.values())
+            self._db.executemany("DELETE FROM marks WHERE at = ?", [(place,) for place in empty])
+        self._mark(at, jsonio.dumps(entry.seq))
         touched = {*keys, *(key for key, place in lost.items() if place == at)}
         self._db.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(key, at, doc) for key in touched])
         return touched
 
-    def _mark(self, seq: bytes) -> None:
-        """Note the sequence at the last position. Of the marks before, one in MARK_EVERY positions is kept."""
-        marks = self._db.execute("SELECT at, seq FROM marks ORDER BY at DESC LIMIT 2").fetchall()
-        if marks and marks[0] == (self._top, seq):
-            return
-        if len(marks) == 2 and marks[0][0] - marks[1][0] < MARK_EVERY:
-            self._db.execute("DELETE FROM marks WHERE at = ?", (marks[0][0],))
-        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (self._top, seq))
+    def _mark(self, at: int, seq: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (at, seq))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
 from proxy.errors import CouchError, Unavailable
 from proxy.exchange import Exchange
+from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
@@ -122,12 +123,7 @@ class _Feed:
         view, wanted = self.view, self.wanted
         since = 0 if wanted.since == "now" else view.tokens.decode(wanted.since)
         hub = view.hub
-        # whoever waits is told as soon as the index knows
-        if (
-            hub is not None
-            and not wanted.source_filter
-            and ((wanted.waits and wanted.since != "now") or await hub.fresh())
-        ):
+        if hub is not None and not wanted.source_filter and (self._can_wait(hub, since) or await hub.fresh()):
             keys = keys_of(view)
             try:
                 at = starting_point(hub, since, keys)
@@ -139,6 +135,12 @@ class _Feed:
         if isinstance(since, Position):
             since = since.seq
         return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit)
+
+    def _can_wait(self, hub: Hub, since: Any) -> bool:
+        """Whether it is enough to be told as soon as the index knows, from where it knows by itself."""
+        if not self.wanted.waits or self.wanted.since == "now" or hub.index is None:
+            return False
+        return not since or (isinstance(since, Position) and since.index_id == hub.index.index_id)
 
     @property
     def full(self) -> bool:

@@ -1,8 +1,9 @@
 """A client's feed out of the index of its database: the same as `source_feed`, at the cost of its own documents.
 
-Where the feed begins: at the position in the token, if that is of this index; else at the last position of which the
-token's sequence includes everything; else, for clients that hold keys, at the beginning, which only costs them their
-own documents once more. All others read on from the source.
+Where the feed begins: at the position in the token, if that is of this index; else at the one that stands for the same
+as the token's sequence. Where there is none, because a cluster's rows come in another order on each node, or where this
+index has told of something before that, which elsewhere comes later, the feed is read on from the source; at its end
+sequences agree again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from proxy.core import jsonio
 from proxy.core.tokens import Position
 from proxy.errors import Unavailable
 from proxy.feeds.follower import stored_keys
@@ -53,7 +55,8 @@ def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
         if since.index_id[:4] != index.index_id[:4]:
             return 0  # of another database by this name
         since = since.seq
-    return index.position_of(since) or (None if keys is None and since else 0)
+    at = index.position_of(since)
+    return None if at is None or (keys is not None and index.moved_on(keys, at)) else at
 
 
 class IndexFeed:
@@ -154,7 +157,7 @@ class IndexFeed:
         leaves = split_leaves(row.leaves)
         shown: Iterable[tuple[str, bool]] = leaves if self._style == "all_docs" else leaves[:1]
         made: Row = {
-            "seq": index.position(row.at),
+            "seq": Position(index.index_id, row.at, jsonio.loads(row.seq)),
             "id": row.doc_id,
             "changes": [{"rev": rev} for rev, _ in shown],
             "leaves": [rev for rev, _ in leaves],

@@ -57,7 +57,7 @@ async def ids(at: Site, path: str, user: tuple[str, str] = ("ann", "ann")) -> li
 
 def in_index(found: dict[str, Any]) -> bool:
     """Whether a page came out of an index: its tokens are longer by a position."""
-    return len(str(found["last_seq"]).partition("-")[2]) > 16 + 16 + 22
+    return len(str(found["last_seq"]).partition("-")[2]) == 16 + 19 + 16
 
 
 async def edit(at: Site, doc_id: str, **fields: Any) -> str:

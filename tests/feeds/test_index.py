@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.tokens import Position
-from proxy.feeds import index as index_module
 from proxy.feeds.index import (
     Damaged,
     Entry,
@@ -23,6 +22,7 @@ from proxy.feeds.index import (
     remove,
     split_leaves,
 )
+from tests.core.test_seqs import LIMITED, UPDATE_SEQ, WHOLE
 
 SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
 
@@ -39,9 +39,12 @@ class Model:
         self.top = 0
         self.docs: dict[str, tuple[int, str, frozenset[int]]] = {}
         self.lost: dict[str, dict[int, int]] = {}
+        self.seqs: dict[int, bytes] = {}
 
     def apply(self, entries: list[Entry]) -> None:
-        for entry in {entry.doc_id: entry for entry in entries}.values():
+        for place, entry in enumerate(entries):
+            if any(later.doc_id == entry.doc_id for later in entries[place + 1 :]):
+                continue
             self.top += 1
             _, _, had = self.docs.get(entry.doc_id, (0, "", frozenset()))
             lost = self.lost.setdefault(entry.doc_id, {})
@@ -52,6 +55,7 @@ class Model:
             for key in entry.keys:
                 lost.pop(key, None)
             self.docs[entry.doc_id] = (self.top, entry.leaves, entry.keys)
+            self.seqs[self.top] = b"%d" % entry.seq
 
     def rows(self, keys: frozenset[int] | None, after: int, until: int) -> list[Row]:
         found = []
@@ -60,7 +64,7 @@ class Model:
             places += [place for key, place in self.lost[doc_id].items() if keys is not None and key in keys]
             last = max(places, default=0)
             if after < last <= until:
-                found.append(Row(last, doc_id, leaves))
+                found.append(Row(last, doc_id, leaves, self.seqs[last]))
         return sorted(found)
 
 
@@ -69,6 +73,7 @@ entries = st.builds(
     Entry,
     st.sampled_from(["a", "b", "c", "d", "ü", "_design/x"]),
     st.sampled_from(["1-a", "2-b 2-a!", "3-c!"]),
+    st.just(0),
     keys,
     keys,
 )
@@ -89,8 +94,9 @@ def test_rows_are_those_of_the_model(
     remove(path)
     model = Model()
     with IndexWriter(path, SETTINGS) as writer:
-        for number, batch in enumerate(batches):
-            writer.apply(batch, number)
+        for number, batch in enumerate(batches, 1):
+            batch = [entry._replace(seq=100 * number + place) for place, entry in enumerate(batch)]
+            writer.apply(batch, batch[-1].seq if batch else writer.since)
             model.apply(batch)
         with IndexReader(path) as reader:
             expected = model.rows(held, after, until)
@@ -120,52 +126,91 @@ def test_somebody_is_told_of_each_change_that_is_new_to_the_key(
 
 
 @one_file
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=60), st.integers(0, 80))
-def test_a_position_is_never_before_its_sequence(path: Path, steps: list[tuple[int, int]], asked: int) -> None:
-    """Whoever reads on from a position's sequence, anywhere else, is told of all that comes after the position."""
+@given(st.lists(st.lists(entries, max_size=4), max_size=12), keys)
+def test_two_nodes_take_each_others_sequences_for_what_they_are(
+    tmp_path: Path, batches: list[list[Entry]], held: frozenset[int]
+) -> None:
+    """A reader that asks two nodes in turn, one row each, comes to the end and has been told of everything."""
+    paths = [tmp_path / name for name in ("one.index", "other.index")]
+    for path in paths:
+        remove(path)
+    number, rows = 0, []
+    for batch in batches:
+        for entry in batch:
+            number += 1
+            rows.append(entry._replace(seq=number, earlier=frozenset()))
+    with IndexWriter(paths[0], SETTINGS) as one, IndexWriter(paths[1], SETTINGS) as other:
+        for entry in rows:  # one saw each change, the other some at once
+            one.apply([entry], entry.seq)
+        last = {entry.doc_id: entry for entry in rows}
+        other.apply(sorted(last.values(), key=lambda entry: int(entry.seq)), number)
+        with IndexReader(paths[0]) as reader, IndexReader(paths[1]) as another:
+            readers = [reader, another]
+            seq, told = 0, []
+            for turn in range(4 * len(rows) + 4):
+                node = readers[turn % 2]
+                at = node.position_of(seq)
+                assert at is not None
+                found = node.rows(held, at, node.end, 1)
+                told += found
+                seq = int(found[0].seq) if found else number
+            assert seq == number
+            assert {row.doc_id for row in reader.rows(held, 0, reader.end, 1000) if held & last[row.doc_id].keys} <= {
+                row.doc_id for row in told
+            }
+            assert not reader.rows(held, reader.position_of(seq) or 0, reader.end, 1000)
+
+
+@one_file
+@given(st.lists(st.lists(entries, max_size=5), max_size=12))
+def test_each_position_has_its_sequence_as_long_as_there_is_something(path: Path, batches: list[list[Entry]]) -> None:
     remove(path)
-    applied: list[tuple[int, int]] = [(0, 0)]  # up to which position, which sequence
     seq = 0
-    with pytest.MonkeyPatch.context() as patch, IndexWriter(path, SETTINGS) as writer:
-        patch.setattr(index_module, "MARK_EVERY", 5)
-        for count, more in steps:
-            seq += more + count
-            writer.apply([Entry(f"{seq}-{number}", "1-a", frozenset()) for number in range(count)], seq)
-            applied.append((writer.end, seq))
-        with IndexReader(path) as reader:
-            for at in range(writer.end + 1):
-                position = reader.position(at)
-                assert position.at == at
-                # all changes up to the sequence are at positions up to this one
-                assert position.seq <= max(s for end, s in applied if end <= at)
-                marked = [end for end, s in applied if s == position.seq and end <= at]
-                assert at - position.ahead in marked
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        for batch in batches:
+            before = seq
+            seq += len(batch)
+            writer.apply([entry._replace(seq=before + n) for n, entry in enumerate(batch, 1)], seq)
             assert reader.position(writer.end).seq == seq
-            found = reader.position_of(asked)
-            assert found == 0 or asked >= min(s for end, s in applied if end >= found)
-            assert reader.position_of(seq) == writer.end
+            assert writer.since == seq
+        places = {row.at for row in reader.rows(frozenset(range(5)), 0, writer.end, 1000)} | {writer.end, 0}
+        marks = {at for (at,) in writer._db.execute("SELECT at FROM marks")}
+        assert places - {0} <= marks | ({0} if not seq else set())
+        assert len(marks) <= 6 * 5 + 1  # no more than six documents and what they lost
 
 
-def test_a_position_of_another_node_is_found_by_what_its_sequence_includes(path: Path) -> None:
+def test_a_position_of_another_node_is_found_by_its_sequence(path: Path) -> None:
     with IndexWriter(path, SETTINGS) as writer:
         for number in range(1, 200):
-            writer.apply([Entry(f"doc{number}", "1-a", frozenset((7,)))], f"{number}-tag")
+            writer.apply([Entry(f"doc{number}", "1-a", f"{2 * number}-tag", frozenset((7,)))], f"{2 * number}-tag")
         with IndexReader(path) as reader:
-            assert reader.position_of("199-tag") == 199
-            assert 100 - index_module.MARK_EVERY < reader.position_of("100-tag") <= 100
-            assert reader.position_of("100-gat") == 0
+            assert reader.position_of("398-tag") == 199
+            assert reader.position_of("200-tag") == reader.position_of("201-tag") == 100
+            assert reader.position_of("100-gat") == 0  # of another database
             assert reader.position_of(0) == 0
+            assert reader.position_of({"odd": 1}) is None
+
+
+def test_of_a_cluster_only_the_same_sequence_is_a_position(path: Path) -> None:
+    """Each reading interleaves the shards in its own way: part of what was read here may be unknown there."""
+    with IndexWriter(path, SETTINGS) as writer:
+        for number, seq in enumerate(WHOLE):
+            writer.apply([Entry(f"doc{number}", "1-a", seq, frozenset((7,)))], seq)
+        with IndexReader(path) as reader:
+            assert [reader.position_of(seq) for seq in WHOLE] == [1, 2, 3, 4, 5, 6]
+            assert [reader.position_of(seq) for seq in LIMITED] == [None, None]
+            assert reader.position_of(UPDATE_SEQ) == 6
 
 
 def test_what_was_applied_is_there_after_a_restart(path: Path) -> None:
     with IndexWriter(path, SETTINGS) as writer:
-        writer.apply([Entry("a", "1-a", frozenset((1,)))], "5-x")
+        writer.apply([Entry("a", "1-a", "5-x", frozenset((1,)))], "5-x")
         writer.set_meta("complete", 1)
         name = writer.index_id
     with IndexWriter(path, SETTINGS) as writer:
         assert (writer.index_id, writer.since, writer.end, writer.meta("complete")) == (name, "5-x", 1, 1)
         assert writer.known(["a", "b"])["a"].keys == {1}
-        writer.apply([Entry("b", "1-b", frozenset((1,)))], "6-x")
+        writer.apply([Entry("b", "1-b", "6-x", frozenset((1,)))], "6-x")
         with IndexReader(path) as reader:
             assert [row.at for row in reader.rows(frozenset((1,)), 0, 10, 10)] == [1, 2]
 
@@ -189,7 +234,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_damaged_file_is_recognised(path: Path, damage: Any) -> None:
     with IndexWriter(path, SETTINGS) as writer:
         for number in range(50):
-            writer.apply([Entry(f"doc{number}-{n}", "1-a", frozenset((n,))) for n in range(20)], number)
+            writer.apply([Entry(f"doc{number}-{n}", "1-a", number, frozenset((n,))) for n in range(20)], number)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(Damaged), IndexWriter(path, SETTINGS) as writer:
         writer.check()
@@ -217,5 +262,5 @@ def test_leaves_as_text(leaves: list[tuple[str, bool]]) -> None:
 
 def test_positions_name_the_index(path: Path) -> None:
     with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
-        assert reader.position(0) == Position(writer.index_id, 0, 0, 0)
+        assert reader.position(0) == Position(writer.index_id, 0, 0)
         assert key_number("a") != key_number("b")

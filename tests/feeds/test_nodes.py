@@ -24,7 +24,7 @@ from proxy.config.model import Config, Database, Server, Source
 from proxy.contract import Doc
 from proxy.endpoint.database import Database as Stored
 from proxy.endpoint.serve import start
-from proxy.feeds import follower, index
+from proxy.feeds import follower
 from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
 from tests.properties.conftest import examples
@@ -171,7 +171,6 @@ async def _stage(directory: Path) -> AsyncIterator[Stage]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[asyncio.Runner, Stage]]:
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
         patch.setattr(follower, "_PAUSES", (0.0,))
-        patch.setattr(index, "MARK_EVERY", 3)
         context = _stage(tmp_path_factory.mktemp("indexes"))
         yield runner, runner.run(context.__aenter__())
         runner.run(context.__aexit__(None, None, None))
