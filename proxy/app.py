@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -20,10 +20,15 @@ from proxy.errors import CouchError, Forbidden, NotFound
 from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
+from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer
 from proxy.identify import Identifier
+from proxy.listening import BACKLOG
+from proxy.metrics import Requests, hub_samples, of_process, render
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
+from proxy.scrapes import scraped
 from proxy.session import session
+from proxy.signals import stop_signals
 from proxy.trusted import pass_through
 from proxy.upstream import Upstream
 from proxy.views import Views
@@ -91,7 +96,9 @@ HANDLERS: dict[tuple[Kind, str], Handler] = {
 class App:
     """The proxy: its configuration, its sources and who is known."""
 
-    def __init__(self, config: Config, hubs: Mapping[str, Hub] = MappingProxyType({})) -> None:
+    def __init__(
+        self, config: Config, hubs: Mapping[str, Hub] = MappingProxyType({}), requests: Requests | None = None
+    ) -> None:
         self.config = config
         self.upstreams = {name: Upstream(source, config.server.timeout) for name, source in config.sources.items()}
         self.identifiers = {
@@ -99,6 +106,7 @@ class App:
             for name, upstream in self.upstreams.items()
         }
         self.views = Views(config, self.upstreams, hubs)
+        self._requests = Requests() if requests is None else requests
         self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
         first = next(iter(config.sources))
         self._host_upstream = self.upstreams[first]
@@ -110,8 +118,19 @@ class App:
             upstream.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. Errors that have a CouchDB form get it; anything else is logged and says nothing."""
+        """Answer one request, and count it."""
         exchange = Exchange(request, self.config.server)
+        status = "aborted"
+        try:
+            response = await self._handle(exchange)
+            status = str(response.status)
+            return response
+        finally:
+            self._requests.ended(exchange.kind, status)
+
+    async def _handle(self, exchange: Exchange) -> web.StreamResponse:
+        """Errors that have a CouchDB form get it; anything else is logged and says nothing."""
+        request = exchange.request
         try:
             return await self._answer(exchange)
         except CouchError as error:
@@ -140,6 +159,8 @@ class App:
             return exchange.whole(b"", 204, exchange.headers())
         override = request.headers.get("X-HTTP-Method-Override")
         target = exchange.target = route(request.method, request.raw_path, override)
+        exchange.kind = target.kind
+        self._requests.began(target.kind)
         if not target.db:
             return await self._answer_host(exchange)
         try:
@@ -193,19 +214,28 @@ def _named_headers(config: Config) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running(config: Config, feeds: Feeds | None = None) -> AsyncIterator[tuple[str, int]]:
+async def running(
+    config: Config,
+    feeds: Feeds | RemoteFeeds | None = None,
+    listening: Sequence[socket.socket] = (),
+    requests: Requests | None = None,
+) -> AsyncIterator[tuple[str, int]]:
     """The proxy, listening while the context lasts; yields host and port (of a port 0, the one that was given).
 
-    `feeds`: the indexes, where somebody else wants to know of them.
+    `feeds`: the indexes, where somebody else follows or wants to know of them. `listening`: sockets that are
+    bound already; `requests`: where they are counted, if anybody wants to know.
     """
     feeds = Feeds(config) if feeds is None else feeds
-    app = App(config, feeds.hubs)
+    app = App(config, feeds.hubs, requests)
     server = HttpServer(app.handle, patience=config.server.client_timeout, max_line_size=2**16, max_field_size=2**16)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, config.server.host, config.server.port, backlog=1024)
+    sites: list[web.BaseSite] = [web.SockSite(runner, each, backlog=BACKLOG) for each in listening]
+    if not sites:
+        sites.append(web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG))
     try:
-        await site.start()
+        for site in sites:
+            await site.start()
         feeds.start()
         host, port = runner.addresses[0][:2]
         yield host, port
@@ -215,16 +245,22 @@ async def running(config: Config, feeds: Feeds | None = None) -> AsyncIterator[t
         app.close()
 
 
-async def serve(config: Config) -> None:
-    """Run the proxy until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    # what is there now stays; what requests make is freed by its last reference, so cycles can wait
+async def serve(config: Config, scrapes: Sequence[socket.socket] = ()) -> None:
+    """Run the proxy until SIGTERM or SIGINT. `scrapes`: where it answers those who ask for metrics."""
+    tune()
+    stop = stop_signals()
+    feeds, requests = Feeds(config), Requests()
+
+    async def collect() -> bytes:
+        return render(of_process("worker 1", [*requests.samples(), *hub_samples(feeds.hubs)]))
+
+    async with running(config, feeds, requests=requests) as (host, port), scraped(scrapes, collect):
+        print(f"couch-tailor listens on http://{host}:{port}", flush=True)
+        await stop.wait()
+
+
+def tune() -> None:
+    """What is there now stays; what requests make is freed by its last reference, so cycles can wait."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(config) as (host, port):
-        print(f"couch-tailor listens on http://{host}:{port}", flush=True)
-        await stop.wait()

@@ -24,8 +24,11 @@ class Bodies:
     """Keeps up to `room` bytes of documents, those used last."""
 
     def __init__(self, room: int) -> None:
+        self.hits = 0
+        self.misses = 0
+        self.size = 0
+        """Bytes that are taken."""
         self._room = room
-        self._size = 0
         self._kept: OrderedDict[Key, tuple[Doc, int]] = OrderedDict()
         self._coming: dict[Key, asyncio.Task[Found]] = {}
 
@@ -43,6 +46,8 @@ class Bodies:
                 waited.setdefault(self._coming[key], []).append(key)
             else:
                 missing.append(key)
+        self.misses += len(missing)
+        self.hits += len(found) + sum(map(len, waited.values()))
         if missing:
             task = asyncio.ensure_future(self._read(missing, read))
             self._coming |= dict.fromkeys(missing, task)
@@ -65,7 +70,7 @@ class Bodies:
         """Forget everything, as when the database is another one."""
         self._kept.clear()
         self._coming.clear()
-        self._size = 0
+        self.size = 0
 
     async def _read(self, keys: list[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
         task = asyncio.current_task()
@@ -88,7 +93,7 @@ class Bodies:
         if size > self._room // 16:
             return
         self._kept[key] = (doc, size)
-        self._size += size
-        while self._size > self._room:
+        self.size += size
+        while self.size > self._room:
             _, (_, freed) = self._kept.popitem(last=False)
-            self._size -= freed
+            self.size -= freed

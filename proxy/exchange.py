@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from proxy import __version__
 from proxy.config.model import Server
 from proxy.core import jsonio
-from proxy.core.endpoints import Target
+from proxy.core.endpoints import Kind, Target
 from proxy.core.query import Query
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
@@ -44,6 +44,8 @@ class Exchange:
         self.identify: Callable[[], Awaitable[Principal]] | None = None
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
         self.target: Target
+        self.kind: Kind | None = None
+        """That of the target, once the request is routed."""
         self._view: View | None = None
         self._query: Query | None = None
 

@@ -108,17 +108,20 @@ def test_version_and_help(command: Command) -> None:
     assert command.run("--version") == (0, "couch-tailor 0.1.0\n", "")
     status, out, err = command.run("--help")
     assert (status, err) == (0, "")
-    assert all(f"\n    {name} " in out for name in ("serve", "check", "shape", "endpoint", "demo"))
+    assert all(f"\n    {name} " in out for name in ("serve", "check", "shape", "index", "endpoint", "demo"))
 
 
-@pytest.mark.parametrize("name", ["serve", "check", "shape", "record", "replay", "endpoint"])
+@pytest.mark.parametrize("name", ["serve", "check", "shape", "index", "record", "replay", "endpoint"])
 def test_help_of_a_command(command: Command, name: str) -> None:
     status, out, err = command.run(name, "--help")
     assert (status, err) == (0, "")
     assert out.startswith(f"usage: couch-tailor {name} ")
 
 
-@pytest.mark.parametrize("arguments", [[], ["sharpe"], ["shape"], ["check", "--nothing"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["sharpe"], ["shape"], ["check", "--nothing"], ["serve", "--workers", "0"], ["serve", "--workers", "x"]],
+)
 def test_wrong_arguments(command: Command, arguments: list[str]) -> None:
     status, out, err = command.run(*arguments)
     assert (status, out) == (2, "")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import proxy
-from proxy.cli import check, openapi, record, replay, serve, shape
+from proxy.cli import check, index, openapi, record, replay, serve, shape
 from proxy.cli.errors import RunError, UsageError
 from proxy.config import ConfigError
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments and arguments[0] in _DELEGATED:
+        if arguments and arguments[0] in serve.DELEGATED:
             return serve.delegate(arguments[0], arguments[1:])
         parsed = _parser().parse_args(arguments)
         return int(parsed.run(parsed) or 0)
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="couch-tailor", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"couch-tailor {proxy.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (serve, check, shape, record, replay, openapi):
+    for module in (serve, check, shape, index, record, replay, openapi):
         module.add(commands)
     for name, purpose in _DELEGATED.items():
         commands.add_parser(name, help=purpose, add_help=False)

@@ -7,13 +7,15 @@ import asyncio
 import dataclasses
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from proxy.cli.errors import RunError, UsageError
-from proxy.cli.files import add_config_option, load_config, print_warnings
+from proxy.cli.binding import bind_all, cannot_listen
+from proxy.cli.errors import UsageError
+from proxy.cli.files import add_config_option, config_path, load_config, print_warnings
 from proxy.config.problems import BadValue
-from proxy.config.values import bind
+from proxy.config.values import bind, count
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -27,6 +29,7 @@ def add(commands: Any) -> None:
     )
     add_config_option(parser)
     parser.add_argument("--bind", metavar="HOST:PORT", help="listen here, whatever the configuration says")
+    parser.add_argument("--workers", metavar="N", type=_workers, help="serve with so many processes, likewise")
     parser.add_argument("--log-level", choices=_LEVELS, default="info", help="how much is logged (default: info)")
     parser.set_defaults(run=run)
 
@@ -40,16 +43,41 @@ def run(arguments: argparse.Namespace) -> int:
         except BadValue as error:
             raise UsageError(f"--bind: {error.message}") from None
         config = dataclasses.replace(config, server=dataclasses.replace(config.server, host=host, port=port))
-    logging.basicConfig(level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    workers = config.server.workers if arguments.workers is None else arguments.workers
+    set_up_log(arguments.log_level)
+    if workers > 1 or any(config.indexed):
+        from proxy.cli import processes
+
+        return processes.serve(config, config_path(arguments.config), workers, arguments.log_level)
     from proxy.app import serve
 
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(config))
-    except OSError as error:
-        where = f"{config.server.host}:{config.server.port}"
-        raise RunError(f"cannot listen on {where}: {error.strerror or error}") from error
+    with ExitStack() as until_end:
+        scrapes = bind_all(until_end, config.server.metrics)
+        try:
+            run_loop(serve(config, scrapes))
+        except OSError as error:
+            raise cannot_listen((config.server.host, config.server.port), error) from error
     return 0
+
+
+def set_up_log(level: str, process: str = "") -> None:
+    """`process`: which of several it is, for people."""
+    where = f" [{process}]" if process else ""
+    logging.basicConfig(level=level.upper(), format=f"%(asctime)s %(levelname)s{where} %(name)s: %(message)s")
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end on the fastest loop there is."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
+
+
+def _workers(text: str) -> int:
+    try:
+        return count(int(text))
+    except (ValueError, BadValue) as error:
+        why = error.message if isinstance(error, BadValue) else f'"{text}" is not a number'
+        raise argparse.ArgumentTypeError(why) from None
 
 
 def _loop_factory() -> Any:
@@ -63,8 +91,12 @@ def _loop_factory() -> Any:
 
 def delegate(command: str, arguments: Sequence[str]) -> int:
     """Run a command that has an argument parser of its own."""
-    module = importlib.import_module(_MODULES[command])
+    module = importlib.import_module(DELEGATED[command])
     return int(module.main(list(arguments)) or 0)
 
 
-_MODULES = {"demo": "proxy.demo", "endpoint": "proxy.endpoint.serve"}
+DELEGATED = {
+    "demo": "proxy.demo",
+    "endpoint": "proxy.endpoint.serve",
+    "_process": "proxy.cli.process",  # one of those that `serve` runs
+}

@@ -52,6 +52,10 @@ class Server:
     """The directory of the feed indexes; None: each feed is read from the source."""
     cache: int = 64 * 1024 * 1024
     """Bytes of documents that are kept in memory, for each database that has an index."""
+    workers: int = 1
+    """Processes that serve."""
+    metrics: tuple[str, int] | None = None
+    """Host and port where a Prometheus may ask; None: nowhere."""
     cors: Cors | None = None
     """None: no page of another origin may read anything."""
 
@@ -172,3 +176,10 @@ class Config:
     """In the order of the file: where several profiles qualify by role, the first is chosen."""
     warnings: tuple[str, ...] = ()
     """What is allowed, and dangerous or without effect: one message each, as for mistakes."""
+
+    @property
+    def indexed(self) -> tuple[Database, ...]:
+        """The databases that have a feed index."""
+        if self.server.data is None:
+            return ()
+        return tuple(each for each in self.databases.values() if each.index and each.may_be_indexed)

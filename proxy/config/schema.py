@@ -46,6 +46,8 @@ SERVER = (
     Key("client_timeout", values.timeout, "60s"),
     Key("data", values.directory),
     Key("cache", values.size, "64MiB"),
+    Key("workers", values.count, 1),
+    Key("metrics", values.bind),
     Key("cors", lambda value: value),  # a table of its own: CORS
 )
 

@@ -30,6 +30,7 @@ _SIZE_UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9} | {
     "GiB": 2**30,
 }
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_MOST = 1024
 _NOT_NAMED = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -89,6 +90,15 @@ def size(value: Any) -> int:
         raise BadValue(f'expected a size such as "64MiB", "500kB" or a number of bytes, not {kind_of(value)}')
     if value <= 0:
         raise BadValue("must be more than 0 bytes")
+    return value
+
+
+def count(value: Any) -> int:
+    """How many, at least one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadValue(f"expected a whole number, not {kind_of(value)}")
+    if not 1 <= value <= _MOST:
+        raise BadValue(f"must be from 1 to {_MOST}")
     return value
 
 

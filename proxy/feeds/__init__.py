@@ -6,4 +6,6 @@
 follower  reads the source once for all devices, one for each database and node                     feeds.follower
 index     which documents changed, in order, by the keys of those whom they reach                   feeds.index
 hub       what a serving process knows of an index: where it is, how far, and who waits for what    feeds.hub
+server    all followers of a configuration, in a process of their own, and those who listen to it        feeds.server
+remote    the hubs of a serving process that listens; `local`: of one that follows by itself             feeds.remote
 """

@@ -35,6 +35,7 @@ from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, Known, join_leaves, key_number, remove, split_leaves
+from proxy.feeds.progress import Reading
 from proxy.feeds.watcher import Watcher
 from proxy.fetch import ANCESTORS, ancestry, fetch_revisions
 from proxy.place import Place
@@ -48,7 +49,6 @@ _HEARTBEAT_MS = 20_000
 _LOOK_SECONDS = 30.0
 """How often at least the source is asked whether the database is still the same."""
 _PAUSES = (0.2, 1.0, 3.0, 10.0)
-_REPORT_SECONDS = 5.0
 
 _Row = dict[str, Any]
 
@@ -67,6 +67,17 @@ class Follower:
         self._reading: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._name = place.database.name
+
+    @property
+    def rules(self) -> str:
+        """What decides the keys in the index."""
+        return ",".join(sorted(self._audiences))
+
+    @property
+    def source(self) -> str:
+        """The database that is followed."""
+        database = self._place.database
+        return f"{database.source.url}/{database.source_db}"
 
     # ---- for whom it works
 
@@ -106,6 +117,8 @@ class Follower:
             await self._open()
             await self._read_on()
             self._held().set_meta("complete", 1)
+        except _Renewed:
+            raise Damaged("it is of another database by this name") from None
         finally:
             self._drop()
 
@@ -123,9 +136,10 @@ class Follower:
             self._reading = asyncio.ensure_future(self._serve())
         await done
 
-    def renew(self) -> None:
-        """Make the index anew: somebody found it damaged."""
-        self._alarm.set()
+    def renew(self, index_id: bytes) -> None:
+        """Make the index of this id anew: somebody found it damaged. Whoever tells of an earlier one is late."""
+        if self._index is not None and self._index.index_id == index_id:
+            self._alarm.set()
 
     def close(self) -> None:
         """Close the index."""
@@ -142,6 +156,8 @@ class Follower:
         complete = bool(index.meta("complete"))
         if complete:
             self._watcher.opened(self._path)
+        else:
+            self._watcher.closed()
         await self.catch_up()
         if not complete:
             index.set_meta("complete", 1)
@@ -170,13 +186,7 @@ class Follower:
 
     async def _open(self) -> None:
         incarnation = await self._incarnation()
-        rules = ",".join(sorted(self._audiences))
-        source = self._place.database
-        settings = {
-            "source": f"{source.source.url}/{source.source_db}",
-            "rules": rules,
-            "incarnation": incarnation,
-        }
+        settings = {"source": self.source, "rules": self.rules, "incarnation": incarnation}
         if self._index is not None:
             if self._index.meta("incarnation") != incarnation:
                 raise _Renewed
@@ -189,14 +199,18 @@ class Follower:
         if self._index is not None:
             self._index.close()
             self._index = None
-            self._watcher.closed()
+        self._watcher.closed()
 
     async def _incarnation(self) -> str:
-        info = await self._place.upstream.json("GET", self._place.path(), headers=self._place.headers)
+        info = await self._info()
         self._looked = time.monotonic()
+        return str(info.get("instance_start_time", "0"))
+
+    async def _info(self) -> dict[str, Any]:
+        info = await self._place.upstream.json("GET", self._place.path(), headers=self._place.headers)
         if not isinstance(info, dict):
             raise Unavailable("The source's answer about the database is not of CouchDB's form.")
-        return str(info.get("instance_start_time", "0"))
+        return info
 
     async def _look(self, *, at_once: bool = False) -> None:
         """Raises _Renewed if the database is not the one that the index is of."""
@@ -222,6 +236,7 @@ class Follower:
 
     async def _serve(self) -> None:
         """Read for those who wait, for all of them at once, until nobody does."""
+        waiting: list[asyncio.Future[None]] = []
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
@@ -238,18 +253,19 @@ class Follower:
                             done.set_exception(failed)
         finally:
             self._reading = None
-            for done in self._waiting:
-                done.cancel()
+            for done in (*waiting, *self._waiting):
+                done.cancel()  # without effect on those that have their answer
 
     async def _read_on(self) -> None:
         """Read the source's feed from where the index is to its end, page by page."""
-        report = _Report(self._name)
-        left = 1
-        while left:
-            rows, left = await self._read()
-            if not rows:
-                return
-            report.tell(rows, left)
+        index = self._held()
+        left = None if index.meta("complete") else await self.behind(index.since)
+        reading = Reading(self._name, index, left, self._watcher.progressed)
+        rows, remaining = 1, 1
+        while rows and remaining:
+            rows, remaining = await self._read(reading)
+        if index is self._index:
+            reading.end()
 
     # ---- reading
 
@@ -271,7 +287,21 @@ class Follower:
                 raise await reply.error()
         return reply
 
-    async def _read(self) -> tuple[int, int]:
+    async def behind(self, since: Any) -> int | None:
+        """How many changes the source has after a sequence; None if it does not say. Raises CouchError."""
+        async with await self._ask([*_since(since), ("limit", "1")], 0) as reply:
+            found = await reply.json()
+        if not isinstance(found, dict) or not isinstance(found.get("results"), list):
+            raise Unavailable("The source's _changes is not of CouchDB's form.")
+        if not found["results"]:
+            return 0
+        if isinstance(found.get("pending"), int):
+            return int(found["pending"]) + len(found["results"])
+        # sequences without `pending` are integers
+        info = await self._info()
+        return max(number(info.get("update_seq")) - number(since), 0) or None
+
+    async def _read(self, reading: Reading) -> tuple[int, int]:
         """Put a page of rows into the index: how many there were, and how many are left."""
         index = self._held()
         since, count = index.since, 0
@@ -282,12 +312,16 @@ class Follower:
                     async for entries, seq, rows in batches:
                         count += rows
                         await self._apply(index, entries, seq)
+                        reading.rows(rows)
             except WireError as error:
                 raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}
         await self._apply(index, [], end.get("last_seq", index.since))
         pending = end.get("pending")
-        return count, pending if isinstance(pending, int) else count
+        if not isinstance(pending, int):
+            return count, count
+        reading.left = pending
+        return count, pending
 
     async def _apply(self, index: IndexWriter, entries: list[Entry], seq: Any) -> None:
         if index is not self._index:
@@ -380,31 +414,6 @@ def _between(
 
 class _Renewed(Exception):
     """The database is another one by the same name."""
-
-
-class _Report:
-    """Tells in the log how a long reading gets on."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._began = self._told = time.monotonic()
-        self._read = 0
-
-    def tell(self, rows: int, left: int) -> None:
-        self._read += rows
-        now = time.monotonic()
-        if now - self._told < _REPORT_SECONDS or not left:
-            return
-        self._told = now
-        rate = self._read / (now - self._began)
-        log.info(
-            "the index of %s: %s changes read, %s left, %s a second, about %d s to go",
-            self._name,
-            f"{self._read:,}",
-            f"{left:,}",
-            f"{rate:,.0f}",
-            left / rate,
-        )
 
 
 _PROTOCOL = frozenset(("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq"))

@@ -19,6 +19,8 @@ log = logging.getLogger("couch_tailor.hub")
 
 _PATIENCE = 5.0
 """Seconds that a client waits for the index to catch up, before it gets its feed from the source."""
+_AGAIN_SECONDS = 5.0
+"""After which an index is looked at again that could not be read for want of files, or because it was locked."""
 
 Keys = frozenset[int] | None
 """The keys that a client holds; None: all there are."""
@@ -36,18 +38,25 @@ class Hub(Watcher):
         self.bodies = bodies
         self.ask: Callable[[], Awaitable[None]] | None = None
         """The follower's `catch_up`."""
-        self.renew: Callable[[], None] | None = None
-        """Asks the follower for another index, because this one is damaged."""
+        self.renew: Callable[[bytes], None] | None = None
+        """Asks the follower for another index, because the one of this id is damaged."""
+        self.waiting = 0
+        """How many feeds wait."""
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._for_all: set[asyncio.Future[None]] = set()
+        self._later: asyncio.TimerHandle | None = None
 
     # ---- what the follower tells
 
     def opened(self, path: Path) -> None:
+        self._stay()
         index = None
         try:
             index = IndexReader(path)
+            if not index.meta("complete"):
+                raise Damaged("it is being built")  # another one took its place: the follower will tell
             if self.index is not None and self.index.index_id == index.index_id:
+                self.moved(index.end, None)  # nobody told of what came meanwhile
                 index.close()
             else:
                 self.closed()
@@ -57,8 +66,11 @@ class Hub(Watcher):
             if index is not None:
                 index.close()
             log.warning("the index %s cannot be read, feeds are read from the source: %s", path, error)
+            if isinstance(error, Full):
+                self._open_later(path)
 
     def closed(self) -> None:
+        self._stay()
         if self.index is None:
             return
         self.index.close()
@@ -67,11 +79,11 @@ class Hub(Watcher):
         self._wake((future for futures in self._waiting.values() for future in futures), Unavailable(_GONE))
         self._wake(self._for_all, Unavailable(_GONE))
 
-    def moved(self, end: int, keys: Iterable[int]) -> None:
+    def moved(self, end: int, keys: Iterable[int] | None) -> None:
         if self.index is None or end <= self.end:
             return
         self.end = end
-        for key in keys:
+        for key in list(self._waiting) if keys is None else keys:
             if key in self._waiting:
                 self._wake(self._waiting[key])
         self._wake(self._for_all)
@@ -79,14 +91,23 @@ class Hub(Watcher):
     def complain(self, error: Exception) -> None:
         """Tell that the index cannot be read: until there is another one, feeds are read from the source."""
         log.warning("the index cannot be read, feeds are read from the source: %s", error)
+        told = self.index
         self.closed()
-        if self.renew is not None:
-            self.renew()
+        if told is None:
+            return
+        if isinstance(error, Full):
+            self._open_later(told.path)
+        elif self.renew is not None:
+            self.renew(told.index_id)
 
-    @property
-    def waiting(self) -> int:
-        """How many feeds are asleep."""
-        return len(self._for_all.union(*self._waiting.values()))
+    def _open_later(self, path: Path) -> None:
+        """Try again what cannot be done at present, unless the follower tells something else before."""
+        self._later = asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self.opened, path)
+
+    def _stay(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     # ---- what feeds ask
 
@@ -113,9 +134,11 @@ class Hub(Watcher):
         places = [self._for_all] if keys is None else [self._waiting.setdefault(key, set()) for key in keys]
         for place in places:
             place.add(waiter)
+        self.waiting += 1
         try:
             await waiter
         finally:
+            self.waiting -= 1
             for place in places:
                 place.discard(waiter)
             for key in keys or ():

@@ -53,7 +53,7 @@ class Damaged(Exception):
 
 
 class Full(Exception):
-    """There is no room to write."""
+    """The file cannot be read or written at present: there is no room, or another process has locked it."""
 
 
 class Row(NamedTuple):
@@ -142,6 +142,11 @@ class _File:
         with damage():
             found = self._db.execute("SELECT max(at) FROM marks").fetchone()
         return int(found[0] or 0)
+
+    @property
+    def since(self) -> Any:
+        """The source's sequence up to which all is in the index."""
+        return jsonio.loads(self.meta("since", b"0"))
 
     def count_documents(self) -> int:
         with damage():
@@ -348,11 +353,6 @@ class IndexWriter(_File):
             self.close()
             raise
 
-    @property
-    def since(self) -> Any:
-        """The source's sequence up to which all is in the index."""
-        return jsonio.loads(self.meta("since", b"0"))
-
     def check(self) -> None:
         """Raises Damaged if the file is not whole. Reads all of it."""
         with damage():
@@ -467,12 +467,21 @@ def damage() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode in _NO_ROOM:
+        if error.sqlite_errorcode in _AT_PRESENT:
             raise Full(str(error)) from error
         raise Damaged(str(error)) from error
 
 
-_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_AT_PRESENT = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_BUSY_RECOVERY,  # a process that died left something to be put in order
+    sqlite3.SQLITE_BUSY_SNAPSHOT,
+    sqlite3.SQLITE_LOCKED,
+)
 
 
 def _quoted(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -17,12 +16,6 @@ from proxy.feeds.watcher import Watcher
 from proxy.identify import towards
 from proxy.place import Place
 from proxy.upstream import Upstream
-
-
-def indexed(config: Config) -> Iterator[Database]:
-    """The databases that have an index."""
-    if config.server.data is not None:
-        yield from (each for each in config.databases.values() if each.index and each.may_be_indexed)
 
 
 def index_path(directory: Path, database: str) -> Path:
@@ -52,11 +45,11 @@ class Feeds:
     """Hubs and followers, by database."""
 
     def __init__(self, config: Config) -> None:
-        self.hubs = {database.name: Hub(Bodies(config.server.cache)) for database in indexed(config)}
+        self.hubs = {database.name: Hub(Bodies(config.server.cache)) for database in config.indexed}
         self._upstreams: list[Upstream] = []
         self._followers: list[Follower] = []
         self._running: list[asyncio.Task[None]] = []
-        for database in indexed(config):
+        for database in config.indexed:
             upstream = Upstream(database.source, config.server.timeout)
             self._upstreams.append(upstream)
             hub = self.hubs[database.name]

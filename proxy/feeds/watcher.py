@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from proxy.feeds.progress import Progress
 
 
 class Watcher:
@@ -14,5 +17,8 @@ class Watcher:
     def closed(self) -> None:
         """There is none at present: it is being built, or the source has no such database."""
 
-    def moved(self, end: int, keys: set[int]) -> None:
-        """The index has positions up to `end`, and `keys` find something new there."""
+    def moved(self, end: int, keys: Iterable[int] | None) -> None:
+        """The index has positions up to `end`, and `keys` (None: everybody) find something new there."""
+
+    def progressed(self, progress: Progress | None) -> None:
+        """A long reading gets on; None: it came to its end."""

@@ -55,6 +55,10 @@ SERVER = [
      'server.max_body: expected a size such as "64MiB", "500kB" or a number of bytes, not the string "64 megs"'),
     ("max_body = 1.5",
      'server.max_body: expected a size such as "64MiB", "500kB" or a number of bytes, not the number 1.5'),
+    ("workers = 0", "server.workers: must be from 1 to 1024"),
+    ("workers = 1025", "server.workers: must be from 1 to 1024"),
+    ("workers = true", "server.workers: expected a whole number, not true"),
+    ('workers = "2"', 'server.workers: expected a whole number, not the string "2"'),
     ("max_body = true", 'server.max_body: expected a size such as "64MiB", "500kB" or a number of bytes, not true'),
     ("max_body = 0", "server.max_body: must be more than 0 bytes"),
     ('session_ttl = "soon"',
@@ -71,8 +75,8 @@ SERVER = [
      'server.anonymous: expected true or false (without quotes), not the string "false"'),
     ("anonymous = 0", "server.anonymous: expected true or false (without quotes), not the number 0"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
-    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, max_body, secret, "
-     "session_ttl, timeout, trust_forwarded"),
+    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, max_body, "
+     "metrics, secret, session_ttl, timeout, trust_forwarded, workers"),
 ]  # fmt: skip
 
 SOURCE = [

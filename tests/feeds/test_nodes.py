@@ -114,7 +114,7 @@ class World:
         hub = self.hubs[node]
         before = hub.index and hub.index.index_id
         if hub.renew is not None:
-            hub.renew()
+            hub.renew(before or b"")
         while hub.index is None or hub.index.index_id == before:
             await asyncio.sleep(0.005)
 

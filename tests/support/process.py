@@ -49,7 +49,7 @@ class ServerProcess:
         self.port = port
         self.log = log
         self._ready = ready
-        self._env = {**os.environ, **(env or {})}
+        self.env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._mark = 0
 
@@ -70,7 +70,7 @@ class ServerProcess:
         """Returns when the server answers. Fails with its output if it ends before that."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=self._env
+                self.command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=self.env
             )
         RUNNING.append(self)
         end = time.monotonic() + STARTUP
@@ -79,6 +79,11 @@ class ServerProcess:
                 self.kill()
                 raise AssertionError(f"{self.command} did not start:\n{self.output()}")
             time.sleep(0.03)
+
+    def wait(self) -> int:
+        """The exit status of a server that ends by itself."""
+        assert self._process is not None
+        return self._process.wait()
 
     def stop(self) -> None:
         """End it in good order."""
@@ -104,7 +109,7 @@ class ServerProcess:
 
     def mark(self) -> None:
         """Remember how much it has printed."""
-        self._mark = self.log.stat().st_size
+        self._mark = self.log.stat().st_size if self.log.exists() else 0
 
     def output(self, *, since_mark: bool = False) -> str:
         """What it has printed so far, over all its starts, or since the mark."""

@@ -1,0 +1,88 @@
+"""What a serving process does with what it is told, and with a file that cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.bodies import Bodies
+from proxy.errors import Unavailable
+from proxy.feeds import hub as hub_module
+from proxy.feeds.hub import Hub
+from proxy.feeds.index import Damaged, Entry, Full, IndexWriter
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clinic.index"
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[IndexWriter]:
+    with IndexWriter(path, {"incarnation": "1"}) as writer:
+        writer.apply([Entry("a", "1-a", 1, frozenset((7,)))], 1)
+        writer.set_meta("complete", 1)
+        yield writer
+
+
+def test_an_index_that_is_being_built_is_not_used(writer: IndexWriter, path: Path) -> None:
+    writer.set_meta("complete", None)
+    hub = Hub(Bodies(1000))
+    hub.opened(path)
+    assert hub.index is None
+    writer.set_meta("complete", 1)
+    hub.opened(path)
+    assert hub.index is not None
+    assert hub.end == 1
+    hub.closed()
+
+
+async def test_a_state_that_is_told_again_wakes_all_if_there_is_more(writer: IndexWriter, path: Path) -> None:
+    hub = Hub(Bodies(1000))
+    hub.opened(path)
+    waiting = [asyncio.ensure_future(hub.wait(keys)) for keys in (None, frozenset((1,)), frozenset((2, 3)))]
+    await asyncio.sleep(0)
+    assert hub.waiting == 3
+    hub.opened(path)
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    writer.apply([Entry("b", "1-b", 2, frozenset((7,)))], 2)
+    hub.opened(path)
+    await asyncio.gather(*waiting)
+    assert (hub.end, hub.waiting) == (2, 0)
+    hub.closed()
+
+
+async def test_what_cannot_be_read_at_present_is_tried_again(
+    writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "_AGAIN_SECONDS", 0)
+    hub, renewed = Hub(Bodies(1000)), list[bytes]()
+    hub.renew = renewed.append
+    hub.opened(path)
+    waiting = asyncio.ensure_future(hub.wait(None))
+    await asyncio.sleep(0)
+    hub.complain(Full("it is locked"))
+    assert hub.index is None
+    with pytest.raises(Unavailable):
+        await waiting
+    while hub.index is None:
+        await asyncio.sleep(0)
+    hub.complain(Full("it is locked"))
+    hub.closed()  # the follower says so
+    await asyncio.sleep(0.01)
+    assert hub.index is None
+    assert renewed == []
+
+
+async def test_what_is_damaged_is_made_anew(writer: IndexWriter, path: Path) -> None:
+    hub, renewed = Hub(Bodies(1000)), list[bytes]()
+    hub.renew = renewed.append
+    hub.opened(path)
+    hub.complain(Damaged("it is torn"))
+    hub.complain(Damaged("it is torn"))  # by another feed
+    assert hub.index is None
+    assert renewed == [writer.index_id]
