@@ -11,6 +11,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+async def one_by_one(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[R]]) -> AsyncGenerator[R, None]:
+    """`work(item)` for each item, in order: the next item is asked for when the consumer wants more."""
+    async with aclosing(items):
+        async for item in items:
+            yield await work(item)
+
+
 async def ahead(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[R]]) -> AsyncGenerator[R, None]:
     """`work(item)` for each item, in order, begun one item ahead of what the consumer has taken.
 

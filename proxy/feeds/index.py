@@ -220,18 +220,18 @@ class IndexReader(_File):
                 )
         return found
 
-    def count(self, keys: Collection[int] | None, after: int, until: int) -> int:
-        """How many rows there are to come, as far as it is worth counting: no more than 10,000 are told apart."""
+    def count(self, keys: Collection[int] | None, after: int, until: int, most: int = _MOST_COUNTED) -> int:
+        """How many rows there are to come, as far as it is worth counting: no more than `most` are told apart."""
         if keys is None:
-            queries = [("SELECT 1 FROM docs WHERE at > ? AND at <= ? LIMIT ?", (after, until, _MOST_COUNTED))]
+            queries = [("SELECT 1 FROM docs WHERE at > ? AND at <= ? LIMIT ?", (after, until, most))]
         else:
             of_key = "SELECT 1 FROM entries WHERE key = ? AND at > ? AND at <= ? LIMIT ?"
-            queries = [(of_key, (key, after, until, _MOST_COUNTED)) for key in keys]  # type: ignore[misc]
+            queries = [(of_key, (key, after, until, most)) for key in keys]  # type: ignore[misc]
         with damage():
             counts: list[int] = [
                 self._db.execute(f"SELECT count(*) FROM ({text})", values).fetchone()[0] for text, values in queries
             ]
-        return min(sum(counts), _MOST_COUNTED)
+        return min(sum(counts), most)
 
     def position(self, at: int) -> Position:
         """A position with the source's sequence there, or before: what comes after the one comes after the other."""

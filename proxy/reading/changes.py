@@ -21,19 +21,19 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.ahead import ahead
+from proxy.ahead import ahead, one_by_one
 from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
 from proxy.errors import CouchError, Unavailable
 from proxy.exchange import Exchange
-from proxy.feeds.hub import Hub
+from proxy.feeds.hub import Hub, Keys
 from proxy.feeds.index import Damaged, Full
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
 from proxy.reading.changes_rows import Change, Rows
-from proxy.reading.index_feed import IndexFeed, keys_of, starting_point
+from proxy.reading.index_feed import IndexFeed, is_own, keys_of, starting_point
 from proxy.reading.source_feed import Row, SourceFeed
 
 
@@ -123,24 +123,32 @@ class _Feed:
         view, wanted = self.view, self.wanted
         since = 0 if wanted.since == "now" else view.tokens.decode(wanted.since)
         hub = view.hub
-        if hub is not None and not wanted.source_filter and (self._can_wait(hub, since) or await hub.fresh()):
+        if hub is not None and not wanted.source_filter:
             keys = keys_of(view)
             try:
-                at = starting_point(hub, since, keys)
+                full = self._is_full(hub, since, keys)
+                if full or self._can_wait(hub, since) or await hub.fresh():
+                    at = starting_point(hub, since, keys)
+                    if at is not None:
+                        return IndexFeed(view, hub, at, keys, wanted, fresh=not full)
             except (Damaged, Full) as error:
                 hub.complain(error)
-                at = None
-            if at is not None:
-                return IndexFeed(view, hub, at, keys, wanted)
         if isinstance(since, Position):
             since = since.seq
         return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit)
 
     def _can_wait(self, hub: Hub, since: Any) -> bool:
         """Whether it is enough to be told as soon as the index knows, from where it knows by itself."""
-        if not self.wanted.waits or self.wanted.since == "now" or hub.index is None:
+        return self.wanted.waits and self.wanted.since != "now" and is_own(hub, since)
+
+    def _is_full(self, hub: Hub, since: Any, keys: Keys) -> bool:
+        """Whether the index has a page of rows, as it is: what the source has by now comes later."""
+        wanted = self.wanted
+        if not wanted.limit or wanted.since == "now" or wanted.descending or wanted.doc_ids is not None:
             return False
-        return not since or (isinstance(since, Position) and since.index_id == hub.index.index_id)
+        if hub.index is None or not is_own(hub, since):
+            return False
+        return hub.index.count(keys, since.at if since else 0, hub.end, wanted.limit) >= wanted.limit
 
     @property
     def full(self) -> bool:
@@ -153,7 +161,9 @@ class _Feed:
         downwards, where the source has one page only.
         """
         written = 0
-        async with aclosing(ahead(batches, self._judge)) as judged:
+        # with a limit, an index is not read ahead of what the view shows: pages would be judged that nobody asked for
+        in_turn = self.left is not None and isinstance(self.source, IndexFeed)
+        async with aclosing((one_by_one if in_turn else ahead)(batches, self._judge)) as judged:
             async for changes in judged:
                 if self.full:
                     self.source.last_page = True

@@ -42,6 +42,13 @@ def keys_of(view: View) -> Keys:
         return None
 
 
+def is_own(hub: Hub, since: Any) -> bool:
+    """Whether the index knows by itself where `since` is."""
+    if hub.index is None:
+        return False
+    return not since or (isinstance(since, Position) and since.index_id == hub.index.index_id)
+
+
 def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
     """The position after which a feed goes on; None if only the source can tell. Raises Damaged, Full."""
     index = hub.index
@@ -62,8 +69,10 @@ def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
 class IndexFeed:
     """Where in the index a client is. `seq`: its Position, up to which rows were handed out."""
 
-    def __init__(self, view: View, hub: Hub, at: int, keys: Keys, wanted: Wanted) -> None:
+    def __init__(self, view: View, hub: Hub, at: int, keys: Keys, wanted: Wanted, fresh: bool = True) -> None:
+        """`fresh`: whether the index has all that there was when the client asked, or the client waits for the rest."""
         assert hub.index is not None
+        self._fresh = fresh
         self._hub = hub
         self._index: IndexReader = hub.index
         self._keys = keys
@@ -108,7 +117,15 @@ class IndexFeed:
                 yield rows
             return
         end = self._hub.end
-        while self._at < end and not self.last_page:
+        while not self.last_page:
+            if self._at >= end:
+                if self._fresh:
+                    return
+                # the page is not full yet: now it matters whether there is more
+                if not await self._hub.fresh():
+                    raise Unavailable("The index did not catch up with the source.")
+                self._fresh, end = True, self._hub.end
+                continue
             with self._reading() as index:
                 if self._doc_ids is not None:  # of which there is no second batch
                     found, last = index.rows_of(self._doc_ids, self._at, end), end

@@ -28,8 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     allow_many_connections()
     report = uvloop.run(_run(options))
-    text = report.text()
-    print(text)
+    print(report.introduction)
     if options.write:
         report.write(Path("docs/performance.md"))
     return 0

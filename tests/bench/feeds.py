@@ -288,14 +288,20 @@ async def _indexed(stage: Stage) -> AsyncIterator[Process]:
         raise RuntimeError("`couch-tailor index build` failed")
     proxy = await stage.start_proxy(path)
     try:
-        client = stage.client(proxy.url)
-        # a token out of an index is longer than the others
-        while len(await _ask(stage, client, "GET", f"/{DATABASE}-own/_changes?since=now&limit=1")) < 110:
+        direct = await _token(stage, stage.proxy.url)
+        # a token out of an index has a position, too
+        while len(await _token(stage, proxy.url)) < len(direct) + 15:
             await asyncio.sleep(0.05)
-        client.close()
         yield proxy
     finally:
         await proxy.stop()
+
+
+async def _token(stage: Stage, url: str) -> str:
+    client = stage.client(url)
+    page = jsonio.loads(await _ask(stage, client, "GET", f"/{DATABASE}-own/_changes?since=now&limit=1"))
+    client.close()
+    return str(page["last_seq"])
 
 
 async def _ask(

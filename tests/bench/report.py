@@ -22,13 +22,16 @@ class Report:
         lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         self.tables.append("\n".join(lines))
-        print(f"... {title}: done", flush=True)
+        print(self.tables[-1], flush=True)
+
+    @property
+    def introduction(self) -> str:
+        """What was measured, where."""
+        arguments = f" ARGS={self.arguments!r}" if self.arguments else ""
+        return f"`make bench{arguments}`, {self.machine}, {self.source}."
 
     def text(self) -> str:
-        intro = (
-            f"`make bench{' ARGS=' + repr(self.arguments) if self.arguments else ''}`, {self.machine}, {self.source}."
-        )
-        return "\n\n".join([intro, *self.tables]) + "\n"
+        return "\n\n".join([self.introduction, *self.tables]) + "\n"
 
     def write(self, page: Path) -> None:
         """Put the tables between the marks in `page`. Raises ValueError if it has none."""
