@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--url", help="a CouchDB to measure in front of, instead of the embedded endpoint")
     parser.add_argument("--user", default="admin:secret", help="its administrator, NAME:PASSWORD")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median counts (default 5)")
-    parser.add_argument("--full", action="store_true", help="1 GB attachment and 1,000,000 rows for the memory figures")
+    parser.add_argument("--full", action="store_true", help="1 GB attachment, 1,000,000 documents, 10,000 live feeds")
     parser.add_argument("--write", action="store_true", help="write the result into docs/performance.md")
     options = parser.parse_args()
     allow_many_connections()

@@ -22,7 +22,7 @@ class Report:
         lines = [f"### {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         self.tables.append("\n".join(lines))
-        print(self.tables[-1], flush=True)
+        print(self.tables[-1], end="\n\n", flush=True)
 
     @property
     def introduction(self) -> str:
