@@ -161,9 +161,7 @@ class _Feed:
         downwards, where the source has one page only.
         """
         written = 0
-        # with a limit, an index is not read ahead of what the view shows: pages would be judged that nobody asked for
-        in_turn = self.left is not None and isinstance(self.source, IndexFeed)
-        async with aclosing((one_by_one if in_turn else ahead)(batches, self._judge)) as judged:
+        async with aclosing((ahead if self.source.read_ahead else one_by_one)(batches, self._judge)) as judged:
             async for changes in judged:
                 if self.full:
                     self.source.last_page = True

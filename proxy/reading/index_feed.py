@@ -85,6 +85,11 @@ class IndexFeed:
         """Set by the reader: no further page is wanted."""
 
     @property
+    def read_ahead(self) -> bool:
+        """Whether batches may be judged before they are wanted: with a limit, some would be that nobody asked for."""
+        return self._limit is None
+
+    @property
     def seq(self) -> Position:
         with self._reading() as index:
             return index.position(self._at)

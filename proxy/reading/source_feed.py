@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from proxy.core import jsonio
 from proxy.core.query import Pairs
@@ -51,6 +51,8 @@ class SourceFeed:
     """Rows that the source still has after `seq`, as far as it says."""
     last_page: bool = False
     """Set by the reader: no further page is wanted."""
+    read_ahead: ClassVar[bool] = True
+    """Batches may be judged before they are wanted: they come with their documents."""
     _first: Reply | None = None
 
     async def now(self) -> None:
