@@ -14,14 +14,12 @@ from proxy.core.grafts import Grafts
 from proxy.core.lens import Withheld
 from proxy.core.tokens import Tokens
 from proxy.feeds.hub import Hub
+from proxy.fetch import PROTOCOL
 from proxy.identify import Principal
 from proxy.place import Place
 from proxy.upstream import Upstream
 
 log = logging.getLogger("couch_tailor.view")
-
-PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
-"""Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, Known, join_leaves, key_number, remove, split_leaves
 from proxy.feeds.progress import Reading
 from proxy.feeds.watcher import Watcher
-from proxy.fetch import ANCESTORS, ancestry, fetch_revisions
+from proxy.fetch import ANCESTORS, PROTOCOL, ancestry, fetch_revisions
 from proxy.place import Place
 from proxy.upstream import JSON_HEADERS, Reply
 
@@ -64,6 +64,8 @@ class Follower:
         self._index: IndexWriter | None = None
         self._looked = 0.0
         self._alarm = asyncio.Event()
+        self._trouble: Exception = Damaged("it cannot be read")
+        """Why the alarm was set."""
         self._reading: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._name = place.database.name
@@ -125,8 +127,8 @@ class Follower:
     async def catch_up(self) -> None:
         """Wait until all is in the index that the source acknowledged before this call.
 
-        Raises what reading and storing raise. Whoever comes while the source is being read waits for the next reading,
-        together with all others who do.
+        Raises CouchError, also where the index has to be made anew. Whoever comes while the source is being read waits
+        for the next reading, together with all others who do.
         """
         if self._index is None:
             raise Unavailable("There is no index.")
@@ -139,13 +141,17 @@ class Follower:
     def renew(self, index_id: bytes) -> None:
         """Make the index of this id anew: somebody found it damaged. Whoever tells of an earlier one is late."""
         if self._index is not None and self._index.index_id == index_id:
-            self._alarm.set()
+            self._raise_alarm(Damaged("it cannot be read"))
 
     def close(self) -> None:
         """Close the index."""
         if self._reading is not None:
             self._reading.cancel()
         self._drop()
+
+    def _raise_alarm(self, trouble: Exception) -> None:
+        self._trouble = trouble
+        self._alarm.set()
 
     # ---- the loop
 
@@ -158,7 +164,7 @@ class Follower:
             self._watcher.opened(self._path)
         else:
             self._watcher.closed()
-        await self.catch_up()
+        await self._catch_up()
         if not complete:
             index.set_meta("complete", 1)
             log.info("the index of %s is complete: %s documents", self._name, f"{index.count_documents():,}")
@@ -166,10 +172,19 @@ class Follower:
         while True:
             await self._look()
             await self._change()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """As `catch_up`, for the loop, which sees to the index. Raises what reading and storing raise."""
+        try:
             await self.catch_up()
+        except CouchError:
+            if self._alarm.is_set():
+                raise self._trouble from None
+            raise
 
     async def _change(self) -> None:
-        """Wait for a change. Raises Damaged when somebody finds the index to be."""
+        """Wait for a change. Raises what is the trouble with the index when somebody comes upon it."""
         waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._longpoll()),
             asyncio.ensure_future(self._alarm.wait()),
@@ -177,7 +192,7 @@ class Follower:
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._alarm.is_set():
-                raise Damaged("it cannot be read")
+                raise self._trouble
             waiting[0].result()
         finally:
             for task in waiting:
@@ -240,11 +255,14 @@ class Follower:
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
-                failed: Exception | None = None
+                failed: CouchError | None = None
                 try:
                     await self._read_on()
-                except Exception as error:
+                except CouchError as error:
                     failed = error
+                except Exception as error:  # for the loop: those who wait did nothing wrong
+                    self._raise_alarm(error)
+                    failed = Unavailable("The index of this database has to be seen to.")
                 for done in waiting:
                     if not done.done():
                         if failed is None:
@@ -377,7 +395,7 @@ class Follower:
                 if doc is None or doc["_id"].startswith("_design/"):
                     found.add(stored_key(identity, EVERYBODY))
                 else:
-                    body = {name: value for name, value in doc.items() if name not in _PROTOCOL}
+                    body = {name: value for name, value in doc.items() if name not in PROTOCOL}
                     found.update(stored_key(identity, key) for key in audience.of(body))
         return frozenset(found)
 
@@ -414,9 +432,6 @@ def _between(
 
 class _Renewed(Exception):
     """The database is another one by the same name."""
-
-
-_PROTOCOL = frozenset(("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq"))
 
 
 @lru_cache(maxsize=100_000)

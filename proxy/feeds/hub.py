@@ -118,7 +118,7 @@ class Hub(Watcher):
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self.ask()
-        except (TimeoutError, CouchError, Damaged, Full):
+        except (TimeoutError, CouchError):
             return False
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():

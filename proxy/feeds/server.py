@@ -15,7 +15,6 @@ from pathlib import Path
 from proxy.config.model import Config
 from proxy.errors import CouchError
 from proxy.feeds.follower import Follower
-from proxy.feeds.index import Damaged, Full
 from proxy.feeds.local import make_follower
 from proxy.feeds.messages import (
     BadMessage,
@@ -134,7 +133,7 @@ class _Worker:
     async def _answer(self, question: CatchUp) -> None:
         try:
             await self._databases[question.database].follower.catch_up()
-        except (CouchError, Damaged, Full) as error:
+        except CouchError as error:
             log.debug("%s did not catch up: %s", question.database, error)
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():

@@ -21,7 +21,7 @@ from proxy.core import jsonio
 from proxy.feeds import follower as follower_module
 from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
-from proxy.feeds.index import IndexWriter
+from proxy.feeds.index import Damaged, IndexWriter
 from proxy.feeds.local import Feeds, index_path
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
@@ -249,6 +249,36 @@ async def test_a_damaged_file_is_found_at_the_start(tmp_path: Path, caplog: pyte
             await at.indexed(but=name)
             assert len(await ids(at, "/clinic-phone/_changes")) == 100
         assert "the index of clinic is made anew" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", [Damaged("scribbled"), follower_module._Renewed()])
+async def test_what_a_clients_request_comes_upon_is_seen_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """The follower itself waits for the source at that time, and would not notice."""
+
+    async def for_ever(self: Follower) -> None:
+        await asyncio.Event().wait()
+
+    apply, left = IndexWriter.apply, [trouble]
+
+    def apply_once_not(self: IndexWriter, *given: Any) -> set[int]:
+        if left:
+            raise left.pop()
+        return apply(self, *given)
+
+    monkeypatch.setattr(Follower, "_longpoll", for_ever)
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        await feed(at, "/clinic-phone/_changes")
+        hub = await at.indexed()
+        assert hub.index is not None
+        old = hub.index.index_id
+        monkeypatch.setattr(IndexWriter, "apply", apply_once_not)
+        await at.put({"_id": "b", "facility": "f1"})
+        assert await ids(at, "/clinic-phone/_changes") == [("a", False), ("b", False)]
+        await at.indexed(but=old)
+        assert in_index(await feed(at, "/clinic-phone/_changes"))
+        assert await ids(at, "/clinic-phone/_changes") == [("a", False), ("b", False)]
 
 
 async def test_a_full_disk_leaves_feeds_to_the_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
