@@ -17,12 +17,18 @@ CouchError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 
 class CouchError(Exception):
     """An answer other than success. `error` and `reason` are CouchDB's words wherever CouchDB has some."""
 
     status = 500
     error = "internal_server_error"
+    members: Mapping[str, Any] = MappingProxyType({})
+    """What the body of the answer has beside `error` and `reason`."""
 
     def __init__(self, reason: str, *, error: str | None = None, status: int | None = None) -> None:
         super().__init__(reason)

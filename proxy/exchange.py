@@ -117,7 +117,7 @@ class Exchange:
         headers = {"Allow": error.allowed.replace(",", ", ")} if isinstance(error, MethodNotAllowed) else None
         # a reason may repeat bytes of a header that are no text
         reason = error.reason.encode("utf-8", "replace").decode()
-        body = jsonio.dumps({"error": error.error, "reason": reason}) + b"\n"
+        body = jsonio.dumps({"error": error.error, "reason": reason, **error.members}) + b"\n"
         all_headers = [*self._common_headers(), _JSON_TYPE, *(headers or {}).items()]
         return Whole(error.status, all_headers, body, close=isinstance(error, TooLarge))
 

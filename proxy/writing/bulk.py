@@ -4,12 +4,17 @@ Rows are in the order of the request, as CouchDB gives them: with `new_edits` on
 each that was not stored. A document that was refused always has its row: without one, the client would take it for
 stored. Local documents in a batch (PouchDB 5 writes its checkpoints so) go to the client's own, whatever the profile
 may write.
+
+Replicated revisions go to the source in parts (see `parts`): nothing of one depends on another. If the source fails,
+the request fails, and its error says what is not stored. Rows would not do: CouchDB's own replicator takes them for
+refusals that are final, and goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +29,10 @@ from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 from proxy.writing.lending import lent_size, with_lent
 from proxy.writing.originals import plan_all, rules_of
+from proxy.writing.parts import cut, store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
-from proxy.writing.settle import heard, missing_revisions, never_sent, not_stored, unknown
+from proxy.writing.settle import Untold, heard, missing_revisions, never_sent, partly_stored, unknown
 
 Row = dict[str, Any]
 
@@ -47,6 +53,8 @@ class Slot:
     written: Pushed | Local
     doc: Doc | None = None
     row: Row | None = None
+    stored: bool = False
+    """Whether the source is known to have it."""
 
     def fail(self, error: CouchError) -> None:
         rev = {} if self.written.rev is None else {"rev": self.written.rev}
@@ -62,9 +70,30 @@ class Slot:
 async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     """POST: the documents are stored, or have a row that says why not."""
     new_edits, slots = read_batch(exchange.view, await exchange.read_object())
-    await _plan(exchange, slots)
-    status = await store_batch(exchange.view, slots, new_edits)
+    planner = _Planner(exchange.view, exchange.server.max_body)
+    store = partial(store_batch, exchange.view, new_edits=new_edits)
+    try:
+        status = await store_parts(_parts(slots, new_edits), planner.plan, store)
+    except CouchError as error:
+        raise error if new_edits else _with_missing(error, slots) from error
     return exchange.json([slot.row for slot in slots if slot.row is not None], status)
+
+
+def _parts(slots: Sequence[Slot], new_edits: bool) -> Iterator[Sequence[Slot]]:
+    """What may be stored on its own. Of what may have to do with each other the source should decide at once."""
+    ids = {slot.written.id for slot in slots}
+    if new_edits or len(ids) < len(slots) or any(isinstance(slot.written, Local) for slot in slots):
+        return iter([slots])
+    return cut(slots)
+
+
+def _with_missing(error: CouchError, slots: Sequence[Slot]) -> CouchError:
+    """What a failed request tells of what it stored nevertheless."""
+    missing = [slot for slot in slots if not slot.stored and slot.row is None]
+    if len(missing) == len(slots) or isinstance(error, Untold):
+        return error
+    named = [(slot.written.id, slot.written.rev) for slot in missing if slot.written.rev is not None]
+    return partly_stored(error, named, len(slots))
 
 
 def read_batch(view: View, request: dict[str, Any]) -> tuple[bool, list[Slot]]:
@@ -95,29 +124,45 @@ def _read(view: View, doc: Any, new_edits: bool) -> Pushed | Local:
     return Local(doc_id, None if new_edits else rev, {**doc, "_id": source_id(view, doc_id)})
 
 
-async def _plan(exchange: Exchange, slots: Sequence[Slot]) -> None:
-    """Give each slot what goes to the source, or its row."""
-    judged = [slot for slot in slots if isinstance(slot.written, Pushed)]
-    outcomes = await plan_all(exchange.view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
-    room = exchange.server.max_body
-    for slot, outcome in zip(judged, outcomes, strict=True):
-        if isinstance(outcome, Refuse):
-            slot.fail(outcome.error)
-        elif isinstance(outcome, Send):
-            try:
-                slot.doc = await with_lent(exchange.view, outcome, room)
-                room -= lent_size(outcome)
-            except Unavailable:
-                raise
-            except CouchError as error:
-                slot.fail(error)
-    for slot in slots:
-        if isinstance(slot.written, Local):
-            slot.doc = slot.written.doc
+class _Planner:
+    """Gives each slot what goes to the source, or its row. `room`: bytes of attachments that may be lent to a batch."""
+
+    def __init__(self, view: View, room: int) -> None:
+        self._view = view
+        self._room = room
+
+    async def plan(self, slots: Sequence[Slot]) -> Sequence[Slot]:
+        judged = [slot for slot in slots if isinstance(slot.written, Pushed)]
+        outcomes = await plan_all(self._view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
+        for slot, outcome in zip(judged, outcomes, strict=True):
+            if isinstance(outcome, Refuse):
+                slot.fail(outcome.error)
+            elif isinstance(outcome, Send):
+                await self._lend(slot, outcome)
+            else:
+                slot.stored = True
+        for slot in slots:
+            if isinstance(slot.written, Local):
+                slot.doc = slot.written.doc
+        return slots
+
+    async def _lend(self, slot: Slot, outcome: Send) -> None:
+        size = lent_size(outcome)
+        self._room -= size
+        try:
+            slot.doc = await with_lent(self._view, outcome, self._room + size)
+        except Unavailable:
+            raise
+        except CouchError as error:
+            self._room += size
+            slot.fail(error)
 
 
-async def store_batch(view: View, slots: Sequence[Slot], new_edits: bool) -> int:
-    """Send what is to be sent, and give each slot its row where it gets one. Returns the status of the answer."""
+async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> int:
+    """Send what is to be sent, and give each slot its row where it gets one. Returns the status of the answer.
+
+    Raises the source's error; of replicated revisions, those that it stored all the same are marked so.
+    """
     sent = [slot for slot in slots if slot.doc is not None]
     if not sent:
         return 201
@@ -126,13 +171,16 @@ async def store_batch(view: View, slots: Sequence[Slot], new_edits: bool) -> int
         status, rows = await _post(view, body, sent)
         (_answer_edits if new_edits else _answer_replicated)(sent, rows, rules_of(view))
         return status
-    except Unavailable as error:
-        if never_sent(error):
+    except CouchError as error:
+        broken = isinstance(error, Unavailable)
+        if error.status < 500 or (new_edits and not broken) or (isinstance(error, Unavailable) and never_sent(error)):
             raise
         if new_edits:
             raise unknown() from error
         await _ask(view, sent)
-        return 201
+        if broken and all(slot.stored for slot in sent):
+            return 201
+        raise
 
 
 async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, list[Row]]:
@@ -156,12 +204,17 @@ def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> No
 
 def _answer_replicated(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:
     waiting = list(sent)
+    refused = []
     for row in rows:
         if "error" not in row:
             continue
         slot = _find(waiting, row)
         waiting.remove(slot)
-        slot.row = {**_heard_row(row, rules), "id": slot.written.id}
+        refused.append((slot, {**_heard_row(row, rules), "id": slot.written.id}))
+    for slot, heard_row in refused:
+        slot.row = heard_row
+    for slot in waiting:
+        slot.stored = True
 
 
 def _find(waiting: Sequence[Slot], row: Row) -> Slot:
@@ -184,10 +237,8 @@ def _heard_row(row: Row, rules: Rules) -> Row:
 
 
 async def _ask(view: View, sent: Sequence[Slot]) -> None:
-    """Rows for what the source does not have after it broke off."""
+    """Find out what the source has after it broke off. Raises Unavailable (503) if it does not say."""
     batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
     missing = await missing_revisions(view, batch) if batch else set()
     for slot in sent:
-        slot.row = None
-        if isinstance(slot.written, Local) or slot.key in missing:
-            slot.fail(not_stored())
+        slot.stored = isinstance(slot.written, Pushed) and slot.key not in missing

@@ -8,7 +8,7 @@ by the source: only it could have said. A client that is told "unknown" finds ou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from logging import INFO, WARNING
 
 from proxy.errors import CouchError, Unavailable
@@ -42,6 +42,13 @@ _OF_REQUESTS = frozenset(
 """CouchDB's errors whose reasons are about what was sent, and fixed text otherwise."""
 
 
+class Untold(Unavailable):
+    """The source cannot be asked what it stored."""
+
+    status = 503
+    error = "service_unavailable"
+
+
 def never_sent(error: Unavailable) -> bool:
     """Whether a failed request cannot have had any effect: there was no connection to send it on."""
     return isinstance(error.__cause__, Unreachable)
@@ -57,8 +64,22 @@ def not_stored() -> Unavailable:
     return Unavailable("The source broke off before it stored this revision; send it again.", error="unavailable")
 
 
+def partly_stored(error: CouchError, missing: Sequence[tuple[str, str]], total: int) -> CouchError:
+    """The answer to `total` replicated revisions of which the source has all but some: `missing`, (id, rev) pairs.
+
+    The error is the source's, with the missing in the form of `_revs_diff`. Sent again, what is stored does no harm.
+    """
+    by_id: dict[str, list[str]] = {}
+    for doc_id, rev in missing:
+        by_id.setdefault(doc_id, []).append(rev)
+    reason = f"{error.reason} {len(missing)} of {total} documents are not stored; send the request again."
+    told = CouchError(reason, error=error.error, status=error.status)
+    told.members = {"missing": {doc_id: {"missing": revs} for doc_id, revs in by_id.items()}}
+    return told
+
+
 async def missing_revisions(view: View, batch: Iterable[Pushed]) -> set[tuple[str, str]]:
-    """Those of replicated revisions, as (id, rev), that the source does not have. Raises Unavailable (503)."""
+    """Those of replicated revisions, as (id, rev), that the source does not have. Raises Untold."""
     asked: dict[str, list[str]] = {}
     for pushed in batch:
         asked.setdefault(pushed.id, []).append(str(pushed.path[0]))
@@ -69,11 +90,7 @@ async def missing_revisions(view: View, batch: Iterable[Pushed]) -> set[tuple[st
             return {(doc_id, rev) for doc_id, entry in reply.items() for rev in entry["missing"]}
         except (CouchError, AttributeError, KeyError, TypeError) as error:
             log.warning("the source broke off, and cannot be asked what it stored: %s", error)
-    raise Unavailable(
-        "The source broke off and cannot be asked what it stored; send the request again.",
-        error="service_unavailable",
-        status=503,
-    )
+    raise Untold("The source broke off and cannot be asked what it stored; send the request again.")
 
 
 def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchError:

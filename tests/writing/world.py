@@ -153,6 +153,11 @@ class Tap:
 _PASSED = ("Content-Type", "ETag", "Location", "Content-Encoding")
 
 
+async def pass_on(request: web.BaseRequest, forward: Callable[[], Awaitable[web.StreamResponse]]) -> Any:
+    """No fault: the next of its kind is for a later request."""
+    return await forward()
+
+
 async def break_before(request: web.BaseRequest, forward: Callable[[], Awaitable[web.StreamResponse]]) -> Any:
     """The connection breaks, and nothing was stored."""
     await request.read() if isinstance(request, web.Request) else await request.content.read()
