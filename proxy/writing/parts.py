@@ -16,7 +16,7 @@ from proxy.errors import CouchError
 
 T = TypeVar("T")
 
-_FIRST = 50
+_FIRST = 100
 LARGEST = 400
 _STORED_AT_ONCE = 3
 

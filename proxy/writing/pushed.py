@@ -32,8 +32,12 @@ _KNOWN = DESCRIPTIVE | {
     "_replication_state_reason",
     "_replication_stats",
 }
+_PLACING = frozenset(("_id", "_rev", "_revisions"))
+"""Members that have been looked at by then."""
 _RESERVED = ("_design/", "_local/")
-_GENERATION = re.compile(r"[0-9]{1,15}\Z")
+_USUAL_HASHES = re.compile("[0-9a-f]{32}(?:,[0-9a-f]{32})*")
+_GREATEST = 10**15 - 1
+"""Of generations."""
 
 
 class Pushed(NamedTuple):
@@ -72,14 +76,17 @@ class Pushed(NamedTuple):
 
     def complete(self, body: Doc) -> Doc:
         """`body` with the members that place it in the tree: what goes to the source."""
-        placed: Doc = {"_id": self.id}
-        if self.path:
-            placed["_rev"] = str(self.path[0])
-        whole = {**placed, **body, **placed}
-        if not self.path:
+        path = self.path
+        if not path:
+            whole = {"_id": self.id, **body}
+            whole["_id"] = self.id
             whole.pop("_rev", None)
-        if not self.new_edits and len(self.path) > 1:
-            whole["_revisions"] = {"start": self.path[0].generation, "ids": [rev.hash for rev in self.path]}
+            return whole
+        rev = str(path[0])
+        whole = {"_id": self.id, "_rev": rev, **body}
+        whole["_id"], whole["_rev"] = self.id, rev
+        if not self.new_edits and len(path) > 1:
+            whole["_revisions"] = {"start": path[0].generation, "ids": [rev.hash for rev in path]}
         return whole
 
 
@@ -94,16 +101,16 @@ def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
     path = _path(doc)
     if not new_edits and not path:
         raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
-    for name, value in doc.items():
-        if name.startswith("_"):
-            _check_member(name, value, follows)
     body = doc.copy()
-    for name in DESCRIPTIVE.intersection(doc):
-        del body[name]
+    for name in [name for name in doc if name[:1] == "_"]:
+        if name not in _PLACING:
+            _check_member(name, doc[name], follows)
+        if name in DESCRIPTIVE:
+            del body[name]
     if body.get("_deleted") is False:
         del body["_deleted"]
-    if "_rev" in body:
-        body["_rev"] = str(path[0])
+    if "_rev" in body and body["_rev"] != (rev := str(path[0])):
+        body["_rev"] = rev
     return Pushed(body, path, new_edits)
 
 
@@ -154,23 +161,33 @@ def _invalid(reason: str) -> BadRequest:
 
 
 def _path(doc: Doc) -> tuple[Rev, ...]:
-    rev = canonical_rev(doc["_rev"]) if "_rev" in doc else None
-    if "_revisions" not in doc:
-        return () if rev is None else (rev,)
-    revisions = doc["_revisions"]
+    revisions = doc.get("_revisions")
+    if revisions is None and "_revisions" not in doc:
+        return (canonical_rev(doc["_rev"]),) if "_rev" in doc else ()
+    path = _ancestry(revisions)
+    if "_rev" in doc and doc["_rev"] != str(path[0]):
+        canonical_rev(doc["_rev"])  # it has no say, but has to be one
+    return path
+
+
+def _ancestry(revisions: Any) -> tuple[Rev, ...]:
+    """The path in `_revisions`. Raises BadRequest in CouchDB's words."""
     if not isinstance(revisions, dict) or not isinstance(revisions.get("ids"), list):
         raise _invalid("Bad special document member: _revisions")
     start, ids = revisions.get("start"), revisions["ids"]
     if isinstance(start, bool) or not isinstance(start, int):
         raise _invalid("_revisions.start isn't an integer.")
-    if not all(isinstance(name, str) for name in ids):
-        raise _invalid("RevId isn't a string")
-    if not ids or len(ids) > start or not _GENERATION.match(str(start)):
+    try:
+        usual = _USUAL_HASHES.fullmatch(",".join(ids))
+    except TypeError:
+        raise _invalid("RevId isn't a string") from None
+    if not ids or len(ids) > start or start > _GREATEST:
         raise _invalid("_revisions.start doesn't fit the number of ids.")
     try:
-        return tuple(Rev(start - age, parse_hash(start - age, name)) for age, name in enumerate(ids))
+        hashes = ids if usual else [parse_hash(start - age, name) for age, name in enumerate(ids)]
     except ValueError as error:
         raise BadRequest(str(error)) from None
+    return tuple(map(Rev, range(start, 0, -1), hashes))
 
 
 def _check_member(name: str, value: Any, follows: bool) -> None:
