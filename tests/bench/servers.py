@@ -156,6 +156,11 @@ class Stage:
         client.close()
         return answer
 
+    async def settle(self) -> None:
+        """Wait until the source compacts nothing, as CouchDB does by itself after some writes, with a processor."""
+        while b"compaction" in jsonio.dumps(await self.request("GET", self.source_url, "/_active_tasks")):
+            await asyncio.sleep(0.05)
+
     async def describe(self) -> str:
         welcome = await self.request("GET", self.source_url, "/")
         return f"source: {'CouchDB' if self._given else 'embedded endpoint'} {welcome.get('version', '')}".strip()

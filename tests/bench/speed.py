@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import Any
 
 from proxy.core import jsonio
@@ -70,7 +71,8 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
         await _measure(stage, rounds, "_changes, judging profile", "rows/s", _changes, ("phone",)),
         await _measure(stage, rounds, "_changes?include_docs=true", "rows/s", _changes_docs, ("phone",)),
         await _measure(stage, rounds, "_all_docs?include_docs=true", "rows/s", _all_docs, ("phone",)),
-        await _measure(stage, rounds, "_bulk_docs, 500 new documents", "docs/s", _bulk_docs, ("phone",)),
+        await _measure(stage, 3 * rounds, "_bulk_docs, 500 new documents", "docs/s", _bulk_docs, ("phone",)),
+        await _measure(stage, 3 * rounds, "_revs_diff and _bulk_docs, 500 new", "docs/s", _replicate, ("phone",)),
     ]
     head = ["measure", "unit", "source", "nginx", "proxy", "proxy / source", "proxy / nginx"]
     report.add_table("Throughput (medians; ratios round by round)", head, [row for row, _ in rows])
@@ -191,19 +193,29 @@ _written = 0
 
 async def _bulk_docs(stage: Stage, lane: Lane) -> float:
     """Write revisions made elsewhere, as a replicator does, and take them away again."""
-    global _written
-    docs = []
-    for _ in range(500):
-        _written += 1
-        digest = f"{_written:032x}"
-        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
-        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
-        rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
-        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
+    return await _push(stage, lane, asking=False)
+
+
+async def _replicate(stage: Stage, lane: Lane) -> float:
+    """As `_bulk_docs`, after the question that replicators ask first."""
+    return await _push(stage, lane, asking=True)
+
+
+async def _push(stage: Stage, lane: Lane, *, asking: bool) -> float:
+    docs = _new_documents(500)
     client = stage.client(lane.url)
     headers = {**JSON_HEADERS, "Authorization": stage.authorization}
+    question = jsonio.dumps({doc["_id"]: [doc["_rev"]] for doc in docs})
     body = jsonio.dumps({"docs": docs, "new_edits": False})
+    await stage.settle()
     began = time.perf_counter()
+    if asking:
+        async with await client.request(
+            "POST", f"/{lane.database}/_revs_diff", headers=headers, body=question
+        ) as reply:
+            missing = jsonio.loads(await reply.read())
+        if len(missing) != len(docs):
+            raise RuntimeError(f"{lane.name} misses {len(missing)} of {len(docs)} new documents")
     async with await client.request("POST", f"/{lane.database}/_bulk_docs", headers=headers, body=body) as reply:
         answer = await reply.read()
     elapsed = time.perf_counter() - began
@@ -213,3 +225,17 @@ async def _bulk_docs(stage: Stage, lane: Lane) -> float:
     gone = [{**{key: doc[key] for key in ("_id", "_rev")}, "_deleted": True} for doc in docs]
     await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": gone})
     return len(docs) / elapsed
+
+
+def _new_documents(count: int) -> list[dict[str, Any]]:
+    """Documents as the profile `phone` shows them, with a revision made elsewhere."""
+    global _written
+    docs = []
+    for _ in range(count):
+        _written += 1
+        digest = md5(str(_written).encode(), usedforsecurity=False).hexdigest()
+        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
+        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
+        rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
+        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
+    return docs
