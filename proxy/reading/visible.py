@@ -8,7 +8,8 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core.revisions import parse_rev
 from proxy.errors import BadRequest, NotFound, Unavailable
-from proxy.resolve import Shown, resolve, view_leaves
+from proxy.gather import look_up
+from proxy.resolve import Shown, rank, resolve, view_leaves
 from proxy.view import View
 
 
@@ -23,20 +24,27 @@ def check_rev(rev: str) -> str:
 async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()) -> Shown:
     """The named revision, or the view's winner. Raises NotFound as CouchDB would for a document that is not there.
 
-    One request to the source where the source's own answer is visible; otherwise the whole tree is judged.
+    One look-up where the source's own answer is visible; otherwise the whole tree is judged.
     """
     rev = None if rev is None else check_rev(rev)
-    pairs = [*extra, *([("rev", rev)] if rev is not None else [])]
-    async with await view.upstream.request("GET", view.document_path(doc_id), pairs, headers=view.asking) as reply:
-        if reply.status == 200:
-            doc = _the_one(await reply.json(), doc_id, rev)
+
+    async def ask() -> list[Doc]:
+        pairs = [*extra, *([("rev", rev)] if rev is not None else [])]
+        async with await view.upstream.request("GET", view.document_path(doc_id), pairs, headers=view.asking) as reply:
+            if reply.status == 200:
+                return [_the_one(await reply.json(), doc_id, rev)]
+            if reply.status != 404:
+                raise await reply.error()
+            await reply.read()
+            return []
+
+    found = await look_up(view, (doc_id, rev), extra, ask)
+    if found:
+        doc = found[0] if len(found) == 1 else max(found, key=lambda leaf: rank(leaf["_rev"], "_deleted" in leaf))
+        if rev is not None or "_deleted" not in doc:
             shaped = view.shape(doc)
             if shaped is not None:
                 return Shown(shaped, doc["_rev"])
-        elif reply.status != 404:
-            raise await reply.error()
-        else:
-            await reply.read()
     return await (_winner(view, doc_id) if rev is None else _revision(view, doc_id, rev))
 
 

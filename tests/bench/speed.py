@@ -128,11 +128,14 @@ async def _get_document(stage: Stage, lane: Lane) -> float:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise RuntimeError("wrk is not installed: apt-get install wrk")
+    script = stage.directory / "any.lua"
+    script.write_text(_ANY_DOCUMENT)
     process = await asyncio.create_subprocess_exec(
         wrk,
         *("-t1", f"-c{_CONNECTIONS}", f"-d{_SECONDS}s", "--latency"),
         *("-H", f"Authorization: {stage.authorization}", "-H", "Accept: application/json"),
-        f"{lane.url}/{lane.database}/patient:0000042",
+        *("-s", str(script)),
+        f"{lane.url}/{lane.database}",
         stdout=asyncio.subprocess.PIPE,
     )
     text = (await process.communicate())[0].decode()
@@ -140,6 +143,13 @@ async def _get_document(stage: Stage, lane: Lane) -> float:
         raise RuntimeError(f"wrk could not measure {lane.name}:\n{text}")
     lane.latencies.append((_milliseconds(text, "50%"), _milliseconds(text, "99%")))
     return float(re.findall(r"Requests/sec:\s+([0-9.]+)", text)[0])
+
+
+_ANY_DOCUMENT = f"""
+function request()
+  return wrk.format("GET", wrk.path .. string.format("/patient:%07d", math.random({DOCS}) - 1))
+end
+"""
 
 
 def _milliseconds(text: str, percentile: str) -> float:
