@@ -1,7 +1,8 @@
 """Documents of one database that were read lately, by id and revision: a revision's body never changes.
 
-What is asked for while it is being read is read once. Only what the source has is kept; who may see it is judged anew
-each time, so these are the source's bodies, of no use to anybody but the proxy's own code.
+What is asked for while it is being read is read once. These are the source's bodies, of no use to anybody but the
+proxy's own code: who may see one is judged by the profile's filters. What they make of it is kept with it, for profiles
+that show all clients the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,17 @@ _OVERHEAD = 3
 """A decoded document takes about so many times the bytes of its JSON."""
 
 
+class _Kept:
+    """A document, what profiles make of it, and the bytes that this takes."""
+
+    __slots__ = ("doc", "shaped", "size")
+
+    def __init__(self, doc: Doc) -> None:
+        self.doc = doc
+        self.shaped: dict[str, Doc | None] = {}
+        self.size = 0
+
+
 class Bodies:
     """Keeps up to `room` bytes of documents, those used last."""
 
@@ -29,7 +41,7 @@ class Bodies:
         self.size = 0
         """Bytes that are taken."""
         self._room = room
-        self._kept: OrderedDict[Key, tuple[Doc, int]] = OrderedDict()
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._coming: dict[Key, asyncio.Task[Found]] = {}
 
     async def fetch(self, wanted: Iterable[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
@@ -41,7 +53,7 @@ class Bodies:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
-                found[key] = kept[0]
+                found[key] = kept.doc
             elif key in self._coming:
                 waited.setdefault(self._coming[key], []).append(key)
             else:
@@ -64,7 +76,22 @@ class Bodies:
         if kept is None:
             return None
         self._kept.move_to_end(key)
-        return kept[0]
+        self.hits += 1
+        return kept.doc
+
+    def shaped(self, doc: Doc, profile: str, shape: Callable[[Doc], Doc | None]) -> Doc | None:
+        """`shape(doc)`, or what that was before for the same document and profile. Only for profiles that show all
+        clients the same.
+        """
+        kept = self._kept.get((doc["_id"], doc["_rev"]))
+        if kept is None or kept.doc is not doc:  # the revision as it was asked for otherwise has other members
+            return shape(doc)
+        if profile in kept.shaped:
+            return kept.shaped[profile]
+        shaped = kept.shaped[profile] = shape(doc)
+        if shaped is not None and shaped is not doc:
+            self._take(kept, _size(shaped))
+        return shaped
 
     def clear(self) -> None:
         """Forget everything, as when the database is another one."""
@@ -89,11 +116,19 @@ class Bodies:
         """Keep a document with its `_revisions`, as long as there is room."""
         if key in self._kept:
             return
-        size = _OVERHEAD * len(jsonio.dumps(doc)) + 200
+        size = _size(doc)
         if size > self._room // 16:
             return
-        self._kept[key] = (doc, size)
+        kept = self._kept[key] = _Kept(doc)
+        self._take(kept, size)
+
+    def _take(self, kept: _Kept, size: int) -> None:
+        kept.size += size
         self.size += size
         while self.size > self._room:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self.size -= freed
+            _, dropped = self._kept.popitem(last=False)
+            self.size -= dropped.size
+
+
+def _size(doc: Doc) -> int:
+    return _OVERHEAD * len(jsonio.dumps(doc)) + 200

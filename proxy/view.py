@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 
+from proxy.bodies import Bodies
 from proxy.config.model import Database, Profile
 from proxy.contract import Client, Doc
 from proxy.core.grafts import Grafts
@@ -58,6 +59,16 @@ class View(Place):
 
         A filter that raises withholds the document: it is logged and the document is as good as absent.
         """
+        if self._shared is None:
+            return self._shape(doc)
+        return self._shared.shaped(doc, self.profile.name, self._shape)
+
+    @cached_property
+    def _shared(self) -> Bodies | None:
+        """Where what this profile shows is kept, if it shows all clients the same."""
+        return None if self.profile.depends_on_client else self.bodies
+
+    def _shape(self, doc: Doc) -> Doc | None:
         if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
             return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
         protocol = [name for name in PROTOCOL if name in doc]

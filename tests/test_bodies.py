@@ -101,6 +101,84 @@ async def test_what_was_forgotten_while_it_was_read_is_not_kept() -> None:
     assert bodies.get(("a", "1-a")) is None
 
 
+# ---- what profiles make of them
+
+
+async def test_a_profile_shapes_what_is_kept_once() -> None:
+    bodies, source = Bodies(100_000), Source()
+    doc = (await bodies.fetch([("a", "1-a")], source.read))["a", "1-a"]
+    shaped: list[Doc] = []
+
+    def shape(given: Doc) -> Doc | None:
+        shaped.append(given)
+        return {"_id": given["_id"], "_rev": given["_rev"]}
+
+    first = bodies.shaped(doc, "phone", shape)
+    assert bodies.shaped(doc, "phone", shape) is first
+    assert shaped == [doc]
+    assert bodies.shaped(doc, "tablet", lambda given: None) is None
+    assert bodies.shaped(doc, "tablet", shape) is None  # that it is invisible is kept as well
+    asked_otherwise = {**doc, "_revisions": {"start": 1, "ids": ["a"]}}
+    assert bodies.shaped(asked_otherwise, "phone", shape) == first
+    assert shaped == [doc, asked_otherwise]
+    assert bodies.shaped(document(("b", "1-b")), "phone", shape) == {"_id": "b", "_rev": "1-b"}  # which is not kept
+
+
+async def test_what_profiles_make_takes_room() -> None:
+    bodies, source = Bodies(100_000), Source(size=1000)
+    for number in range(100):
+        key = (f"d{number}", "1-a")
+        doc = (await bodies.fetch([key], source.read))[key]
+        for profile_name in ("phone", "tablet"):
+            bodies.shaped(doc, profile_name, lambda given: dict(given))
+    kept = [number for number in range(100) if bodies.get((f"d{number}", "1-a")) is not None]
+    assert 3 < len(kept) < 12
+    assert bodies.size <= 100_000
+    for number in range(100, 200):
+        await bodies.fetch([(f"d{number}", "1-a")], source.read)
+    assert 10 < sum(bodies.get((f"d{number}", "1-a")) is not None for number in range(200)) < 34  # all was given back
+
+
+class Counting(Select):
+    """Counts the documents that it is given."""
+
+    given = 0
+
+    def shape(self, doc: Doc, client: Any) -> Doc | None:
+        type(self).given += 1
+        return super().shape(doc, client)
+
+
+class CountingForAll(Counting):
+    """As it, with the word that it shows all clients the same."""
+
+    def shape(self, doc: Doc, client: Any) -> Doc | None:
+        return super().shape(doc, client)
+
+    def depends_on_client(self) -> bool:
+        return False
+
+
+async def test_what_may_depend_on_the_client_is_shaped_for_each(tmp_path: Path) -> None:
+    docs = [{"_id": f"d{n}", "facility": f"f{1 + n % 2}"} for n in range(10)]
+    profiles = [
+        profile("phone", Counting(where="facility == client.facility")),
+        profile("wall", CountingForAll(where="facility == 'f1'")),
+    ]
+    async with site(*profiles, docs=docs, data=tmp_path) as served:
+        await served.indexed()
+        for name, counting in (("phone", Counting), ("wall", CountingForAll)):
+            seen, given = [], []
+            for user in ("ann", "bob", "ann"):
+                before = counting.given
+                answer = await served.ask("GET", f"/clinic-{name}/_changes?style=all_docs", user=(user, user))
+                seen.append([int(row["id"][1:]) % 2 for row in answer.json["results"]])
+                given.append(counting.given - before)
+            assert seen == [[0] * 5, [1] * 5 if name == "phone" else [0] * 5, [0] * 5]
+            assert given[1:] == ([given[0]] * 2 if name == "phone" else [0, 0])
+            assert given[0] > 0
+
+
 # ---- _bulk_get
 
 

@@ -86,7 +86,7 @@ class Rows:
 
     def _settle(self, row: Row) -> Change | None:
         """What becomes of a row by the document that came with it; None if that leaves it open."""
-        doc, changes = row.get("doc"), row["changes"]
+        doc, changes = row.get("doc") or self._kept(row), row["changes"]
         rev = changes[0]["rev"]
         if doc is None or len(changes) > 1 or doc["_rev"] != rev or doc["_id"] != row["id"]:
             return None
@@ -94,6 +94,13 @@ class Rows:
         if shaped is not None:
             return self._change(row, [Shown(shaped, rev)])
         return Change(row["seq"]) if rev.startswith("1-") else None
+
+    def _kept(self, row: Row) -> Doc | None:
+        """The document of a row that names its only leaf, if that is kept."""
+        bodies, leaves = self._view.bodies, row.get("leaves", ())
+        if bodies is None or self._encodings or len(leaves) != 1:
+            return None
+        return bodies.get((row["id"], leaves[0]))
 
     def _change(self, row: Row, leaves: list[Shown]) -> Change:
         shown = self._passing(leaves)
