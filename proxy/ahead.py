@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,24 +19,25 @@ async def one_by_one(items: AsyncGenerator[T, None], work: Callable[[T], Awaitab
             yield await work(item)
 
 
-async def ahead(items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[R]]) -> AsyncGenerator[R, None]:
-    """`work(item)` for each item, in order, begun one item ahead of what the consumer has taken.
+async def ahead(
+    items: AsyncGenerator[T, None], work: Callable[[T], Awaitable[R]], most: int = 1
+) -> AsyncGenerator[R, None]:
+    """`work(item)` for each item, in order, begun up to `most` items ahead of what the consumer has taken.
 
-    At most two items are held. The source and the proxy thereby work at the same time instead of in turn.
+    No more than those and the one that is taken are held. The source and the proxy thereby work at the same time
+    instead of in turn.
     """
-    begun: asyncio.Future[R] | None = None
+    begun: deque[asyncio.Future[R]] = deque()
     try:
         async with aclosing(items):
             async for item in items:
-                following = asyncio.ensure_future(work(item))
-                previous, begun = begun, following
-                if previous is not None:
-                    yield await previous
-            if begun is not None:
-                last, begun = begun, None
-                yield await last
+                begun.append(asyncio.ensure_future(work(item)))
+                if len(begun) > most:
+                    await asyncio.sleep(0)  # what was begun comes as far as asking, however long the consumer works now
+                    yield await begun.popleft()
+            while begun:
+                yield await begun.popleft()
     finally:
-        if begun is not None:
-            begun.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await begun
+        for future in begun:
+            future.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
