@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer
 from proxy.identify import Identifier
 from proxy.listening import BACKLOG
+from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
 from proxy.scrapes import scraped
@@ -37,9 +37,6 @@ from proxy.writing import bulk, copy, form
 from proxy.writing import document as written
 
 log = logging.getLogger("couch_tailor.app")
-
-_GC_THRESHOLD = 20_000
-"""Objects made before cycles are looked for: at Python's 700, every dozen requests pay for a look."""
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -257,10 +254,3 @@ async def serve(config: Config, scrapes: Sequence[socket.socket] = ()) -> None:
     async with running(config, feeds, requests=requests) as (host, port), scraped(scrapes, collect):
         print(f"couch-tailor listens on http://{host}:{port}", flush=True)
         await stop.wait()
-
-
-def tune() -> None:
-    """What is there now stays; what requests make is freed by its last reference, so cycles can wait."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)

@@ -55,9 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "status":
         return asyncio.run(_status(config, config.server.data, databases))
     from proxy.cli.processes import keep
+    from proxy.loop import run_loop, tune
 
+    tune()
     with keep(config.server.data):
-        asyncio.run(_build(config, databases, anew=arguments.action == "rebuild"))
+        run_loop(_build(config, databases, anew=arguments.action == "rebuild"))
     return 0
 
 

@@ -11,15 +11,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from proxy.app import running, tune
+from proxy.app import running
 from proxy.cli.files import load_config
-from proxy.cli.serve import run_loop, set_up_log
+from proxy.cli.serve import set_up_log
 from proxy.config.fingerprint import fingerprint
 from proxy.config.model import Config
 from proxy.core import jsonio
 from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
 from proxy.feeds.server import Followers
+from proxy.loop import run_loop, tune
 from proxy.metrics import Requests, Sample, hub_samples
 from proxy.signals import stop_signals
 from proxy.supervisor import CHANGED, READY

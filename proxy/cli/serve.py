@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import dataclasses
 import importlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -50,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return processes.serve(config, config_path(arguments.config), workers, arguments.log_level)
     from proxy.app import serve
+    from proxy.loop import run_loop
 
     with ExitStack() as until_end:
         scrapes = bind_all(until_end, config.server.metrics)
@@ -66,27 +66,12 @@ def set_up_log(level: str, process: str = "") -> None:
     logging.basicConfig(level=level.upper(), format=f"%(asctime)s %(levelname)s{where} %(name)s: %(message)s")
 
 
-def run_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end on the fastest loop there is."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work)
-
-
 def _workers(text: str) -> int:
     try:
         return count(int(text))
     except (ValueError, BadValue) as error:
         why = error.message if isinstance(error, BadValue) else f'"{text}" is not a number'
         raise argparse.ArgumentTypeError(why) from None
-
-
-def _loop_factory() -> Any:
-    """uvloop's loop where the platform has it."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def delegate(command: str, arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from aiohttp import web
 from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
+from proxy.loop import run_loop
 
 Account = tuple[str, tuple[str, ...]]
 """Password and roles."""
@@ -123,21 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.open and not _is_loopback(given.host):
         parser.error(f"--open is for loopback addresses only, and {given.host} is none")
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(given))
+        run_loop(_serve(given))
     except OSError as error:
         print(f"couch-tailor: cannot serve at {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop where the platform has it."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _serve(given: argparse.Namespace) -> None:
