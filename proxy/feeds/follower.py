@@ -118,7 +118,7 @@ class Follower:
         try:
             await self._open()
             await self._read_on()
-            self._held().set_meta("complete", 1)
+            self._held().finish()
         except _Renewed:
             raise Damaged("it is of another database by this name") from None
         finally:
@@ -166,7 +166,7 @@ class Follower:
             self._watcher.closed()
         await self._catch_up()
         if not complete:
-            index.set_meta("complete", 1)
+            index.finish()
             log.info("the index of %s is complete: %s documents", self._name, f"{index.count_documents():,}")
             self._watcher.opened(self._path)
         while True:
@@ -209,6 +209,8 @@ class Follower:
             self._alarm.clear()
             self._index = IndexWriter(self._path, settings)
             self._index.check()
+            if not self._index.meta("complete") and not self._index.end:
+                self._index.begin()
 
     def _drop(self) -> None:
         if self._index is not None:

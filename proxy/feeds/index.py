@@ -9,7 +9,9 @@ Rules:
     from there on another node repeats nothing, and leaves nothing out. (Were it kept for some positions only, a client
     that asks two nodes in turn could be given the same page for ever.)
   - all of it can be rebuilt from the source. A file that is damaged, of another format or for other rules is made anew,
-    with another id, so that tokens with positions in the old one are known.
+    with another id, so that tokens with positions in the old one are known;
+  - while an index is built nobody reads it, so what is found by keys is not sorted by keys before all is there: of many
+    users each document would change another page of the file. What makes it a whole index also says that it is one.
 
 One process writes (`IndexWriter`), any number read (`IndexReader`), also while it is written.
 """
@@ -22,6 +24,7 @@ import sqlite3
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -30,9 +33,10 @@ from proxy.core import jsonio
 from proxy.core.seqs import includes, is_total
 from proxy.core.tokens import Position
 
-FORMAT = 2
+FORMAT = 3
 _MOST_COUNTED = 10_000
 _AT_ONCE = 500
+_LOG_PAGES, _LOG_PAGES_BUILDING = 1000, 4000
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -43,6 +47,10 @@ CREATE TABLE docs (
 CREATE TABLE entries (key INTEGER, at INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (key, at)) WITHOUT ROWID;
 CREATE TABLE marks (at INTEGER PRIMARY KEY, seq BLOB NOT NULL);
 """
+_UNSORTED = """
+CREATE TABLE IF NOT EXISTS unsorted (at INTEGER, key INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (at, key)) WITHOUT ROWID
+"""
+"""The entries of an index that is being built; in one that is complete there is no such table."""
 
 
 _ROWS = "SELECT at, id, leaves, seq FROM docs JOIN marks USING (at)"
@@ -345,6 +353,9 @@ class IndexWriter(_File):
                 raise Damaged(f"it was made with another {different[0]}")
             self.index_id = self.id
             with damage():
+                self._set_building(
+                    bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'unsorted'").fetchone())
+                )
                 self._top = max(
                     self._db.execute("SELECT coalesce(max(at), 0) FROM docs").fetchone()[0],
                     self._db.execute("SELECT coalesce(max(at), 0) FROM marks").fetchone()[0],
@@ -372,6 +383,32 @@ class IndexWriter(_File):
                 for _, doc_id, _, leaves, keys, _ in self._stored(doc_ids)
             }
 
+    def begin(self) -> None:
+        """Build: from now on there is nothing to be found by keys, until `finish`."""
+        with damage():
+            self._db.execute(_UNSORTED)
+            self._set_building(True)
+
+    def finish(self) -> None:
+        """All is there: from now on it is found, and the index is complete. Both or neither, whatever happens."""
+        with damage():
+            # sorting takes room on disk: where the index is there is some, in a container perhaps nowhere else
+            directory = str(self.path.parent.absolute()).replace("'", "''")
+            self._db.execute(f"PRAGMA temp_store_directory = '{directory}'")
+        with damage(), self._transaction():
+            if self._building:
+                self._db.execute("INSERT INTO entries SELECT key, at, doc FROM unsorted ORDER BY key, at")
+                self._db.execute("DROP TABLE unsorted")
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 1)")
+        with damage():
+            self._set_building(False)
+
+    def _set_building(self, building: bool) -> None:
+        self._building = building
+        self._entries = "unsorted" if building else "entries"
+        # pages of the log between two checkpoints, each of which waits for the disk
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES_BUILDING if building else _LOG_PAGES}")
+
     def apply(self, entries: Sequence[Entry], since: Any) -> set[int]:
         """Store changed documents, in order, and that all up to the source's sequence `since` is there.
 
@@ -381,20 +418,23 @@ class IndexWriter(_File):
         for entry in entries:
             last.pop(entry.doc_id, None)
             last[entry.doc_id] = entry
-        try:
-            with damage(), self._transaction():
-                stored = {row[1]: row for row in self._stored(list(last))}
-                touched: set[int] = set()
-                for entry in last.values():
-                    touched |= self._put(entry, stored.get(entry.doc_id))
-                text = jsonio.dumps(since)
-                self._mark(self._top, text)
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (text,))
-        except BaseException:
-            with damage():
-                self._top = self._db.execute("SELECT coalesce(max(at), 0) FROM docs").fetchone()[0]
-            raise
-        return touched
+        rows = _Rows()
+        top = self._top + len(last)
+        with damage(), self._transaction():
+            stored = {row[1]: row for row in self._stored(list(last))}
+            for at, entry in enumerate(last.values(), self._top + 1):
+                if (row := stored.get(entry.doc_id)) is None:
+                    _add(entry, at, rows)
+                else:
+                    self._move(entry, at, row, rows)
+            text = jsonio.dumps(since)
+            rows.marks.append((top, text))
+            self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?)", rows.docs)
+            self._db.executemany(f"INSERT INTO {self._entries} (key, at, doc) VALUES (?, ?, ?)", rows.entries)
+            self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows.marks)
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (text,))
+        self._top = top
+        return {key for key, _, _ in rows.entries}
 
     def _create(self, settings: Mapping[str, str]) -> None:
         self._db.executescript(_SCHEMA)
@@ -409,39 +449,24 @@ class IndexWriter(_File):
                 f"SELECT doc, id, at, leaves, keys, lost FROM docs WHERE id IN ({_marks(ids)})", ids
             ).fetchall()
 
-    def _put(self, entry: Entry, stored: tuple[int, str, int, str, bytes, bytes] | None) -> set[int]:
-        self._top += 1
-        at, keys, lost = self._top, entry.keys, dict[int, int]()
-        if stored is None:
-            lost = dict.fromkeys(entry.earlier - keys, at)
-            doc = self._db.execute(
-                "INSERT INTO docs (id, at, leaves, keys, lost) VALUES (?, ?, ?, ?, ?)",
-                (entry.doc_id, at, entry.leaves, _packed(keys), _packed_pairs(lost)),
-            ).lastrowid
-        else:
-            doc, _, old_at, _, old_keys, old_lost = stored
-            had = _numbers(old_keys)
-            before = dict(_pairs(old_lost))
-            self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", [(key, old_at) for key in had])
-            lost = before.copy()
-            found_again = [(key, lost.pop(key)) for key in keys & lost.keys()]
-            self._db.executemany("DELETE FROM entries WHERE key = ? AND at = ?", found_again)
-            # what was lost before was told of then
-            lost |= dict.fromkeys(set(had) - keys, at)
-            lost |= dict.fromkeys((entry.earlier - keys) - lost.keys(), at)
-            self._db.execute(
-                "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ? WHERE doc = ?",
-                (at, entry.leaves, _packed(keys), _packed_pairs(lost), doc),
-            )
-            empty = {old_at, *before.values()}.difference(lost.values())
-            self._db.executemany("DELETE FROM marks WHERE at = ?", [(place,) for place in empty])
-        self._mark(at, jsonio.dumps(entry.seq))
-        touched = {*keys, *(key for key, place in lost.items() if place == at)}
-        self._db.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(key, at, doc) for key in touched])
-        return touched
-
-    def _mark(self, at: int, seq: bytes) -> None:
-        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (at, seq))
+    def _move(self, entry: Entry, at: int, stored: tuple[int, str, int, str, bytes, bytes], rows: _Rows) -> None:
+        """A document that is there already gets another position."""
+        doc, _, old_at, _, old_keys, old_lost = stored
+        keys, had, before = entry.keys, _numbers(old_keys), dict(_pairs(old_lost))
+        lost = before.copy()
+        found_again = [(key, lost.pop(key)) for key in keys & lost.keys()]
+        # what was lost before was told of then
+        lost |= dict.fromkeys(set(had) - keys, at)
+        lost |= dict.fromkeys((entry.earlier - keys) - lost.keys(), at)
+        gone = [*((key, old_at) for key in had), *found_again]
+        self._db.executemany(f"DELETE FROM {self._entries} WHERE key = ? AND at = ?", gone)
+        self._db.execute(
+            "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ? WHERE doc = ?",
+            (at, entry.leaves, _packed(keys), _packed_pairs(lost), doc),
+        )
+        empty = {old_at, *before.values()}.difference(lost.values())
+        self._db.executemany("DELETE FROM marks WHERE at = ?", [(place,) for place in empty])
+        rows.place(entry, at, doc, [key for key, place in lost.items() if place == at])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -453,6 +478,29 @@ class IndexWriter(_File):
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+class _Rows:
+    """What is to be inserted, table by table."""
+
+    def __init__(self) -> None:
+        self.docs: list[tuple[int, str, int, str, bytes, bytes]] = []
+        self.entries: list[tuple[int, int, int]] = []
+        self.marks: list[tuple[int, bytes]] = []
+
+    def place(self, entry: Entry, at: int, doc: int, lost: Iterable[int]) -> None:
+        """A document's position: it is found there by the keys that it has, and by those that it has just lost."""
+        self.entries += [(key, at, doc) for key in entry.keys]
+        self.entries += [(key, at, doc) for key in lost]
+        self.marks.append((at, jsonio.dumps(entry.seq)))
+
+
+def _add(entry: Entry, at: int, rows: _Rows) -> None:
+    """A document that is new; it is numbered by its first position."""
+    lost = entry.earlier - entry.keys
+    packed = _packed_pairs(dict.fromkeys(lost, at)) if lost else b""
+    rows.docs.append((at, entry.doc_id, at, entry.leaves, _packed(entry.keys), packed))
+    rows.place(entry, at, at, lost)
 
 
 def remove(path: Path) -> None:
@@ -505,7 +553,8 @@ def _merged(runs: list[list[tuple[int, int]]], limit: int, *, down: bool = False
     return found
 
 
-def _packed(keys: Iterable[int]) -> bytes:
+@lru_cache(maxsize=10_000)
+def _packed(keys: frozenset[int]) -> bytes:
     return array("q", sorted(keys)).tobytes()
 
 

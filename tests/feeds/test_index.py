@@ -14,6 +14,7 @@ from proxy.core.tokens import Position
 from proxy.feeds.index import (
     Damaged,
     Entry,
+    Full,
     IndexReader,
     IndexWriter,
     Row,
@@ -108,6 +109,66 @@ def test_rows_are_those_of_the_model(
             assert reader.end == model.top == writer.end
             ids = ["a", "d", "nobody"]
             assert reader.rows_of(ids, after, until) == [r for r in model.rows(None, after, until) if r.doc_id in ids]
+
+
+@one_file
+@given(st.lists(st.lists(entries, max_size=5), max_size=12), st.integers(0, 12), st.sets(st.integers(0, 12)))
+def test_what_was_built_is_what_would_have_been_written_one_by_one(
+    tmp_path: Path, batches: list[list[Entry]], built: int, restarts: set[int]
+) -> None:
+    """`built`: batches before `finish`; `restarts`: those before which the writer dies and another one goes on."""
+    paths = [tmp_path / name for name in ("built.index", "written.index")]
+    for path in paths:
+        remove(path)
+    building = IndexWriter(paths[0], SETTINGS)
+    building.begin()
+    with IndexWriter(paths[1], SETTINGS) as writing:
+        for number, batch in enumerate(batches):
+            if number == built:
+                building.finish()
+            if number in restarts:
+                building.close()
+                building = IndexWriter(paths[0], SETTINGS)
+            assert building.meta("complete") == (1 if number >= built else None)
+            assert building.apply(batch, number) == writing.apply(batch, number)
+        building.finish()
+        with building:
+            assert contents(building) == contents(writing)
+
+
+def contents(index: IndexWriter) -> dict[str, list[Any]]:
+    tables = [name for (name,) in index._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return {name: sorted(index._db.execute(f"SELECT * FROM {name}")) for name in tables if name != "meta"}
+
+
+def test_an_index_that_cannot_be_finished_is_not_complete(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer:
+        writer.begin()
+        for number in range(20):
+            writer.apply([Entry(f"d{number}-{n}", "1-a", number, frozenset(range(9))) for n in range(100)], number)
+        pages = writer._db.execute("PRAGMA page_count").fetchone()[0]
+        writer._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+        with pytest.raises(Full):
+            writer.finish()
+        with IndexReader(path) as reader:
+            assert reader.meta("complete") is None
+            assert reader.rows(frozenset((1,)), 0, writer.end, 10) == []
+        writer._db.execute(f"PRAGMA max_page_count = {10 * pages}")
+        writer.finish()
+        with IndexReader(path) as reader:
+            assert reader.meta("complete") == 1
+            assert len(reader.rows(frozenset((1,)), 0, writer.end, 5000)) == 2000
+
+
+def test_beginning_again_where_one_has_begun_changes_nothing(path: Path) -> None:
+    """A writer that died before it stored anything."""
+    with IndexWriter(path, SETTINGS) as writer:
+        writer.begin()
+        writer.begin()
+        writer.apply([Entry("a", "1-a", 1, frozenset((1,)))], 1)
+        writer.finish()
+        with IndexReader(path) as reader:
+            assert [row.doc_id for row in reader.rows(frozenset((1,)), 0, 10, 10)] == ["a"]
 
 
 @one_file
