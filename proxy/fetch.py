@@ -15,14 +15,16 @@ ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
-_BATCH = 200
+AT_ONCE = 200
+"""Documents that are asked for in one request."""
 
 
-def ancestry(doc: Doc) -> list[str]:
-    """The revisions above a document's own, nearest first, by its `_revisions`."""
+def ancestry(doc: Doc, most: int | None = None) -> list[str]:
+    """The revisions above a document's own, nearest first, by its `_revisions`: all, or so many."""
     revisions = doc.get("_revisions") or {}
     start, ids = revisions.get("start", 0), revisions.get("ids", [])
-    return [f"{start - index}-{digest}" for index, digest in enumerate(ids)][1:]
+    above = ids[1:] if most is None else ids[1 : most + 1]
+    return [f"{start - index}-{digest}" for index, digest in enumerate(above, 1)]
 
 
 async def fetch_leaves(
@@ -42,6 +44,12 @@ async def fetch_leaves(
     return found
 
 
+async def fetch_bodies(place: Place, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Doc]:
+    """The bodies of (id, rev) pairs; with `_revisions` if there can be ancestors. What the source lacks is absent."""
+    unique = list(dict.fromkeys(wanted))
+    return await _read_revisions(place, unique, revs=not all(rev.startswith("1-") for _, rev in unique))
+
+
 async def fetch_revisions(
     place: Place, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = (), kept: bool = False
 ) -> dict[tuple[str, str], Doc]:
@@ -57,29 +65,31 @@ async def fetch_revisions(
 
 
 async def _read_revisions(
-    place: Place, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]] = ()
+    place: Place, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]] = (), *, revs: bool = True
 ) -> dict[tuple[str, str], Doc]:
     docs: list[Doc] | None = None
     if not wanted or await revisions_are_in_bulk(place):
-        docs = await _bulk_get(place, [{"id": doc_id, "rev": rev} for doc_id, rev in wanted], extra)
+        docs = await _bulk_get(place, [{"id": doc_id, "rev": rev} for doc_id, rev in wanted], extra, revs=revs)
     if docs is None:
         docs = await revisions_one_by_one(place, wanted, extra)
     return {(doc["_id"], doc["_rev"]): doc for doc in docs}
 
 
-async def _bulk_get(place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]]) -> list[Doc] | None:
+async def _bulk_get(
+    place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]], *, revs: bool = True
+) -> list[Doc] | None:
     """The documents, None from a source whose `_bulk_get` gives no `_revisions`: they must be had in another way."""
     docs: list[Doc] = []
-    for start in range(0, len(entries), _BATCH):
+    for start in range(0, len(entries), AT_ONCE):
         reply = await place.upstream.json(
             "POST",
             place.path("_bulk_get"),
-            [("revs", "true"), *extra],
+            [*([("revs", "true")] if revs else []), *extra],
             headers=place.headers,
-            body={"docs": entries[start : start + _BATCH]},
+            body={"docs": entries[start : start + AT_ONCE]},
         )
-        found = documents(reply, entries[start : start + _BATCH])
-        if not all("_revisions" in doc for doc in found):
+        found = documents(reply, entries[start : start + AT_ONCE])
+        if revs and not all("_revisions" in doc for doc in found):
             not_in_bulk(place)
             return None
         docs.extend(found)
@@ -95,11 +105,15 @@ def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
     """
     docs: list[Doc] = []
     try:
-        open_questions = Counter(entry["id"] for entry in asked)
+        open_questions = Counter([entry["id"] for entry in asked])
         for result in reply["results"]:
-            docs.extend(documents_of(result))
-            if all(_is_answer(entry) for entry in result["docs"]):
-                open_questions[result["id"]] -= len(result["docs"])
+            answers = 0
+            for entry in result["docs"]:
+                if (doc := _document(entry)) is not None:
+                    docs.append(doc)
+                answers += _is_answer(entry)
+            if answers == len(result["docs"]):
+                open_questions[result["id"]] -= answers
     except (TypeError, KeyError, AttributeError) as error:
         raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
     if any(count > 0 for count in open_questions.values()):
@@ -113,11 +127,13 @@ def _is_answer(entry: Any) -> bool:
     return error is None or error["error"] in ("not_found", "bad_request")
 
 
-def documents_of(result: Any) -> Iterable[Doc]:
+def documents_of(result: Any) -> list[Doc]:
     """The documents in one element of `results`; entries with an error stand for nothing."""
-    for entry in result["docs"]:
-        doc = entry.get("ok")
-        if doc is not None:
-            if not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
-                raise TypeError("a document without _id and _rev")
-            yield doc
+    return [doc for doc in map(_document, result["docs"]) if doc is not None]
+
+
+def _document(entry: Any) -> Doc | None:
+    doc: Doc | None = entry.get("ok")
+    if doc is not None and not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
+        raise TypeError("a document without _id and _rev")
+    return doc

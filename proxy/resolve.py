@@ -82,7 +82,7 @@ def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
 async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     """For invisible leaves: the deletion by which the view learns that the document is gone, where it could see it."""
     candidates = {
-        (doc["_id"], doc["_rev"]): ancestry(doc)[:ANCESTORS]
+        (doc["_id"], doc["_rev"]): ancestry(doc, ANCESTORS)
         for doc in dark
         if view.profile.design_docs or not doc["_id"].startswith("_design/")
     }

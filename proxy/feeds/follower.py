@@ -18,39 +18,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from proxy.ahead import ahead
-from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.core.audience import EVERYBODY, Audience
+from proxy.core.audience import Audience
 from proxy.core.query import Pairs
 from proxy.core.seqs import number
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
-from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, Known, join_leaves, key_number, remove, split_leaves
+from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, remove
+from proxy.feeds.looks import Change, Looks, changes, is_news
 from proxy.feeds.progress import Reading
 from proxy.feeds.watcher import Watcher
-from proxy.fetch import ANCESTORS, PROTOCOL, ancestry, fetch_revisions
 from proxy.place import Place
 from proxy.upstream import JSON_HEADERS, Reply
 
 log = logging.getLogger("couch_tailor.follower")
 
 _PAGE = 10_000
-_ASKED_AT_ONCE = 3
+_BEGUN = 2
+"""Batches of rows whose bodies are asked for while those of another are judged and stored."""
 _HEARTBEAT_MS = 20_000
 _LOOK_SECONDS = 30.0
 """How often at least the source is asked whether the database is still the same."""
 _PAUSES = (0.2, 1.0, 3.0, 10.0)
-
-_Row = dict[str, Any]
 
 
 class Follower:
@@ -59,7 +56,7 @@ class Follower:
     def __init__(self, place: Place, path: Path, audiences: Iterable[Audience], watcher: Watcher) -> None:
         self._place = place
         self._path = path
-        self._audiences = {audience.identity: audience for audience in audiences}
+        self._looks = Looks(place, audiences)
         self._watcher = watcher
         self._index: IndexWriter | None = None
         self._looked = 0.0
@@ -73,7 +70,7 @@ class Follower:
     @property
     def rules(self) -> str:
         """What decides the keys in the index."""
-        return ",".join(sorted(self._audiences))
+        return self._looks.rules
 
     @property
     def source(self) -> str:
@@ -328,7 +325,7 @@ class Follower:
         splitter = ArraySplitter("results")
         async with await self._ask([*_since(since), ("limit", str(_PAGE))], 0) as reply:
             try:
-                async with aclosing(ahead(_rows(elements(reply, splitter)), self._load)) as batches:
+                async with aclosing(ahead(changes(elements(reply, splitter)), self._load, _BEGUN)) as batches:
                     async for entries, seq, rows in batches:
                         count += rows
                         await self._apply(index, entries, seq)
@@ -355,124 +352,17 @@ class Follower:
         keys = index.apply(entries, seq)
         self._watcher.moved(index.end, keys)
 
-    async def _load(self, rows: list[_Row]) -> tuple[list[Entry], Any, int]:
-        """What is to be stored for rows, the last row's sequence, and the number of rows."""
-        known = self._held().known([row["id"] for row in rows])
-        changed: dict[str, _Changed] = {}
-        for row in rows:
-            text = join_leaves(_leaves(row))
-            if row["id"] not in known or known[row["id"]].leaves != text:
-                changed.pop(row["id"], None)
-                changed[row["id"]] = _Changed(text, row["seq"], _revs(row))
-        entries = await self._entries(changed, known) if self._audiences else _without_keys(changed)
-        return entries, rows[-1]["seq"], len(rows)
-
-    async def _entries(self, changed: Mapping[str, _Changed], known: Mapping[str, Known]) -> list[Entry]:
-        bodies = await self._bodies([(doc_id, rev) for doc_id, change in changed.items() for rev in change.revs])
-        between = _between(changed, known, bodies)
-        earlier = await self._bodies([(doc_id, rev) for doc_id, revs in between.items() for rev in revs])
-        return [
-            Entry(
-                doc_id,
-                change.leaves,
-                change.seq,
-                self._keys(bodies.get((doc_id, rev)) for rev in change.revs),
-                self._keys(earlier[doc_id, rev] for rev in between.get(doc_id, ()) if (doc_id, rev) in earlier),
-            )
-            for doc_id, change in changed.items()
-        ]
-
-    async def _bodies(self, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], Doc]:
-        if not wanted:
-            return {}
-        share = -(-len(wanted) // _ASKED_AT_ONCE)
-        parts = [wanted[start : start + share] for start in range(0, len(wanted), share)]
-        found = await asyncio.gather(*(fetch_revisions(self._place, part) for part in parts))
-        return {key: doc for docs in found for key, doc in docs.items()}
-
-    def _keys(self, docs: Iterable[Doc | None]) -> frozenset[int]:
-        found: set[int] = set()
-        for doc in docs:
-            for identity, audience in self._audiences.items():
-                if doc is None or doc["_id"].startswith("_design/"):
-                    found.add(stored_key(identity, EVERYBODY))
-                else:
-                    body = {name: value for name, value in doc.items() if name not in PROTOCOL}
-                    found.update(stored_key(identity, key) for key in audience.of(body))
-        return frozenset(found)
-
-
-class _Changed(NamedTuple):
-    """A document whose leaves are not those that the index has."""
-
-    leaves: str
-    seq: Any
-    revs: list[str]
-
-
-def _without_keys(changed: Mapping[str, _Changed]) -> list[Entry]:
-    return [Entry(doc_id, change.leaves, change.seq, frozenset()) for doc_id, change in changed.items()]
-
-
-def _between(
-    changed: Mapping[str, _Changed], known: Mapping[str, Known], bodies: Mapping[tuple[str, str], Doc]
-) -> dict[str, list[str]]:
-    """The ancestors of leaves that nobody has looked at: those above what the index knows, if it knows any."""
-    found: dict[str, list[str]] = {}
-    for doc_id, change in changed.items():
-        seen = {rev for rev, _ in split_leaves(known[doc_id].leaves)} if doc_id in known else set()
-        revs: dict[str, None] = {}
-        for doc in (bodies[doc_id, rev] for rev in change.revs if rev not in seen and (doc_id, rev) in bodies):
-            for ancestor in ancestry(doc)[:ANCESTORS]:
-                if ancestor in seen:
-                    break
-                revs[ancestor] = None
-        if revs:
-            found[doc_id] = list(revs)
-    return found
+    async def _load(self, found: Sequence[Change]) -> tuple[list[Entry], Any, int]:
+        """What is to be stored for changes, the last one's sequence, and how many they are."""
+        known = self._held().known([change.doc_id for change in found])
+        last = {change.doc_id: change for change in found if is_news(change, known)}
+        in_order = [change for change in found if last.get(change.doc_id) is change]
+        return await self._looks.entries(in_order, known), found[-1].seq, len(found)
 
 
 class _Renewed(Exception):
     """The database is another one by the same name."""
 
 
-@lru_cache(maxsize=100_000)
-def stored_key(identity: str, key: str) -> int:
-    """A key of one audience, as the index has it."""
-    return key_number(f"{identity}\0{key}")
-
-
-def stored_keys(audience: Audience, keys: Iterable[str]) -> frozenset[int]:
-    """Keys of one audience, as the index has them."""
-    return frozenset(stored_key(audience.identity, key) for key in keys)
-
-
 def _since(seq: Any) -> Pairs:
     return [("since", seq if isinstance(seq, str) else jsonio.dumps(seq).decode())]
-
-
-def _revs(row: _Row) -> list[str]:
-    return [change["rev"] for change in row["changes"]]
-
-
-def _leaves(row: _Row) -> list[tuple[str, bool]]:
-    """The leaves in a row: the winner, of which alone the row says whether it is deleted, and the others in order."""
-    winner, *others = _revs(row)
-    return [(winner, row.get("deleted") is True), *((rev, False) for rev in sorted(others))]
-
-
-async def _rows(batches: AsyncGenerator[list[Any], None]) -> AsyncGenerator[list[_Row], None]:
-    async with aclosing(batches):
-        async for batch in batches:
-            _check(batch)
-            yield batch
-
-
-def _check(batch: Sequence[Any]) -> None:
-    try:
-        for row in batch:
-            row["seq"]
-            if not (isinstance(row["id"], str) and all(isinstance(rev, str) for rev in _revs(row)) and row["changes"]):
-                raise TypeError
-    except (KeyError, TypeError) as error:
-        raise Unavailable("The source's _changes has a row that is not of CouchDB's form.") from error

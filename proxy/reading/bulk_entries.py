@@ -298,7 +298,7 @@ class _Looker:
         exact: list[int] = []
         for index in doubtful:
             if self._by_leaves(entries[index]):
-                leaves[entries[index].doc_id] = list(documents_of(elements[index]))
+                leaves[entries[index].doc_id] = documents_of(elements[index])
             else:
                 exact.append(index)
         judged = await judge(self._view, {doc_id: docs for doc_id, docs in leaves.items() if docs})

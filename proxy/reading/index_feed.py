@@ -16,10 +16,10 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.core.tokens import Position
 from proxy.errors import Unavailable
-from proxy.feeds.follower import stored_keys
 from proxy.feeds.hub import Hub, Keys
 from proxy.feeds.index import Damaged, Full, IndexReader, split_leaves
 from proxy.feeds.index import Row as Indexed
+from proxy.feeds.looks import stored_keys
 from proxy.reading.changes_request import Wanted
 from proxy.reading.source_feed import Row
 from proxy.view import View

@@ -21,7 +21,7 @@ from proxy.core import jsonio
 from proxy.feeds import follower as follower_module
 from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
-from proxy.feeds.index import Damaged, IndexWriter
+from proxy.feeds.index import Damaged, IndexReader, IndexWriter
 from proxy.feeds.local import Feeds, index_path
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
@@ -315,6 +315,41 @@ async def test_an_index_is_used_again_after_a_restart(tmp_path: Path) -> None:
             rows = await ids(at, f"/clinic-phone/_changes?since={since}")
             assert len(rows) == 16
             assert rows[-1] == ("while away", False)
+
+
+async def test_a_build_that_is_interrupted_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash: what was stored stays, and nobody takes it for all there is."""
+    docs = [{"_id": f"d{n}", "facility": f"f{n % 3}"} for n in range(1000)]
+    async with site(PHONE, docs=docs) as direct:
+        await edit(direct, "d1", facility="f2")
+        await edit(direct, "d2", facility="f1")
+        apply, stored = IndexWriter.apply, list[int]()
+
+        def apply_twice(self: IndexWriter, entries: list[Any], since: Any) -> set[int]:
+            if len(stored) == 2:
+                raise RuntimeError("the machine is gone")
+            stored.append(len(entries))
+            return apply(self, entries, since)
+
+        monkeypatch.setattr(IndexWriter, "apply", apply_twice)
+        async with _in_front_of(direct, tmp_path):
+            while len(stored) < 2:
+                await asyncio.sleep(0.005)
+        path = index_path(tmp_path, "clinic")
+        with IndexReader(path) as reader:
+            name, begun = reader.index_id, reader.end
+            assert reader.meta("complete") is None
+            assert reader.count_documents() == begun == sum(stored) < 1000
+        monkeypatch.setattr(IndexWriter, "apply", apply)
+        async with _in_front_of(direct, tmp_path) as at:
+            index = (await at.indexed()).index
+            assert index is not None
+            assert (index.index_id, index.end) == (name, 1000)
+            rows = await ids(at, "/clinic-phone/_changes")
+            assert [row for row in rows if row[1]] == [("d1", True)]
+            assert len(rows) == 334
 
 
 async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:

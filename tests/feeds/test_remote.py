@@ -18,10 +18,10 @@ from proxy.contract import Client
 from proxy.endpoint.serve import Running, start
 from proxy.errors import Unavailable
 from proxy.feeds import remote
-from proxy.feeds.follower import stored_keys
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import key_number
 from proxy.feeds.local import make_follower
+from proxy.feeds.looks import stored_keys
 from proxy.feeds.messages import CatchUp, Done, encode
 from proxy.feeds.remote import RemoteFeeds
 from proxy.feeds.server import Followers

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 
 from proxy.config.model import Source
 from proxy.errors import CouchError, Unavailable
-from proxy.fetch import fetch_leaves
+from proxy.fetch import fetch_bodies, fetch_leaves
 from proxy.leaves import are_in_bulk, one_by_one
 from proxy.upstream import Upstream
 from proxy.view import View
-from tests.reading.couch import Couch, revision, serving
+from tests.reading.couch import Couch, rev, revision, serving
 from tests.reading.served import profile, view_of
 from tests.reading.test_bulk_get import grow, trees
 
@@ -103,6 +103,19 @@ async def test_what_is_neither_kind_is_not_guessed(text: bytes) -> None:
     async with viewing(couch) as view:
         with pytest.raises(Unavailable):
             await are_in_bulk(view)
+
+
+async def test_ancestors_are_only_asked_for_where_there_can_be_some() -> None:
+    couch = Couch(DOCS)
+    first, third = rev(1, "a"), rev(3, "d")
+    async with viewing(couch) as view:
+        young = await fetch_bodies(view, [("a é", first), ("gone", first), ("no", first)])
+        old = await fetch_bodies(view, [("a é", first), ("both", third)])
+    assert set(young) == {("a é", first), ("gone", first)}
+    assert not any("_revisions" in doc for doc in young.values())
+    assert set(old) == {("a é", first), ("both", third)}
+    assert all("_revisions" in doc for doc in old.values())
+    assert [path for _, path, _ in couch.requests][1:] == ["/db/_bulk_get", "/db/_bulk_get?revs=true"]
 
 
 @given(trees)
