@@ -88,9 +88,13 @@ class Bodies:
             return shape(doc)
         if profile in kept.shaped:
             return kept.shaped[profile]
-        shaped = kept.shaped[profile] = shape(doc)
-        if shaped is not None and shaped is not doc:
-            self._take(kept, _size(shaped))
+        shaped = shape(doc)
+        try:
+            size = 0 if shaped is None or shaped is doc else _size(shaped)
+        except ValueError:  # no JSON: whoever sends it will say so
+            return shaped
+        kept.shaped[profile] = shaped
+        self._take(kept, size)
         return shaped
 
     def clear(self) -> None:

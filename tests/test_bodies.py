@@ -124,6 +124,16 @@ async def test_a_profile_shapes_what_is_kept_once() -> None:
     assert bodies.shaped(document(("b", "1-b")), "phone", shape) == {"_id": "b", "_rev": "1-b"}  # which is not kept
 
 
+async def test_what_is_no_json_is_not_kept() -> None:
+    bodies, source = Bodies(100_000), Source()
+    doc = (await bodies.fetch([("a", "1-a")], source.read))["a", "1-a"]
+    before = bodies.size
+    for _ in range(2):
+        assert bodies.shaped(doc, "phone", lambda given: {**given, "tags": {1}}) == {**doc, "tags": {1}}
+    assert bodies.size == before
+    assert bodies.shaped(doc, "phone", lambda given: given) is doc
+
+
 async def test_what_profiles_make_takes_room() -> None:
     bodies, source = Bodies(100_000), Source(size=1000)
     for number in range(100):

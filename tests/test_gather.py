@@ -20,6 +20,7 @@ from proxy.contract import Doc
 from proxy.errors import CouchError
 from proxy.gather import AT_ONCE, look_up
 from proxy.reading.visible import visible_document
+from proxy.resolve import view_leaves
 from proxy.upstream import Upstream
 from proxy.view import View
 from tests.reading.couch import Couch, rev, revision, serving
@@ -35,9 +36,15 @@ async def viewing(couch: Couch, **options: Any) -> AsyncIterator[View]:
         upstream = Upstream(Source("main", couch.url), timeout=5.0)
         try:
             yield view_of(couch.url, upstream, profile(**options))
-            assert not gather._kinds.get(upstream)  # no turn is taken for ever
+            assert not turns_of(upstream)  # none is taken for ever
         finally:
             upstream.close()
+
+
+def turns_of(upstream: Upstream) -> object:
+    """The look-ups of which somebody has a turn."""
+    source = gather._sources.get(upstream)
+    return source and source.kinds
 
 
 async def told(view: View, doc_id: str, name: str | None = None, **options: Any) -> Any:
@@ -87,6 +94,19 @@ async def test_the_answers_are_those_that_each_gets_alone(
         for extra in ([], [("revs", "true")]):
             alone = [await told(view, *each, extra=extra) for each in asked]
             assert await asyncio.gather(*(told(view, *each, extra=extra) for each in asked)) == alone
+
+
+@pytest.mark.parametrize("other", ["zz", "Z", "a" * 31, "0"])
+async def test_the_winner_is_couchdbs_also_of_hashes_that_others_made(other: str) -> None:
+    leaves = [revision("d", "f", owner="ann"), revision("d", "5", owner="ann"), revision("d", "a", owner="ann")]
+    leaves[2] = {**leaves[2], "_rev": f"1-{other}", "_revisions": {"start": 1, "ids": [other]}}
+    couch = Couch(leaves)
+    async with viewing(couch) as view:
+        alone = await told(view, "d")
+        assert alone["_rev"] == couch.leaves("d")[0]["_rev"]
+        assert await asyncio.gather(*(told(view, "d") for _ in range(12))) == [alone] * 12
+        judged = (await view_leaves(view, ["d"]))["d"]
+        assert [leaf.rev for leaf in judged] == [doc["_rev"] for doc in couch.leaves("d")]
 
 
 async def test_an_answer_is_never_older_than_the_question() -> None:
@@ -176,6 +196,65 @@ async def test_an_error_is_ones_own() -> None:
     ]
 
 
+async def test_nobody_waits_long_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that the source does not come to terms with holds up nobody but those who want it."""
+    couch, go = Couch(MANY), asyncio.Event()
+
+    async def stuck(request: web.BaseRequest) -> web.StreamResponse:
+        await go.wait()
+        return couch.json(couch.dress(couch.docs["d0"][0], {}))
+
+    async def stuck_with_others(request: web.BaseRequest) -> web.StreamResponse:
+        entries = (await request.json())["docs"]
+        if any(entry["id"] == "d0" for entry in entries):
+            await go.wait()
+        return couch.json({"results": [couch.bulk_result(entry, request.query) for entry in entries]})
+
+    couch.instead |= {"/db/d0": stuck, "/db/_bulk_get": stuck_with_others}
+    monkeypatch.setattr(gather, "REPLY_SECONDS", 0.05)
+    async with viewing(couch) as view:
+        waiting = [asyncio.ensure_future(told(view, "d0")) for _ in range(5)]
+        found = await asyncio.gather(*(told(view, doc["_id"]) for doc in MANY[1:]))
+        assert [doc["n"] for doc in found] == list(range(1, 30))
+        assert not any(task.done() for task in waiting)
+        # and for a while nobody is kept waiting for a shared reply of this source
+        shared = len(bulk(couch))
+        await asyncio.gather(*(told(view, doc["_id"]) for doc in MANY[1:]))
+        assert len(bulk(couch)) == shared
+        go.set()
+        assert [doc["n"] for doc in await asyncio.gather(*waiting)] == [0] * 5
+
+
+async def test_a_source_that_is_silent_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    couch = Couch(MANY)
+
+    async def silent(request: web.BaseRequest) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with viewing(couch) as view:
+        await told(view, "d0")
+        couch.instead |= {f"/db/{doc['_id']}": silent for doc in MANY} | {"/db/_bulk_get": silent}
+        monkeypatch.setattr(gather, "REPLY_SECONDS", 0.05)
+        view.upstream._timeout = 0.3
+        began = asyncio.get_running_loop().time()
+        found = await asyncio.gather(*(told(view, doc["_id"]) for doc in MANY))
+        assert {status for status, _, _ in found} == {504}
+        asked = [path for _, path, _ in couch.requests[1:] if not path.startswith("/db/_bulk_get")]
+        assert sorted(asked) == sorted(f"/db/{doc['_id']}" for doc in MANY)  # each once
+        assert asyncio.get_running_loop().time() - began >= 0.3
+
+
+async def test_large_documents_are_not_read_together() -> None:
+    large = [revision(f"d{number}", "a", owner="ann", n=number, text="x" * 1_000_000) for number in range(20)]
+    couch = Couch(large)
+    async with viewing(couch) as view:
+        found = await asyncio.gather(*(told(view, doc["_id"]) for doc in large))
+    assert [doc["n"] for doc in found] == list(range(20))
+    alone = [path for method, path, _ in couch.requests if method == "GET"]
+    assert 20 > len(alone) > 10
+
+
 @given(st.integers())
 @settings(max_examples=40, deadline=None)
 async def test_whoever_hangs_up_takes_nothing_with_them(seed: int) -> None:
@@ -208,5 +287,5 @@ async def test_whoever_hangs_up_takes_nothing_with_them(seed: int) -> None:
         results = await asyncio.gather(*asking, return_exceptions=True)
         for number, result in enumerate(results):
             assert result == number or isinstance(result, asyncio.CancelledError)
-        while gather._kinds.get(view.upstream):  # a batch that nobody waits for any more ends by itself
+        while turns_of(view.upstream):  # a batch that nobody waits for any more ends by itself
             await asyncio.sleep(0.001)

@@ -75,7 +75,9 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     try:
         status = await store_parts(_parts(slots, new_edits), planner.plan, store)
     except CouchError as error:
-        raise error if new_edits else _with_missing(error, slots) from error
+        if new_edits:
+            raise
+        raise _with_missing(error, slots) from error
     return exchange.json([slot.row for slot in slots if slot.row is not None], status)
 
 
@@ -90,7 +92,7 @@ def _parts(slots: Sequence[Slot], new_edits: bool) -> Iterator[Sequence[Slot]]:
 def _with_missing(error: CouchError, slots: Sequence[Slot]) -> CouchError:
     """What a failed request tells of what it stored nevertheless."""
     missing = [slot for slot in slots if not slot.stored and slot.row is None]
-    if len(missing) == len(slots) or isinstance(error, Untold):
+    if not missing or len(missing) == len(slots) or isinstance(error, Untold):
         return error
     named = [(slot.written.id, slot.written.rev) for slot in missing if slot.written.rev is not None]
     return partly_stored(error, named, len(slots))

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from proxy.ahead import ahead
 from proxy.errors import CouchError
+from proxy.writing.settle import Untold
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ async def store_parts(
 ) -> int:
     """Plan each part and store it; the greatest of the statuses that `store` gives.
 
-    After an error no further part is begun. Raises the first part's error, when all that were begun have ended.
+    After an error no further part is begun. Raises the first part's error, when all that were begun have ended; rather
+    one that says that nobody knows what was stored.
     """
     storing: list[asyncio.Task[int]] = []
     failed: CouchError | None = None
@@ -52,7 +54,8 @@ async def store_parts(
         results = await asyncio.gather(*storing, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
     if errors or failed is not None:
-        raise errors[0] if errors else failed or RuntimeError
+        untold = [error for error in errors if isinstance(error, Untold)]
+        raise [*untold, *errors, failed or RuntimeError()][0]
     return max((result for result in results if isinstance(result, int)), default=201)
 
 

@@ -41,6 +41,13 @@ def ancestors(doc: Doc) -> list[str]:
     return [f"{revisions['start'] - age}-{name}" for age, name in enumerate(revisions["ids"])][1:]
 
 
+def _rank(doc: Doc) -> tuple[bool, int, bytes]:
+    """What makes a leaf the winner: of its hash CouchDB holds 16 bytes if it has 32 digits, else the text."""
+    generation, _, digest = doc["_rev"].partition("-")
+    held = bytes.fromhex(digest) if len(digest) == 32 else digest.encode()
+    return not doc.get("_deleted"), int(generation), held
+
+
 class Couch:
     """One server with one database, `db`."""
 
@@ -62,7 +69,7 @@ class Couch:
         known = self.docs.get(doc_id, [])
         inner = {old for doc in known for old in ancestors(doc)}
         found = [doc for doc in known if doc["_rev"] not in inner]
-        return sorted(found, key=lambda d: (not d.get("_deleted"), d["_revisions"]["start"], d["_rev"]), reverse=True)
+        return sorted(found, key=_rank, reverse=True)
 
     def known(self, doc_id: str) -> set[str]:
         return {name for doc in self.docs.get(doc_id, []) for name in (doc["_rev"], *ancestors(doc))}

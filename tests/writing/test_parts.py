@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import CouchError
 from proxy.writing.parts import LARGEST, cut, store_parts
+from proxy.writing.settle import Untold
 
 
 @given(st.integers(0, 3000))
@@ -83,6 +84,18 @@ async def test_an_error_is_raised_when_all_that_was_begun_has_ended(planning: bo
         await store_parts(iter(range(50)), plan, store)
     assert set(begun) - set(ended) == (set() if planning else {1})
     assert len(begun) < 10
+
+
+async def test_that_nobody_knows_what_is_stored_is_said_first() -> None:
+    async def plan(part: int) -> int:
+        return part
+
+    async def store(part: int) -> int:
+        await asyncio.sleep(0)
+        raise CouchError("refused") if part == 0 else Untold("unknown")
+
+    with pytest.raises(Untold):
+        await store_parts(iter([0, 1]), plan, store)
 
 
 async def test_no_parts_are_no_work() -> None:
