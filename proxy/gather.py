@@ -34,7 +34,7 @@ from proxy.upstream import JSON_HEADERS, Upstream
 
 log = logging.getLogger("couch_tailor.gather")
 
-AT_ONCE = 3
+AT_ONCE = 2
 _TOGETHER = 25
 """Documents of one request, at the most."""
 _MOST_BYTES = 4 * 1024 * 1024
