@@ -1,6 +1,10 @@
 """What a serving process knows of the index of one database: the file, how far it is, and who waits for what.
 
 A client's feed sleeps here until one of its keys finds something new; that costs an entry in a table for each of them.
+
+A feed that has to know what is new at the source asks the follower. If that takes longer than _PATIENCE, because the
+follower hangs or has much to read, those who asked until then are read from the source, and all others at once, until
+that first question is answered.
 """
 
 from __future__ import annotations
@@ -45,6 +49,11 @@ class Hub(Watcher):
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._for_all: set[asyncio.Future[None]] = set()
         self._later: asyncio.TimerHandle | None = None
+        self._asking: set[asyncio.Future[None]] = set()
+        self._late: asyncio.Future[None] | None = None
+        """A question that the follower has not answered in time: while it is open, nobody asks another one."""
+        self._behind: Path | None = None
+        """The index of which the log says that it is behind."""
 
     # ---- what the follower tells
 
@@ -113,18 +122,44 @@ class Hub(Watcher):
 
     async def fresh(self) -> bool:
         """Whether the index holds everything that the source had acknowledged when this was called."""
-        if self.index is None or self.ask is None:
+        if self.index is None or self.ask is None or self._late is not None:
             return False
+        asking = asyncio.ensure_future(self.ask())
+        self._asking.add(asking)
+        asking.add_done_callback(self._answered)
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await self.ask()
-        except (TimeoutError, CouchError):
-            return False
+            await asyncio.wait([asking], timeout=_PATIENCE)
         except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            return False  # the follower was closed
-        return self.index is not None
+            asking.cancel()
+            raise
+        if not asking.done():
+            if self._late is None:
+                self._lose_patience(asking)
+            return False
+        if asking.cancelled():  # by whoever lost patience, or because the follower was closed
+            return False
+        error = asking.exception()
+        if error is not None and not isinstance(error, CouchError):
+            raise error
+        return error is None and self.index is not None
+
+    def _lose_patience(self, asking: asyncio.Future[None]) -> None:
+        """Let no feed wait for the follower until it answers this question."""
+        self._late = asking
+        for other in self._asking - {asking}:
+            other.cancel()
+        if self._behind is None and self.index is not None:
+            self._behind = self.index.path
+            text = "the index %s has not caught up with the source in %g s, feeds are read from the source until it has"
+            log.warning(text, self._behind, _PATIENCE)
+
+    def _answered(self, asking: asyncio.Future[None]) -> None:
+        self._asking.discard(asking)
+        if asking is self._late:
+            self._late = None
+        if not asking.cancelled() and asking.exception() is None and self._behind is not None:
+            log.warning("the index %s has caught up with the source again", self._behind)
+            self._behind = None
 
     async def wait(self, keys: Keys) -> None:
         """Wait until a holder of the keys finds something new. Raises Unavailable when the index is gone."""

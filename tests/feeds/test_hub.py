@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +86,74 @@ async def test_what_is_damaged_is_made_anew(writer: IndexWriter, path: Path) -> 
     hub.complain(Damaged("it is torn"))  # by another feed
     assert hub.index is None
     assert renewed == [writer.index_id]
+
+
+class Slow:
+    """A follower that answers when the test says so. `asked`: how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers: list[asyncio.Future[None]] = []
+
+    async def ask(self) -> None:
+        self.asked += 1
+        self.answers.append(asyncio.get_running_loop().create_future())
+        await self.answers[-1]
+
+
+@pytest.fixture
+async def slow(writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Hub, Slow]]:
+    monkeypatch.setattr(hub_module, "_PATIENCE", 0.05)
+    hub, follower = Hub(Bodies(1000)), Slow()
+    hub.opened(path)
+    hub.ask = follower.ask
+    yield hub, follower
+    hub.closed()
+
+
+async def test_patience_is_lost_once(slow: tuple[Hub, Slow], caplog: pytest.LogCaptureFixture) -> None:
+    hub, follower = slow
+    assert await asyncio.gather(*(hub.fresh() for _ in range(5))) == [False] * 5
+    assert follower.asked == 5
+    for _ in range(100):  # at once: nobody asks again
+        assert not await hub.fresh()
+    assert follower.asked == 5
+    assert caplog.text.count("has not caught up with the source in 0.05 s") == 1
+    [late] = [answer for answer in follower.answers if not answer.done()]
+    late.set_result(None)
+    while "has caught up with the source again" not in caplog.text:
+        await asyncio.sleep(0)
+    asking = asyncio.ensure_future(hub.fresh())
+    while follower.asked < 6:
+        await asyncio.sleep(0)
+    follower.answers[-1].set_result(None)
+    assert await asking
+    assert len(caplog.messages) == 2
+
+
+async def test_a_follower_that_is_silent_and_then_gone_is_told_of_once(
+    slow: tuple[Hub, Slow], caplog: pytest.LogCaptureFixture
+) -> None:
+    hub, follower = slow
+    assert not await hub.fresh()
+    follower.answers[0].set_exception(Unavailable("There is no follower."))
+    while follower.asked < 2:
+        await asyncio.sleep(0)
+        assert not await hub.fresh()
+    assert len(caplog.messages) == 1
+    follower.answers[1].set_result(None)
+    while len(caplog.messages) < 2:
+        await asyncio.sleep(0)
+    assert "has caught up with the source again" in caplog.messages[1]
+
+
+async def test_a_client_that_goes_away_while_it_waits_takes_its_question_along(slow: tuple[Hub, Slow]) -> None:
+    hub, follower = slow
+    asking = asyncio.ensure_future(hub.fresh())
+    while not follower.asked:
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    while not follower.answers[0].cancelled():
+        await asyncio.sleep(0)
