@@ -5,6 +5,7 @@
                            ["moved", database, end, keys]    as `Watcher.moved`; null: everybody finds something new
                            ["done", number], ["failed", number]
     worker ──► follower    ["catch_up", database, number]    answered by `done` or `failed` of that number
+                           ["ping", number]                  answered by `done` at once
                            ["renew", database, index_id]     that index cannot be read; the id in hexadecimal
 
 Whoever connects is told first of the state of each database. `moved` comes before the `done` that it belongs to.
@@ -51,12 +52,16 @@ class CatchUp(NamedTuple):
     number: int
 
 
+class Ping(NamedTuple):
+    number: int
+
+
 class Renew(NamedTuple):
     database: str
     index_id: str
 
 
-Message = Opened | Closed | Moved | Done | Failed | CatchUp | Renew
+Message = Opened | Closed | Moved | Done | Failed | CatchUp | Ping | Renew
 
 
 class BadMessage(Exception):
@@ -121,6 +126,7 @@ _KINDS: dict[str, tuple[type[Message], tuple[Callable[[Any], Any], ...]]] = {
     "done": (Done, (_number,)),
     "failed": (Failed, (_number,)),
     "catch_up": (CatchUp, (_text, _number)),
+    "ping": (Ping, (_number,)),
     "renew": (Renew, (_text, _text)),
 }
 _NAMES = {kind: name for name, (kind, _) in _KINDS.items()}

@@ -2,7 +2,7 @@
 
 While the follower is away an index stays readable up to where it was: feeds that wait go on waiting, all others are
 read from the source, because nobody can say whether the index is at its end. After GRACE_SECONDS everybody turns to the
-source.
+source. A follower that hangs is away as well: one of which nothing was heard for a while is asked for a sign of life.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from proxy.feeds.messages import (
     Message,
     Moved,
     Opened,
+    Ping,
     Renew,
     encode,
 )
@@ -36,6 +37,8 @@ log = logging.getLogger("couch_tailor.feeds")
 
 GRACE_SECONDS = 30.0
 _PAUSE = 0.2
+_QUIET_SECONDS = 5.0
+"""How long nothing is heard of the follower before it is asked for a sign of life, and how long that may take."""
 
 
 class RemoteFeeds:
@@ -53,6 +56,7 @@ class RemoteFeeds:
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._running: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self._is_silent = False
 
     def start(self) -> None:
         """Begin to listen."""
@@ -77,6 +81,9 @@ class RemoteFeeds:
                 await self._listen(reader)
             except OSError as error:
                 log.debug("the connection to the follower: %s", error)
+            except _Silent:
+                log.error("the follower does not answer: feeds are read from the source until it does")
+                self._is_silent = True
             except BadMessage as error:
                 log.error("the follower cannot be understood: %s", error)
             except Exception:
@@ -86,10 +93,28 @@ class RemoteFeeds:
             await asyncio.sleep(_PAUSE)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Until the follower hangs up. Raises BadMessage, _Silent."""
         decoder = Decoder()
-        while data := await reader.read(2**16):
+        data = await reader.read(2**16)  # there may be none yet
+        while data:
+            if self._is_silent:
+                log.warning("the follower answers again")
+                self._is_silent = False
             for message in decoder.feed(data):
                 self._take(message)
+            data = await self._hear(reader)
+
+    async def _hear(self, reader: asyncio.StreamReader) -> bytes:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_QUIET_SECONDS):
+                return await reader.read(2**16)
+        assert self._writer is not None
+        self._writer.write(encode(Ping(next(self._numbers))))
+        try:
+            async with asyncio.timeout(_QUIET_SECONDS):
+                return await reader.read(2**16)
+        except TimeoutError:
+            raise _Silent from None
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Done | Failed):
@@ -100,6 +125,8 @@ class RemoteFeeds:
                 else:
                     asked.set_exception(Unavailable("The index did not catch up."))
             return
+        if isinstance(message, Ping):
+            raise BadMessage(f"this is not for a worker: {message}")
         hub = self.hubs.get(message.database)
         if hub is None:
             return
@@ -153,3 +180,7 @@ class RemoteFeeds:
     def _renew(self, database: str, index_id: bytes) -> None:
         if self._writer is not None:
             self._writer.write(encode(Renew(database, index_id.hex())))
+
+
+class _Silent(Exception):
+    """The follower is there, and does not answer."""

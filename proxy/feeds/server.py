@@ -27,6 +27,7 @@ from proxy.feeds.messages import (
     Moved,
     Opened,
     Outbox,
+    Ping,
     Renew,
 )
 from proxy.feeds.progress import Progress
@@ -118,10 +119,11 @@ class _Worker:
             await self._writer.drain()
 
     async def _take(self, message: Message) -> None:
-        if isinstance(message, CatchUp) and message.database in self._databases:
-            while len(self._answering) + self._outbox.replies >= _MOST_ASKED:
-                self._room.clear()
-                await self._room.wait()
+        if isinstance(message, Ping):
+            await self._until_room()
+            self.tell(Done(message.number))
+        elif isinstance(message, CatchUp) and message.database in self._databases:
+            await self._until_room()
             task = asyncio.ensure_future(self._answer(message))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
@@ -129,6 +131,11 @@ class _Worker:
             self._databases[message.database].follower.renew(bytes.fromhex(message.index_id))
         else:
             raise BadMessage(f"this is not for a follower: {message}")
+
+    async def _until_room(self) -> None:
+        while len(self._answering) + self._outbox.replies >= _MOST_ASKED:
+            self._room.clear()
+            await self._room.wait()
 
     async def _answer(self, question: CatchUp) -> None:
         try:

@@ -21,6 +21,7 @@ from proxy.feeds.messages import (
     Moved,
     Opened,
     Outbox,
+    Ping,
     Renew,
     encode,
 )
@@ -35,7 +36,7 @@ told = st.one_of(
     st.builds(Done, numbers),
     st.builds(Failed, numbers),
 )
-messages = told | st.builds(CatchUp, names, numbers) | st.builds(Renew, names, names)
+messages = told | st.builds(CatchUp, names, numbers) | st.builds(Ping, numbers) | st.builds(Renew, names, names)
 
 
 @given(st.lists(messages, max_size=6), st.lists(st.integers(0, 400), max_size=6))
@@ -114,7 +115,7 @@ class Reader:
 def test_who_reads_late_knows_the_same(sent: list[tuple[Message, bool]]) -> None:
     at_once, late, outbox = Reader(), Reader(), Outbox()
     for message, reads in sent:
-        assert not isinstance(message, CatchUp | Renew)
+        assert not isinstance(message, CatchUp | Ping | Renew)
         at_once.read(message)
         outbox.put(message)
         if reads:

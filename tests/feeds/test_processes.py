@@ -180,6 +180,44 @@ async def test_feeds_outlive_the_follower(make: Callable[..., Proxy], database: 
     assert proxy.process.output().count("the follower was ended by SIGKILL and is started again") == 2
 
 
+async def test_a_follower_that_hangs_is_waited_for_once(make: Callable[..., Proxy], database: SourceDatabase) -> None:
+    proxy = start(make())
+    indexed(proxy)
+    following = processes(proxy)["follower"]
+    ids = {f"before-{number}" for number in range(5)}
+
+    def write(name: str) -> None:
+        for number in range(5):
+            ids.add(f"{name}-{number}")
+            database.put({"_id": f"{name}-{number}", "owner": "ann"})
+
+    def logged(text: str) -> int:
+        return proxy.process.output(since_mark=True).count(text)
+
+    write("before")
+    async with listeners(proxy, ["ann"] * 6) as devices:
+        for device in devices:
+            await device.until(ids)
+        proxy.process.mark()
+        os.kill(following, signal.SIGSTOP)
+        try:
+            await asyncio.to_thread(write, "meanwhile")
+            silent = "the follower does not answer: feeds are read from the source until it does"
+            while logged(silent) < 2:  # in each of the workers
+                told = await asyncio.to_thread(ask, proxy, "ann")
+                assert {row["id"] for row in told["results"]} == ids
+            assert logged("has not caught up with the source in 5 s") <= 2
+        finally:
+            os.kill(following, signal.SIGCONT)
+        await asyncio.to_thread(eventually, lambda: logged("the follower answers again") == 2, "it is heard")
+        await asyncio.to_thread(write, "after")
+        for device in devices:
+            await device.until(ids)
+            assert (device.broken, set(device.seen)) == (0, ids)
+    assert (logged(silent), logged("the follower answers again")) == (2, 2)
+    assert processes(proxy)["follower"] == following
+
+
 async def test_a_worker_that_dies_is_replaced(make: Callable[..., Proxy], database: SourceDatabase) -> None:
     proxy = start(make())
     indexed(proxy)

@@ -17,12 +17,12 @@ from proxy.config.model import Config, Database, Server, Source
 from proxy.contract import Client
 from proxy.endpoint.serve import Running, start
 from proxy.errors import Unavailable
-from proxy.feeds import remote
+from proxy.feeds import remote, server
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import key_number
 from proxy.feeds.local import make_follower
 from proxy.feeds.looks import stored_keys
-from proxy.feeds.messages import CatchUp, Done, encode
+from proxy.feeds.messages import CatchUp, Done, Message, encode
 from proxy.feeds.remote import RemoteFeeds
 from proxy.feeds.server import Followers
 from proxy.feeds.watcher import Watcher
@@ -179,6 +179,35 @@ async def test_after_a_while_without_a_follower_feeds_come_from_the_source(
         assert hub.index is None
         lab.begin()
         await fresh(hub)
+
+
+async def test_a_follower_that_hangs_is_as_good_as_none(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(remote, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.05)
+    hangs, take = asyncio.Event(), server._Worker._take
+
+    async def take_or_not(self: server._Worker, message: Message) -> None:
+        while hangs.is_set():
+            await asyncio.sleep(0.01)
+        await take(self, message)
+
+    monkeypatch.setattr(server._Worker, "_take", take_or_not)
+    async with lab.worker() as hub:
+        await fresh(hub)
+        await asyncio.sleep(0.3)  # nothing is said but signs of life
+        assert caplog.messages == []
+        waiting = asyncio.ensure_future(hub.wait(None))
+        hangs.set()
+        assert not await _ask_on(hub)
+        await until(lambda: "the follower does not answer: feeds are read from the source until it does" in caplog.text)
+        with pytest.raises(Unavailable):
+            await waiting
+        assert hub.index is None
+        hangs.clear()
+        await fresh(hub)
+        assert "the follower answers again" in caplog.messages
 
 
 async def test_a_worker_that_does_not_read_is_in_nobodys_way(lab: Lab) -> None:
