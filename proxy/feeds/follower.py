@@ -66,6 +66,11 @@ class Follower:
         self._reading: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._name = place.database.name
+        self._failures = 0
+        self._complaint: str | None = None
+        """What the log says is the trouble."""
+        self._no_room = False
+        """Nobody is to read an index that could not be written, until it has caught up."""
 
     @property
     def rules(self) -> str:
@@ -82,21 +87,21 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled; failures are logged and tried again."""
-        failures = 0
         while True:
             try:
                 await self._follow()
-                failures = 0
             except Damaged as error:
                 log.warning("the index of %s is made anew: %s", self._name, error)
                 self._drop()
                 remove(self._path)
             except Full as error:
-                log.error("the index of %s cannot be written, feeds are read from the source: %s", self._name, error)
+                self._complain(
+                    logging.ERROR, "the index of %s cannot be written, feeds are read from the source: %s", error
+                )
+                self._no_room = True
                 self._drop()
             except CouchError as error:
-                if not failures:
-                    log.warning("%s cannot be followed, trying again: %s", self._name, error)
+                self._complain(logging.WARNING, "%s cannot be followed, trying again: %s", error)
                 if error.status == 404:
                     self._drop()
             except _Renewed:
@@ -107,8 +112,20 @@ class Follower:
             except Exception:
                 log.exception("%s cannot be followed, trying again", self._name)
                 self._drop()
-            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-            failures += 1
+            await asyncio.sleep(_PAUSES[min(self._failures, len(_PAUSES) - 1)])
+            self._failures += 1
+
+    def _complain(self, level: int, text: str, error: Exception) -> None:
+        """Log a trouble, once until it is over."""
+        if text != self._complaint:
+            log.log(level, text, self._name, error)
+            self._complaint = text
+
+    def _succeed(self) -> None:
+        """All is in the index: what was the trouble is over."""
+        if self._complaint is not None:
+            log.warning("%s is followed again", self._name)
+        self._failures, self._complaint, self._no_room = 0, None, False
 
     async def build(self) -> None:
         """Bring the index to the source's present end, and no further. Raises CouchError, Damaged, Full."""
@@ -157,7 +174,8 @@ class Follower:
         index = self._index
         assert index is not None
         complete = bool(index.meta("complete"))
-        if complete:
+        usable = complete and not self._no_room
+        if usable:
             self._watcher.opened(self._path)
         else:
             self._watcher.closed()
@@ -165,8 +183,10 @@ class Follower:
         if not complete:
             index.finish()
             log.info("the index of %s is complete: %s documents", self._name, f"{index.count_documents():,}")
+        if not usable:
             self._watcher.opened(self._path)
         while True:
+            self._succeed()
             await self._look()
             await self._change()
             await self._catch_up()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -28,9 +29,9 @@ def lock(directory: Path) -> IO[str]:
         holder = file.read(32).strip()
         file.close()
         raise InUse(f"process {holder}" if holder.isdecimal() else "another process") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    with suppress(OSError):  # who it is, is only for messages: a full disk is no reason not to serve
+        file.truncate(0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
     return file
 
 

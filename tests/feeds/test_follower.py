@@ -18,6 +18,7 @@ from filters.select import Select
 from proxy.app import running
 from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core import jsonio
+from proxy.errors import Unavailable
 from proxy.feeds import follower as follower_module
 from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
@@ -279,6 +280,45 @@ async def test_what_a_clients_request_comes_upon_is_seen_to(
         await at.indexed(but=old)
         assert in_index(await feed(at, "/clinic-phone/_changes"))
         assert await ids(at, "/clinic-phone/_changes") == [("a", False), ("b", False)]
+
+
+async def test_each_trouble_is_told_of_once_with_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails, longpoll = asyncio.Event(), Follower._longpoll
+
+    async def longpoll_or_not(self: Follower) -> None:
+        if fails.is_set():
+            raise Unavailable("The source is away.")
+        await longpoll(self)
+
+    monkeypatch.setattr(Follower, "_longpoll", longpoll_or_not)
+    tries = 0
+    incarnation = Follower._incarnation
+
+    async def count_tries(self: Follower) -> str:
+        nonlocal tries
+        tries += 1
+        if fails.is_set():
+            raise Unavailable("The source is away.")
+        return await incarnation(self)
+
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        monkeypatch.setattr(Follower, "_incarnation", count_tries)
+        for number in range(3):
+            caplog.clear()
+            tries = 0
+            fails.set()
+            await at.put({"_id": f"wakes the follower {number}", "facility": "f1"})
+            while tries < 4:
+                await asyncio.sleep(0.005)
+            fails.clear()
+            while "is followed again" not in caplog.text:
+                await asyncio.sleep(0.005)
+            assert caplog.messages == [
+                "clinic cannot be followed, trying again: The source is away.",
+                "clinic is followed again",
+            ]
 
 
 async def test_a_full_disk_leaves_feeds_to_the_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
