@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/clients
 
-.PHONY: all test lint format demo bench clients browser install clean
+.PHONY: all test lint format demo bench clients browser balancer install clean
 
 all: lint test
 
@@ -51,7 +51,14 @@ browser:
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 || \
 	    echo "there is no Chromium: tests in a browser are skipped (on Debian: apt-get install chromium)" >&2
 
-test: install clients browser
+# for the test of several nodes, which is skipped where there is none
+balancer:
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing haproxy" && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy >/dev/null 2>&1 || \
+	    echo "there is no haproxy: the test of several nodes is skipped (on Debian: apt-get install haproxy)" >&2
+
+test: install clients browser balancer
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: install

@@ -94,6 +94,10 @@ class Device:
     def call(self, op: str, *args: Any) -> Any:
         return self._host.call(self._name, op, *args)
 
+    def begin(self, direction: str, url: str, auth: tuple[str, str], **options: Any) -> int:
+        """Begin a one-shot replication; `DeviceHost.result` waits for what `pull`, `push` and `sync` return."""
+        return self._host.submit(self._name, "replicate", direction, url, {"auth": list(auth), **options})
+
     def put(self, doc: Doc, **options: Any) -> str:
         """The new revision. Raises DeviceError."""
         return str(self.call("put", doc, options)["rev"])
