@@ -21,6 +21,7 @@ from proxy.app import running
 from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core import jsonio
 from proxy.endpoint.serve import start
+from proxy.feeds.local import Feeds
 from tests.support.inprocess import ADMIN, USERS, Answer, Site, basic, profile
 from tests.support.lenses import OwnFacility, WithoutSecret
 
@@ -55,6 +56,8 @@ class Given:
     status: int
     body: bytes
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    cut: int | None = None
+    """After how many bytes of the body the connection breaks off."""
 
     @property
     def json(self) -> Any:
@@ -121,8 +124,10 @@ async def world(
         config = Config(
             Server(**settings), {"main": upstream}, {"clinic": Database("clinic", upstream, "clinic")}, used
         )
-        async with running(config) as (host, port):
+        feeds = Feeds(config)
+        async with running(config, feeds) as (host, port):
             made = World(endpoint.url, f"http://{host}:{port}", session)
+            made.hub = feeds.hubs.get("clinic")
             made.asked, made.source = asked, upstream
             await made.at_source("PUT", "/clinic")
             for doc in docs:
@@ -157,6 +162,8 @@ async def _serving(script: Script, behind: str, session: aiohttp.ClientSession, 
         asked = Asked(request.method, path, query, headers, await request.read())
         log.append(asked)
         given = await script(asked, forward)
+        if given.cut is not None:
+            return await _break_off(request, given)
         return web.Response(status=given.status, body=given.body, headers=given.headers)
 
     runner = web.ServerRunner(
@@ -169,6 +176,16 @@ async def _serving(script: Script, behind: str, session: aiohttp.ClientSession, 
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+async def _break_off(request: web.BaseRequest, given: Given) -> web.StreamResponse:
+    response = web.StreamResponse(status=given.status, headers=given.headers)
+    response.content_length = len(given.body)
+    await response.prepare(request)
+    await response.write(given.body[: given.cut])
+    if request.transport is not None:
+        request.transport.abort()
+    return response
 
 
 def as_admin(asked: Asked) -> Asked:
