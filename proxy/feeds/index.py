@@ -454,10 +454,9 @@ class IndexWriter(_File):
         doc, _, old_at, _, old_keys, old_lost = stored
         keys, had, before = entry.keys, _numbers(old_keys), dict(_pairs(old_lost))
         lost = before.copy()
-        found_again = [(key, lost.pop(key)) for key in keys & lost.keys()]
-        # what was lost before was told of then
-        lost |= dict.fromkeys(set(had) - keys, at)
-        lost |= dict.fromkeys((entry.earlier - keys) - lost.keys(), at)
+        # what was lost before was told of then, unless the document came back since
+        found_again = [(key, lost.pop(key)) for key in (keys | entry.earlier) & lost.keys()]
+        lost |= dict.fromkeys((entry.earlier | set(had)) - keys, at)
         gone = [*((key, old_at) for key in had), *found_again]
         self._db.executemany(f"DELETE FROM {self._entries} WHERE key = ? AND at = ?", gone)
         self._db.execute(

@@ -122,6 +122,23 @@ async def test_what_came_and_went_before_the_index_was_built_is_told_of(tmp_path
             assert ("a", True) in await ids(at, "/clinic-phone/_changes", BOB)
 
 
+async def test_what_came_back_and_went_again_between_two_looks_is_told_of(tmp_path: Path) -> None:
+    """A device that asked for the document meanwhile had it; PouchDB asks for the latest revision of what it is told."""
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}]) as direct:
+        async with _in_front_of(direct, tmp_path) as at:
+            await at.indexed()
+            await edit(direct, "a", facility="f2")
+            page = await feed(at, "/clinic-phone/_changes")
+            assert [(row["id"], "deleted" in row) for row in page["results"]] == [("a", True)]
+        await edit(direct, "a", facility="f1")
+        assert (await direct.ask("GET", "/clinic-phone/a")).status == 200
+        await edit(direct, "a", facility="f3")
+        async with _in_front_of(direct, tmp_path) as at:
+            await at.indexed()
+            page = await feed(at, f"/clinic-phone/_changes?since={page['last_seq']}")
+            assert [(row["id"], "deleted" in row) for row in page["results"]] == [("a", True)]
+
+
 @asynccontextmanager
 async def _in_front_of(other: Site, tmp_path: Path, view: Profile = PHONE) -> AsyncIterator[Site]:
     """A node with an index in front of the same source."""

@@ -52,7 +52,7 @@ class Model:
             for key in had - entry.keys:
                 lost[key] = self.top
             for key in entry.earlier - entry.keys:
-                lost.setdefault(key, self.top)
+                lost[key] = self.top
             for key in entry.keys:
                 lost.pop(key, None)
             self.docs[entry.doc_id] = (self.top, entry.leaves, entry.keys)
