@@ -8,6 +8,9 @@ Rules:
   - the source's sequence is kept for each position at which there is something, and for the last one: whoever reads on
     from there on another node repeats nothing, and leaves nothing out. (Were it kept for some positions only, a client
     that asks two nodes in turn could be given the same page for ever.)
+  - SQLite does not notice when the disk gives back something else than was written. So what is said of a document has a
+    checksum, and so has each sequence; entries must fit the documents that they lead to. Whoever reads something that
+    does not fit says Damaged; nobody reads on from there;
   - all of it can be rebuilt from the source. A file that is damaged, of another format or for other rules is made anew,
     with another id, so that tokens with positions in the old one are known;
   - while an index is built nobody reads it, so what is found by keys is not sorted by keys before all is there: of many
@@ -28,12 +31,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 from proxy.core import jsonio
 from proxy.core.seqs import includes, is_total
 from proxy.core.tokens import Position
 
-FORMAT = 3
+FORMAT = 4
 _MOST_COUNTED = 10_000
 _AT_ONCE = 500
 _LOG_PAGES, _LOG_PAGES_BUILDING = 1000, 4000
@@ -42,7 +46,7 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE docs (
     doc INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL UNIQUE, leaves TEXT NOT NULL,
-    keys BLOB NOT NULL, lost BLOB NOT NULL
+    keys BLOB NOT NULL, lost BLOB NOT NULL, sum INTEGER NOT NULL
 );
 CREATE TABLE entries (key INTEGER, at INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (key, at)) WITHOUT ROWID;
 CREATE TABLE marks (at INTEGER PRIMARY KEY, seq BLOB NOT NULL);
@@ -53,7 +57,7 @@ CREATE TABLE IF NOT EXISTS unsorted (at INTEGER, key INTEGER, doc INTEGER NOT NU
 """The entries of an index that is being built; in one that is complete there is no such table."""
 
 
-_ROWS = "SELECT at, id, leaves, seq FROM docs JOIN marks USING (at)"
+_ROWS = "SELECT at, id, leaves, seq, keys, lost, sum FROM docs LEFT JOIN marks USING (at)"
 
 
 class Damaged(Exception):
@@ -154,11 +158,22 @@ class _File:
     @property
     def since(self) -> Any:
         """The source's sequence up to which all is in the index."""
-        return jsonio.loads(self.meta("since", b"0"))
+        sealed = self.meta("since")
+        return 0 if sealed is None else _unsealed(_SINCE, sealed)
 
     def count_documents(self) -> int:
         with damage():
             return int(self._db.execute("SELECT count(*) FROM docs").fetchone()[0])
+
+    def _stored(self, doc_ids: Sequence[str]) -> Iterator[tuple[int, str, int, str, bytes, bytes]]:
+        for start in range(0, len(doc_ids), _AT_ONCE):
+            ids = doc_ids[start : start + _AT_ONCE]
+            found = self._db.execute(
+                f"SELECT doc, at, id, leaves, keys, lost, sum FROM docs WHERE id IN ({_marks(ids)})", ids
+            )
+            for doc, *row in found.fetchall():
+                at, doc_id, leaves, keys, lost = _whole(*row)
+                yield doc, doc_id, at, leaves, keys, lost
 
 
 class IndexReader(_File):
@@ -177,7 +192,7 @@ class IndexReader(_File):
         with damage(), self._snapshot():
             if keys is None:
                 found = self._db.execute(f"{_ROWS} WHERE at > ? AND at <= ? ORDER BY at LIMIT ?", (after, until, limit))
-                return [Row(*row) for row in found]
+                return [_row(*row) for row in found]
             held, rows = frozenset(keys), list[Row]()
             while len(rows) < limit:
                 wanted = limit - len(rows)
@@ -193,7 +208,7 @@ class IndexReader(_File):
         with damage(), self._snapshot():
             if keys is None:
                 found = self._db.execute(f"{_ROWS} WHERE at < ? ORDER BY at DESC LIMIT ?", (before, limit))
-                return [Row(*row) for row in found]
+                return [_row(*row) for row in found]
             held, rows = frozenset(keys), list[Row]()
             while len(rows) < limit:
                 wanted = limit - len(rows)
@@ -214,19 +229,13 @@ class IndexReader(_File):
                     f"{_ROWS} WHERE id IN ({_marks(ids)}) AND at > ? AND at <= ?",
                     (*ids, after, until),
                 )
-                rows.extend(Row(*row) for row in found)
+                rows.extend(_row(*row) for row in found)
         return sorted(set(rows))
 
     def leaves_of(self, doc_ids: Sequence[str]) -> dict[str, str]:
         """The leaves of documents, as `join_leaves` makes them, by id."""
-        found: dict[str, str] = {}
         with damage():
-            for start in range(0, len(doc_ids), _AT_ONCE):
-                ids = doc_ids[start : start + _AT_ONCE]
-                found.update(
-                    self._db.execute(f"SELECT id, leaves FROM docs WHERE id IN ({_marks(ids)})", ids).fetchall()
-                )
-        return found
+            return {doc_id: leaves for _, doc_id, _, leaves, _, _ in self._stored(doc_ids)}
 
     def count(self, keys: Collection[int] | None, after: int, until: int, most: int = _MOST_COUNTED) -> int:
         """How many rows there are to come, as far as it is worth counting: no more than `most` are told apart."""
@@ -244,8 +253,10 @@ class IndexReader(_File):
     def position(self, at: int) -> Position:
         """A position with the source's sequence there, or before: what comes after the one comes after the other."""
         with damage():
-            found = self._db.execute("SELECT seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)).fetchone()
-        return Position(self.index_id, at, jsonio.loads(found[0]) if found else 0)
+            found = self._db.execute(
+                "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)
+            ).fetchone()
+        return Position(self.index_id, at, _unsealed(*found) if found else 0)
 
     def position_of(self, seq: Any) -> int | None:
         """The position that stands for exactly what the source's sequence `seq` includes; None if none is known to."""
@@ -254,7 +265,7 @@ class IndexReader(_File):
             return at
         with damage():
             found = self._db.execute("SELECT seq FROM marks WHERE at = ?", (at,)).fetchone()
-        return at if found is not None and includes(jsonio.loads(found[0]), seq) else None
+        return at if found is not None and includes(_unsealed(at, found[0]), seq) else None
 
     def moved_on(self, keys: Collection[int], at: int) -> bool:
         """Whether a document that the keys lost up to a position has changed after it.
@@ -282,7 +293,7 @@ class IndexReader(_File):
                     ).fetchone()
             if found is None:
                 return low
-            if includes(seq, jsonio.loads(found[1])):
+            if includes(seq, _unsealed(*found)):
                 low = found[0]
             else:
                 high = found[0] - 1
@@ -306,20 +317,23 @@ class IndexReader(_File):
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE]
             found = self._db.execute(
-                f"SELECT doc, at, id, leaves, keys, lost FROM docs WHERE doc IN ({_marks(some)})",
+                f"SELECT doc, at, id, leaves, keys, lost, sum FROM docs WHERE doc IN ({_marks(some)})",
                 [doc for _, doc in some],
             )
-            docs.update({row[0]: row[1:] for row in found})
+            docs.update({row[0]: _whole(*row[1:]) for row in found})
             found = self._db.execute(f"SELECT at, seq FROM marks WHERE at IN ({_marks(some)})", [at for at, _ in some])
             seqs.update(found.fetchall())
         for at, doc in places:
+            if doc not in docs:
+                raise Damaged("an entry leads to no document")
             last, doc_id, leaves, keys, lost = docs[doc]
-            if at != last:
-                if not held.isdisjoint(_numbers(keys)):
-                    continue
-                if any(key in held and place > at for key, place in _pairs(lost)):
-                    continue
-            yield Row(at, doc_id, leaves, seqs[at])
+            gone = {place for key, place in _pairs(lost) if key in held}
+            found_by_key = not held.isdisjoint(_numbers(keys))
+            if at not in gone and (at != last or not found_by_key):
+                raise Damaged("an entry leads to another document")
+            if at != last and (found_by_key or max(gone) > at):
+                continue
+            yield Row(at, doc_id, leaves, _whole_seq(at, seqs.get(at)))
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -367,9 +381,27 @@ class IndexWriter(_File):
     def check(self) -> None:
         """Raises Damaged if the file is not whole. Reads all of it."""
         with damage():
-            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise Damaged(str(found))
+        with damage():
+            if self._sum_of_documents() != self._sum_of_entries():
+                raise Damaged("its entries are not those of its documents")
+            if self._db.execute("SELECT 1 FROM docs LEFT JOIN marks USING (at) WHERE seq IS NULL").fetchone():
+                raise Damaged("a sequence is missing")
+            for at, seq in self._db.execute("SELECT at, seq FROM marks"):
+                _whole_seq(at, seq)
+
+    def _sum_of_documents(self) -> int:
+        total = 0
+        for doc, *row in self._db.execute("SELECT doc, at, id, leaves, keys, lost, sum FROM docs"):
+            at, _, _, keys, lost = _whole(*row)
+            total += sum(hash((key, at, doc)) for key in _numbers(keys))
+            total += sum(hash((key, place, doc)) for key, place in _pairs(lost))
+        return total
+
+    def _sum_of_entries(self) -> int:
+        return sum(map(hash, self._db.execute(f"SELECT key, at, doc FROM {self._entries}")))
 
     def set_meta(self, name: str, value: Any) -> None:
         with damage():
@@ -428,11 +460,11 @@ class IndexWriter(_File):
                 else:
                     self._move(entry, at, row, rows)
             text = jsonio.dumps(since)
-            rows.marks.append((top, text))
-            self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?)", rows.docs)
+            rows.marks.append((top, _sealed(top, text)))
+            self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", rows.docs)
             self._db.executemany(f"INSERT INTO {self._entries} (key, at, doc) VALUES (?, ?, ?)", rows.entries)
             self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows.marks)
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (text,))
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (_sealed(_SINCE, text),))
         self._top = top
         return {key for key, _, _ in rows.entries}
 
@@ -441,13 +473,6 @@ class IndexWriter(_File):
         index_id = incarnation_digest(settings["incarnation"]) + secrets.token_bytes(4)
         values = {"format": FORMAT, "id": index_id, **settings}
         self._db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-
-    def _stored(self, doc_ids: Sequence[str]) -> Iterator[tuple[int, str, int, str, bytes, bytes]]:
-        for start in range(0, len(doc_ids), _AT_ONCE):
-            ids = doc_ids[start : start + _AT_ONCE]
-            yield from self._db.execute(
-                f"SELECT doc, id, at, leaves, keys, lost FROM docs WHERE id IN ({_marks(ids)})", ids
-            ).fetchall()
 
     def _move(self, entry: Entry, at: int, stored: tuple[int, str, int, str, bytes, bytes], rows: _Rows) -> None:
         """A document that is there already gets another position."""
@@ -459,9 +484,10 @@ class IndexWriter(_File):
         lost |= dict.fromkeys((entry.earlier | set(had)) - keys, at)
         gone = [*((key, old_at) for key in had), *found_again]
         self._db.executemany(f"DELETE FROM {self._entries} WHERE key = ? AND at = ?", gone)
+        packed = _packed(keys), _packed_pairs(lost)
         self._db.execute(
-            "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ? WHERE doc = ?",
-            (at, entry.leaves, _packed(keys), _packed_pairs(lost), doc),
+            "UPDATE docs SET at = ?, leaves = ?, keys = ?, lost = ?, sum = ? WHERE doc = ?",
+            (at, entry.leaves, *packed, _sum(at, entry.doc_id, entry.leaves, *packed), doc),
         )
         empty = {old_at, *before.values()}.difference(lost.values())
         self._db.executemany("DELETE FROM marks WHERE at = ?", [(place,) for place in empty])
@@ -483,7 +509,7 @@ class _Rows:
     """What is to be inserted, table by table."""
 
     def __init__(self) -> None:
-        self.docs: list[tuple[int, str, int, str, bytes, bytes]] = []
+        self.docs: list[tuple[int, str, int, str, bytes, bytes, int]] = []
         self.entries: list[tuple[int, int, int]] = []
         self.marks: list[tuple[int, bytes]] = []
 
@@ -491,14 +517,15 @@ class _Rows:
         """A document's position: it is found there by the keys that it has, and by those that it has just lost."""
         self.entries += [(key, at, doc) for key in entry.keys]
         self.entries += [(key, at, doc) for key in lost]
-        self.marks.append((at, jsonio.dumps(entry.seq)))
+        self.marks.append((at, _sealed(at, jsonio.dumps(entry.seq))))
 
 
 def _add(entry: Entry, at: int, rows: _Rows) -> None:
     """A document that is new; it is numbered by its first position."""
     lost = entry.earlier - entry.keys
-    packed = _packed_pairs(dict.fromkeys(lost, at)) if lost else b""
-    rows.docs.append((at, entry.doc_id, at, entry.leaves, _packed(entry.keys), packed))
+    packed = _packed(entry.keys), _packed_pairs(dict.fromkeys(lost, at)) if lost else b""
+    checksum = _sum(at, entry.doc_id, entry.leaves, *packed)
+    rows.docs.append((at, entry.doc_id, at, entry.leaves, *packed, checksum))
     rows.place(entry, at, at, lost)
 
 
@@ -514,7 +541,8 @@ def damage() -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode in _AT_PRESENT:
+        # text that is none has no code
+        if getattr(error, "sqlite_errorcode", None) in _AT_PRESENT:
             raise Full(str(error)) from error
         raise Damaged(str(error)) from error
 
@@ -529,6 +557,44 @@ _AT_PRESENT = (
     sqlite3.SQLITE_BUSY_SNAPSHOT,
     sqlite3.SQLITE_LOCKED,
 )
+
+
+def _sum(at: int, doc_id: str, leaves: str, keys: bytes, lost: bytes) -> int:
+    return crc32(lost, crc32(keys, crc32(f"{at} {leaves} {doc_id}".encode())))
+
+
+def _whole(
+    at: Any, doc_id: Any, leaves: Any, keys: Any, lost: Any, checksum: Any
+) -> tuple[int, str, str, bytes, bytes]:
+    """What was stored of a document. Raises Damaged if it is not that any more."""
+    if type(keys) is not bytes or type(lost) is not bytes or _sum(at, doc_id, leaves, keys, lost) != checksum:
+        raise Damaged("a document is not as it was written")
+    return at, doc_id, leaves, keys, lost
+
+
+def _row(at: Any, doc_id: Any, leaves: Any, seq: Any, keys: Any, lost: Any, checksum: Any) -> Row:
+    _whole(at, doc_id, leaves, keys, lost, checksum)
+    return Row(at, doc_id, leaves, _whole_seq(at, seq))
+
+
+_SINCE = -1
+"""In the place of a position, for the sequence up to which all is in the index."""
+
+
+def _sealed(at: int, seq: bytes) -> bytes:
+    """A sequence as it is stored, with a checksum."""
+    return crc32(seq, at & 0xFFFFFFFF).to_bytes(4, "big") + seq
+
+
+def _whole_seq(at: int, sealed: Any) -> bytes:
+    """The sequence that was stored. Raises Damaged."""
+    if type(sealed) is not bytes or _sealed(at, sealed[4:]) != sealed:
+        raise Damaged("a sequence is not as it was written")
+    return sealed[4:]
+
+
+def _unsealed(at: int, sealed: Any) -> Any:
+    return jsonio.loads(_whole_seq(at, sealed))
 
 
 def _quoted(path: Path) -> str:

@@ -1,5 +1,5 @@
-"""A feed index in front of a source that is slow, fails, breaks off, repeats rows and gives them in any order: clients end
-with exactly what they may see, whether they asked meanwhile or begin afterwards.
+"""A feed index in front of a source that is slow, fails, breaks off, repeats rows and gives them in any order: clients
+end with exactly what they may see, whether they asked meanwhile or begin afterwards.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ async def test_what_came_and_went_before_the_index_was_built_is_told_of(tmp_path
 
 
 async def test_what_came_back_and_went_again_between_two_looks_is_told_of(tmp_path: Path) -> None:
-    """A device that asked for the document meanwhile had it; PouchDB asks for the latest revision of what it is told."""
+    """A device that asked for the document meanwhile had it; PouchDB asks for the latest of what it is told."""
     async with site(PHONE, docs=[{"_id": "a", "facility": "f1"}]) as direct:
         async with _in_front_of(direct, tmp_path) as at:
             await at.indexed()
