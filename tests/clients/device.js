@@ -20,6 +20,21 @@ function plainError(error) {
   return Object.fromEntries(entries);
 }
 
+const REPEATED = 600;
+
+// A reply and its body; one that breaks off or is an error of the server is asked for again, up to `again` times.
+async function whole(address, options, again) {
+  try {
+    const reply = await PouchDB.fetch(address, options);
+    const body = await reply.buffer();
+    if (reply.status < 500 || again === 0) return { reply, body };
+  } catch (error) {
+    if (again === 0 || (options.signal && options.signal.aborted)) throw error;
+  }
+  await sleep(100);
+  return whole(address, options, again - 1);
+}
+
 class Device {
   constructor(name, { adapter, directory }) {
     this.db = adapter === "memory" ? new PouchDB(name, { adapter }) : new PouchDB(directory);
@@ -29,14 +44,18 @@ class Device {
   }
 
   // The remote database, with an eye on what crosses the wire: each request, and the bytes of each reply.
-  remote(url, auth) {
+  //
+  // `steady`: a `_changes` that fails is repeated before PouchDB hears of it. If it does while a batch is being written,
+  // PouchDB 9 forgets the batches that wait (`abortReplication`), yet goes on from behind them when that one is written,
+  // and sets the next checkpoint there: what it was told of in between it never asks for.
+  remote(url, auth, steady) {
     const watched = async (address, options) => {
       const { pathname, search } = new URL(address);
       const entry = { method: options.method || "GET", path: pathname, query: search, body: null, status: null };
       if (typeof options.body === "string") entry.body = options.body;
       this.requests.push(entry);
-      const reply = await PouchDB.fetch(address, options);
-      const body = await reply.buffer();
+      const again = steady && pathname.endsWith("/_changes") ? REPEATED : 0;
+      const { reply, body } = await whole(address, options, again);
       entry.status = reply.status;
       this.wire.push(body);
       return new reply.constructor(body, { status: reply.status, headers: reply.headers, url: reply.url });
@@ -45,8 +64,8 @@ class Device {
     return new PouchDB(url, { skip_setup: true, auth: credentials, fetch: watched });
   }
 
-  handler(direction, url, { auth, ...options }) {
-    const remote = this.remote(url, auth);
+  handler(direction, url, { auth, steady, ...options }) {
+    const remote = this.remote(url, auth, steady);
     const settings = { back_off_function: backOff, ...options };
     if (direction === "pull") return this.db.replicate.from(remote, settings);
     if (direction === "push") return this.db.replicate.to(remote, settings);

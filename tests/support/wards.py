@@ -4,11 +4,12 @@ is to have in the end: exactly what it may see.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from tests.support.clinic import PASSWORD, USERS, patient, seen
-from tests.support.devices import Device
+from tests.support.devices import Device, Live
 from tests.support.http import Http, basic, eventually
 from tests.support.sources import SourceDatabase
 
@@ -42,7 +43,8 @@ class Wards:
             if rev := revs.get(doc["_id"]):
                 doc["_rev"] = rev
                 if random.random() < 0.2:
-                    doc["_deleted"] = True
+                    kept = ("_id", "_rev", *(("facility",) if random.random() < 0.5 else ()))
+                    doc = {name: doc[name] for name in kept} | {"_deleted": True}
             docs.append(doc)
         for row in self._database.json("POST", "_bulk_docs", {"docs": docs}):
             assert "rev" in row, row
@@ -78,10 +80,19 @@ class Nurse:
         self.device = device
         self.url = url
         self._written = 0
+        self._pushed: frozenset[str] = frozenset()
 
     @property
     def auth(self) -> tuple[str, str]:
         return (self.user, PASSWORD)
+
+    def listen(self) -> Live:
+        """Replicate both ways until that is stopped."""
+        return self.device.live(self.url, self.auth, batch_size=20, steady=True)
+
+    def begin(self, direction: str, **options: Any) -> int:
+        """Begin a one-shot replication, whatever comes of it: `DeviceHost.result` waits for it."""
+        return self.device.begin(direction, self.url, self.auth, steady=True, **options)
 
     def work(self, random: Random) -> None:
         """Make a document, and edit or delete another one."""
@@ -91,7 +102,8 @@ class Nurse:
         other = f"{self.user}:{random.randint(1, self._written)}"
         if self.device.find(other) is None:
             return
-        if random.random() < 0.3:
+        # whoever deletes what was never there is refused: nobody can say whom it concerns
+        if other in self._pushed and random.random() < 0.3:
             self.device.remove(other)
         else:
             self.device.edit(other, edited=random.random())
@@ -101,9 +113,13 @@ class Nurse:
         eventually(lambda: self._sync_once(), f"{self.user} replicates")
 
     def _sync_once(self) -> bool:
-        result = self.device.sync(self.url, self.auth, batch_size=20)
+        result = self.device.sync(self.url, self.auth, batch_size=20, steady=True)
         assert result["denied"] == []
         return bool(result["error"] is None and result["push"]["ok"] and result["pull"]["ok"])
+
+    def has_pushed(self) -> None:
+        """All that is on the phone is at the source."""
+        self._pushed = frozenset(self.device.ids())
 
     def holds(self) -> dict[str, Doc]:
         """What is on the phone."""
@@ -119,3 +135,33 @@ class Nurse:
         """The ids that a plain feed from the beginning announces as being there."""
         page: Any = Http(self.url, basic(*self.auth)).json("GET", "/_changes")
         return {row["id"] for row in page["results"] if "deleted" not in row}
+
+
+def check(wards: Wards, listeners: Sequence[Nurse], askers: Sequence[Nurse]) -> None:
+    """Fails unless everybody has what it may see: who asks has it when it has asked, who listens has it soon."""
+    for _ in range(2):  # the second time for what came from the others
+        for nurse in askers:
+            nurse.sync()
+        for nurse in listeners:
+            _until_complete(nurse, wards)
+    for nurse in askers:
+        assert nurse.holds() == wards.visible(nurse.user)
+    for nurse in (*listeners, *askers):
+        assert nurse.peek() == wards.visible(nurse.user).keys()
+        assert nurse.received() == []
+        nurse.has_pushed()
+    assert wards.lost() == {}
+
+
+def _until_complete(nurse: Nurse, wards: Wards) -> None:
+    try:
+        eventually(lambda: nurse.holds() == wards.visible(nurse.user), f"{nurse.user} has everything")
+    except AssertionError as error:
+        holds, visible = nurse.holds(), wards.visible(nurse.user)
+        for doc_id in sorted(holds.keys() | visible.keys()):
+            if holds.get(doc_id) != visible.get(doc_id):
+                rev = visible.get(doc_id, {}).get("_rev", "of a deletion")
+                told = "was told" if nurse.device.received(rev) else "was not told"
+                error.add_note(f"{doc_id} ({told}): {holds.get(doc_id)} instead of {visible.get(doc_id)}")
+        error.add_note("\n".join(map(str, nurse.device.requests()[-50:])))
+        raise
