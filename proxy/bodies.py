@@ -62,6 +62,7 @@ class Bodies:
         self.hits += len(found) + sum(map(len, waited.values()))
         if missing:
             task = asyncio.ensure_future(self._read(missing, read))
+            task.add_done_callback(_seen_to)
             self._coming |= dict.fromkeys(missing, task)
             waited[task] = missing
         for task, keys in waited.items():
@@ -136,3 +137,9 @@ class Bodies:
 
 def _size(doc: Doc) -> int:
     return _OVERHEAD * len(jsonio.dumps(doc)) + 200
+
+
+def _seen_to(task: asyncio.Task[Found]) -> None:
+    """What a reading raises is for those who wait for it; if nobody does any more, it is nobody's trouble."""
+    if not task.cancelled():
+        task.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,24 @@ async def test_attachments_come_with_documents_that_were_kept(tmp_path: Path, at
         stub = entry["ok"]["_attachments"]["a.txt"]
         assert ("data" in stub) == bool(attachments)
         assert stub["content_type"] == "text/plain"
+
+
+async def test_what_fails_when_nobody_waits_any_more_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    bodies, source = Bodies(10_000), Source()
+    source.go.clear()
+
+    async def fail(keys: list[Key]) -> Found:
+        await source.read(keys)
+        raise OSError("The source is away.")
+
+    asking = asyncio.ensure_future(bodies.fetch([("a", "1-a")], fail))
+    while not source.asked:
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    source.go.set()
+    while bodies._coming:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.messages == []
