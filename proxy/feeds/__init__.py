@@ -5,6 +5,7 @@
 
 follower  reads the source once for all devices, one for each database and node                     feeds.follower
 looks     whom a document reaches, by its body: what is stored of it                                 feeds.looks
+pace      how a long reading gives way to those whom the machine serves meanwhile                     feeds.pace
 index     which documents changed, in order, by the keys of those whom they reach                   feeds.index
 hub       what a serving process knows of an index: where it is, how far, and who waits for what    feeds.hub
 server    all followers of a configuration, in a process of their own, and those who listen to it        feeds.server

@@ -34,6 +34,7 @@ from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, remove
 from proxy.feeds.looks import Change, Looks, changes, is_news
+from proxy.feeds.pace import Pace
 from proxy.feeds.progress import Reading
 from proxy.feeds.watcher import Watcher
 from proxy.place import Place
@@ -276,7 +277,7 @@ class Follower:
                 waiting, self._waiting = self._waiting, []
                 failed: CouchError | None = None
                 try:
-                    await self._read_on()
+                    await self._read_on(gently=True)
                 except CouchError as error:
                     failed = error
                 except Exception as error:  # for the loop: those who wait did nothing wrong
@@ -293,14 +294,18 @@ class Follower:
             for done in (*waiting, *self._waiting):
                 done.cancel()  # without effect on those that have their answer
 
-    async def _read_on(self) -> None:
-        """Read the source's feed from where the index is to its end, page by page."""
+    async def _read_on(self, *, gently: bool = False) -> None:
+        """Read the source's feed from where the index is to its end, page by page.
+
+        `gently`: an index that nobody uses yet is not built at the cost of requests.
+        """
         index = self._held()
         left = None if index.meta("complete") else await self.behind(index.since)
         reading = Reading(self._name, index, left, self._watcher.progressed)
+        pace = Pace() if gently and not index.meta("complete") else None
         rows, remaining = 1, 1
         while rows and remaining:
-            rows, remaining = await self._read(reading)
+            rows, remaining = await self._read(reading, pace)
         if index is self._index:
             reading.end()
 
@@ -338,7 +343,7 @@ class Follower:
         info = await self._info()
         return max(number(info.get("update_seq")) - number(since), 0) or None
 
-    async def _read(self, reading: Reading) -> tuple[int, int]:
+    async def _read(self, reading: Reading, pace: Pace | None) -> tuple[int, int]:
         """Put a page of rows into the index: how many there were, and how many are left."""
         index = self._held()
         since, count = index.since, 0
@@ -350,6 +355,8 @@ class Follower:
                         count += rows
                         await self._apply(index, entries, seq)
                         reading.rows(rows)
+                        if pace is not None:
+                            await pace.keep()
             except WireError as error:
                 raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}

@@ -24,6 +24,8 @@ from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, IndexReader, IndexWriter
 from proxy.feeds.local import Feeds, index_path
+from proxy.feeds.pace import Pace
+from proxy.feeds.watcher import Watcher
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
@@ -238,12 +240,17 @@ async def test_a_file_that_is_damaged_while_it_is_read_is_made_anew(
         assert "the index of clinic is made anew" in caplog.text
 
 
-def writer(hub: Hub) -> IndexWriter:
-    """The follower's side of an index."""
+def follower_of(hub: Hub) -> Follower:
     follower = getattr(hub.ask, "__self__", None)
     assert isinstance(follower, Follower)
-    assert follower._index is not None
-    return follower._index
+    return follower
+
+
+def writer(hub: Hub) -> IndexWriter:
+    """The follower's side of an index."""
+    index = follower_of(hub)._index
+    assert index is not None
+    return index
 
 
 def _scribble(path: Path, where: int) -> None:
@@ -407,6 +414,31 @@ async def test_a_build_that_is_interrupted_goes_on_where_it_was(
             rows = await ids(at, "/clinic-phone/_changes")
             assert [row for row in rows if row[1]] == [("d1", True)]
             assert len(rows) == 334
+
+
+async def test_only_what_is_built_beside_others_gives_way_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+
+    class Counted(Pace):
+        async def keep(self) -> None:
+            kept.append(1)
+
+    monkeypatch.setattr(follower_module, "Pace", Counted)
+    async with site(PHONE, docs=[{"_id": f"d{n}", "facility": "f1"} for n in range(500)]) as direct:
+        async with _in_front_of(direct, tmp_path) as at:
+            follower = follower_of(await at.indexed())
+            assert len(kept) == 3
+            await direct.put({"_id": "later", "facility": "f1"})
+            assert ("later", False) in await ids(at, "/clinic-phone/_changes")
+            assert len(kept) == 3  # clients wait for this
+            place, audiences = follower._place, [PHONE.audience]
+        alone = Follower(place, tmp_path / "alone.index", [each for each in audiences if each], Watcher())
+        await alone.build()
+        assert len(kept) == 3
+        with IndexReader(tmp_path / "alone.index") as reader:
+            assert (reader.meta("complete"), reader.count_documents()) == (1, 501)
 
 
 async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:
