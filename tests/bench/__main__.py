@@ -10,8 +10,9 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench.feeds import allow_many_connections, measure_feeds
+from tests.bench.feeds import measure_feeds
 from tests.bench.filters_bench import table as filter_table
+from tests.bench.live import allow_many_connections
 from tests.bench.memory import measure_memory
 from tests.bench.report import Report
 from tests.bench.servers import Stage

@@ -19,6 +19,8 @@ from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS, Upstream
 
 DATABASE = "bench"
+AGAIN = "again"
+"""The same database of the source by another name, with an index of its own, in configurations that ask for it."""
 _CONFIGURATION = """
 [server]
 bind = "127.0.0.1:{port}"
@@ -34,24 +36,24 @@ username = "{user}"
 password = "{password}"
 
 [databases.{database}]
-
+{again}
 [profiles.none]
-databases = ["{database}"]
+databases = {shown}
 filters = []
 
 [profiles.drop]
-databases = ["{database}"]
+databases = {shown}
 filters = [{{ use = "drop", paths = ["ssn", "billing", "notes[?private]"] }}]
 
 [profiles.phone]
-databases = ["{database}"]
+databases = {shown}
 filters = [
   {{ use = "select", where = "type == 'patient' && facility != 'elsewhere'" }},
   {{ use = "drop", paths = ["ssn", "billing", "notes[?private]"] }},
 ]
 
 [profiles.own]
-databases = ["{database}"]
+databases = {shown}
 device = {{ owner = "X-Owner" }}
 filters = [{{ use = "select", where = "owner == client.device.owner || owner == 'everybody'" }}]
 """
@@ -83,6 +85,14 @@ class Process:
         while more := {pid for pid, parent in parents.items() if parent in family} - family:
             family |= more
         return sum(_resident(pid) for pid in family)
+
+    def child(self, name: str) -> int:
+        """The number of a process that was started by this one, by a word of its command."""
+        for path in Path("/proc").iterdir():
+            mine = path.name.isdigit() and _parent(path) == self.process.pid
+            if mine and name.encode() in (path / "cmdline").read_bytes().split(b"\0"):
+                return int(path.name)
+        raise RuntimeError(f"there is no {name}")
 
     async def stop(self) -> None:
         if self.process.returncode is None:
@@ -183,8 +193,8 @@ class Stage:
         ]
         return (await self._start([*_tailor(), *command], port)).url
 
-    def configure(self, data: Path | None = None) -> Path:
-        """A configuration file; `data`: where indexes are kept."""
+    def configure(self, data: Path | None = None, *, twice: bool = False) -> Path:
+        """A configuration file; `data`: where indexes are kept; `twice`: the database is there as AGAIN, too."""
         name, password = self.user
         path = self.directory / ("indexed.toml" if data else "bench.toml")
         path.write_text(
@@ -195,14 +205,17 @@ class Stage:
                 password=password,
                 database=DATABASE,
                 data=f'data = "{data}"' if data else "",
+                again=f'[databases.{AGAIN}]\nname = "{DATABASE}"\n' if twice else "",
+                shown=f'["{DATABASE}", "{AGAIN}"]' if twice else f'["{DATABASE}"]',
             )
         )
         return path
 
-    async def start_proxy(self, path: Path) -> Process:
+    async def start_proxy(self, path: Path, workers: int = 1) -> Process:
         """A proxy with a configuration."""
         port = free_port()
-        return await self._start([*_tailor(), "serve", "--config", str(path), "--bind", f"127.0.0.1:{port}"], port)
+        serve = ["serve", "--config", str(path), "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+        return await self._start([*_tailor(), *serve], port)
 
     async def command(self, *arguments: str) -> asyncio.subprocess.Process:
         """A command of couch-tailor, begun; it prints nothing."""

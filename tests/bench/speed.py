@@ -119,12 +119,12 @@ def _ratio(lane: Lane, other: Lane | None) -> str:
     return f"{statistics.median(a / b for a, b in zip(lane.samples, other.samples, strict=True)):.2f}"
 
 
-async def requests_a_second(stage: Stage, url: str, database: str) -> float:
+async def requests_a_second(stage: Stage, url: str, database: str, seconds: int = _SECONDS) -> float:
     """How many times a second a document can be read."""
-    return await _get_document(stage, Lane("", url, database))
+    return await _get_document(stage, Lane("", url, database), seconds)
 
 
-async def _get_document(stage: Stage, lane: Lane) -> float:
+async def _get_document(stage: Stage, lane: Lane, seconds: int = _SECONDS) -> float:
     wrk = shutil.which("wrk")
     if wrk is None:
         raise RuntimeError("wrk is not installed: apt-get install wrk")
@@ -132,7 +132,7 @@ async def _get_document(stage: Stage, lane: Lane) -> float:
     script.write_text(_ANY_DOCUMENT)
     process = await asyncio.create_subprocess_exec(
         wrk,
-        *("-t1", f"-c{_CONNECTIONS}", f"-d{_SECONDS}s", "--latency"),
+        *("-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "--latency"),
         *("-H", f"Authorization: {stage.authorization}", "-H", "Accept: application/json"),
         *("-s", str(script)),
         f"{lane.url}/{lane.database}",
