@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from tests.bench import workers
 from tests.bench.feeds import measure_feeds
 from tests.bench.filters_bench import table as filter_table
 from tests.bench.live import allow_many_connections
@@ -41,6 +42,8 @@ async def _run(options: argparse.Namespace) -> Report:
     async with Stage(options.url, (name, password)) as stage:
         report.source = await stage.describe()
         await measure_speed(stage, report, options.rounds)
+        rates = await workers.measure_workers(stage, (1, 2, 4))
+        report.add_table("Workers", workers.HEAD, workers.lines(rates))
         await measure_memory(stage, report, full=options.full)
         await measure_feeds(stage, report, full=options.full)
     report.add_table("Filters", *filter_table())
