@@ -1,13 +1,14 @@
 # make test    everything a change must pass, besides `make lint`
 # make demo    a proxy in front of a small CouchDB of its own, with a worked example (ONCE=1: print it and end)
 # make bench   measurements; installs wrk and nginx-light where they are missing (as root)
+# make plots   how costs grow, as pictures in docs/plots; likewise, and installs matplotlib
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/clients
 
-.PHONY: all test lint format demo bench clients browser balancer install clean
+.PHONY: all test lint format demo bench plots tools clients browser balancer install clean
 
 all: lint test
 
@@ -73,7 +74,15 @@ format: install
 demo: install
 	@$(BIN)/couch-tailor demo $(if $(ONCE),--once)
 
-bench: install
+bench: install tools
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+plots: install tools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -e '.[bench]'
+	@$(BIN)/python -m tests.bench --plots $(ARGS)
+
+# what measures, and what is measured beside the proxy
+tools:
 	@for tool in wrk nginx; do \
 	    PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null && continue; \
 	    package=$$( [ $$tool = nginx ] && echo nginx-light || echo $$tool ); \
@@ -81,7 +90,6 @@ bench: install
 	        echo "$$tool is missing; on Debian: apt-get install $$package" >&2; exit 1; }; \
 	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$package >/dev/null; } || exit 1; \
 	done
-	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(CLIENTS)/node_modules $(CLIENTS)/.venv build dist *.egg-info \

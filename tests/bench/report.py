@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_BEGIN, _END = "<!-- bench -->\n", "<!-- /bench -->\n"
-
 
 @dataclass
 class Report:
@@ -33,10 +31,11 @@ class Report:
     def text(self) -> str:
         return "\n\n".join([self.introduction, *self.tables]) + "\n"
 
-    def write(self, page: Path) -> None:
+    def write(self, page: Path, mark: str) -> None:
         """Put the tables between the marks in `page`. Raises ValueError if it has none."""
-        before, begin, rest = page.read_text().partition(_BEGIN)
-        _, end, after = rest.partition(_END)
+        opening, closing = f"<!-- {mark} -->\n", f"<!-- /{mark} -->\n"
+        before, begin, rest = page.read_text().partition(opening)
+        _, end, after = rest.partition(closing)
         if not begin or not end:
-            raise ValueError(f"{page} lacks the marks {_BEGIN.strip()} and {_END.strip()}")
+            raise ValueError(f"{page} lacks the marks {opening.strip()} and {closing.strip()}")
         page.write_text(before + begin + self.text() + end + after)

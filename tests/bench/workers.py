@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from tests.bench.servers import DATABASE, Stage
-from tests.bench.speed import fill, requests_a_second
+from tests.bench.speed import requests_a_second
 
 _ROUNDS = 3
 _SECONDS = 2
@@ -16,8 +16,10 @@ SOURCE = "source"
 
 
 async def measure_workers(stage: Stage, counts: Sequence[int]) -> dict[int | str, float]:
-    """Requests a second by the number of workers, and of SOURCE: in turn, round by round, the medians."""
-    await fill(stage, 100)
+    """Requests a second by the number of workers, and of SOURCE: in turn, round by round, the medians.
+
+    The database holds the documents of `speed.fill`.
+    """
     proxies = {count: await stage.start_proxy(stage.configure(), workers=count) for count in counts}
     ways: dict[int | str, tuple[str, str]] = {SOURCE: (stage.source_url, DATABASE)}
     ways |= {count: (proxy.url, f"{DATABASE}-phone") for count, proxy in proxies.items()}
