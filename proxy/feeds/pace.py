@@ -14,7 +14,7 @@ from pathlib import Path
 
 _CROWDED = 0.2
 """The share of the time in which a process could have run that others had."""
-_LONGEST = 8.0
+_LONGEST = 16.0
 """The most that is rested, in times of what was worked."""
 _SCHEDSTAT = Path("/proc/self/schedstat")
 

@@ -39,13 +39,13 @@ async def test_nobody_rests_where_there_is_room() -> None:
 async def test_the_longer_it_is_crowded_the_longer_it_rests_up_to_a_measure() -> None:
     machine = Machine()
     rests = await machine.work(10, crowd=1)
-    assert rests == [0.5, 1, 2, 4, 8, 8, 8, 8, 8, 8]
+    assert rests == [0.5, 1, 2, 4, 8, 16, 16, 16, 16, 16]
 
 
 async def test_it_is_soon_forgotten() -> None:
     machine = Machine()
     await machine.work(10, crowd=1)
-    assert await machine.work(6, crowd=0) == [4, 2, 1, 0.5, 0, 0]
+    assert await machine.work(7, crowd=0) == [8, 4, 2, 1, 0.5, 0, 0]
 
 
 def test_the_system_says_for_how_long_a_process_was_kept_waiting(
