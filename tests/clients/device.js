@@ -108,6 +108,17 @@ async function until(condition, milliseconds, what) {
   }
 }
 
+function within(milliseconds, device, promise) {
+  let timer;
+  const end = new Promise((_, reject) => {
+    timer = setTimeout(() => {
+      const open = device.requests.filter(({ status }) => status === null).map(({ path, query }) => path + query);
+      reject(Object.assign(new Error(`gave up a replication; open: ${open.join(" ")}`), { gaveUp: true }));
+    }, milliseconds);
+  });
+  return Promise.race([promise, end]).finally(() => clearTimeout(timer));
+}
+
 const matches = (doc, fields) =>
   Object.entries(fields).every(([name, value]) => JSON.stringify(doc[name]) === JSON.stringify(value));
 
@@ -127,15 +138,17 @@ const operations = {
   getAttachment: async (device, id, name, options) =>
     (await device.db.getAttachment(id, name, options || {})).toString("base64"),
 
-  async replicate(device, direction, url, options) {
+  // `patience`: milliseconds after which it is given up, with the requests that are still open.
+  async replicate(device, direction, url, { patience, ...options }) {
     const before = device.requests.length;
     const handler = device.handler(direction, url, options);
     const seen = watch(handler);
     let result = null;
     let error = null;
     try {
-      result = await handler;
+      result = await (patience ? within(patience, device, handler) : handler);
     } catch (failure) {
+      if (failure.gaveUp) throw failure;
       result = failure.result || null;
       error = plainError(failure);
     }

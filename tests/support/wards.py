@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.support.clinic import PASSWORD, USERS, patient, seen
-from tests.support.devices import Device, Live
+from tests.support.devices import PATIENCE, Device, Live
 from tests.support.http import Http, basic, eventually
 from tests.support.sources import SourceDatabase
 
@@ -92,7 +92,7 @@ class Nurse:
 
     def begin(self, direction: str, **options: Any) -> int:
         """Begin a one-shot replication, whatever comes of it: `DeviceHost.result` waits for it."""
-        return self.device.begin(direction, self.url, self.auth, steady=True, **options)
+        return self.device.begin(direction, self.url, self.auth, steady=True, patience=PATIENCE, **options)
 
     def work(self, random: Random) -> None:
         """Make a document, and edit or delete another one."""
@@ -113,7 +113,7 @@ class Nurse:
         eventually(lambda: self._sync_once(), f"{self.user} replicates")
 
     def _sync_once(self) -> bool:
-        result = self.device.sync(self.url, self.auth, batch_size=20, steady=True)
+        result = self.device.sync(self.url, self.auth, batch_size=20, steady=True, patience=PATIENCE)
         assert result["denied"] == []
         return bool(result["error"] is None and result["push"]["ok"] and result["pull"]["ok"])
 
