@@ -28,6 +28,7 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
+from proxy.fetch import documents_of
 from proxy.leaves import are_in_bulk
 from proxy.place import Place
 from proxy.upstream import JSON_HEADERS, Upstream
@@ -190,7 +191,7 @@ async def _ask(place: Place, entries: list[Entry], extra: Pairs) -> AsyncGenerat
             async with aclosing(elements(reply, splitter, most=_MOST_BYTES)) as pieces:
                 async for found in pieces:
                     for entry, result in zip(left, found, strict=False):
-                        docs = _documents(result["docs"], entry) if result["id"] == entry[0] else None
+                        docs = _answer(result, entry)
                         if docs is None:
                             return
                         yield entry, docs
@@ -198,14 +199,12 @@ async def _ask(place: Place, entries: list[Entry], extra: Pairs) -> AsyncGenerat
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
 
 
-def _documents(found: list[Any], entry: Entry) -> list[Doc] | None:
+def _answer(result: Any, entry: Entry) -> list[Doc] | None:
     """The documents in an element of `results`; None if it is not plain what they are."""
     doc_id, rev = entry
-    docs = [each["ok"] for each in found if "ok" in each]
-    if not docs and len(found) == 1 and found[0]["error"]["error"] == "not_found":
+    docs, found = documents_of(result), result["docs"]
+    if not docs and len(found) == 1 and found[0]["error"]["error"] == "not_found" and result["id"] == doc_id:
         return []
-    if not docs or len(docs) < len(found):
+    if not docs or len(docs) < len(found) or any(doc["_id"] != doc_id for doc in docs):
         return None
-    if rev is not None and (len(docs) > 1 or docs[0]["_rev"] != rev):
-        return None
-    return docs if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) for doc in docs) else None
+    return docs if rev is None or [doc["_rev"] for doc in docs] == [rev] else None

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.contract import Doc
-from proxy.core.revisions import hash_bytes, parse_rev
+from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
 from proxy.view import View
@@ -41,16 +41,12 @@ class Shown(NamedTuple):
         return self.doc.get("_deleted") is True
 
 
-def rank(rev: str, deleted: bool) -> tuple[bool, int, bytes]:
-    """Orders leaves: the winner is the greatest (live before deleted, then generation, then hash as CouchDB has it).
-
-    Raises Unavailable for what is no revision.
-    """
+def precedence(rev: str, deleted: bool) -> tuple[bool, int, bytes]:
+    """Orders a source's leaves: the winner is the greatest. Raises Unavailable for what is no revision."""
     try:
-        parsed = parse_rev(rev)
+        return (not deleted, *rank(parse_rev(rev)))
     except ValueError:
         raise Unavailable("The source gives a revision that is none.") from None
-    return (not deleted, parsed.generation, hash_bytes(parsed.hash))
 
 
 async def view_leaves(view: View, ids: Iterable[str]) -> dict[str, list[Shown]]:
@@ -75,7 +71,7 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
             continue
         others.append(departed)
     return {
-        doc_id: docs if len(docs) == 1 else sorted(docs, key=lambda leaf: rank(leaf.rev, leaf.deleted), reverse=True)
+        doc_id: sorted(docs, key=lambda leaf: precedence(leaf.rev, leaf.deleted), reverse=True) if docs[1:] else docs
         for doc_id, docs in shown.items()
         if docs
     }

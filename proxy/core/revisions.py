@@ -224,7 +224,7 @@ def is_deleted(tree: Tree) -> bool:
 
 def ascending(revs: Iterable[Rev]) -> list[Rev]:
     """By generation, then hash: the order in which CouchDB answers `open_revs`."""
-    return sorted(revs, key=_rank)
+    return sorted(revs, key=rank)
 
 
 def path_of(tree: Tree, rev: Rev) -> Revisions:
@@ -314,9 +314,10 @@ def _ancestry(tree: Tree, rev: Rev) -> list[Rev]:
     return steps
 
 
-def _rank(rev: Rev) -> tuple[int, bytes]:
+def rank(rev: Rev) -> tuple[int, bytes]:
+    """Orders revisions as CouchDB does: of leaves that are all live, or all deleted, the greatest is the winner."""
     return rev.generation, hash_bytes(rev.hash)
 
 
 def _sorted(tree: Tree, revs: Iterable[Rev]) -> list[Rev]:
-    return sorted(revs, key=lambda rev: (not tree[rev].deleted, *_rank(rev)), reverse=True)
+    return sorted(revs, key=lambda rev: (not tree[rev].deleted, *rank(rev)), reverse=True)

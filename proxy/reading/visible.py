@@ -9,7 +9,7 @@ from proxy.contract import Doc
 from proxy.core.revisions import parse_rev
 from proxy.errors import BadRequest, NotFound, Unavailable
 from proxy.gather import look_up
-from proxy.resolve import Shown, rank, resolve, view_leaves
+from proxy.resolve import Shown, precedence, resolve, view_leaves
 from proxy.view import View
 
 
@@ -40,7 +40,7 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
 
     found = await look_up(view, (doc_id, rev), extra, ask)
     if found:
-        doc = found[0] if len(found) == 1 else max(found, key=lambda leaf: rank(leaf["_rev"], "_deleted" in leaf))
+        doc = found[0] if len(found) == 1 else max(found, key=lambda leaf: precedence(leaf["_rev"], "_deleted" in leaf))
         if rev is not None or "_deleted" not in doc:
             shaped = view.shape(doc)
             if shaped is not None:

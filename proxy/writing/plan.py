@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from proxy.contract import Doc
-from proxy.core.revisions import hash_bytes, parse_rev
+from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed
@@ -119,15 +119,10 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise Forbidden(ORPHAN)
     if not seen:
         return judge(pushed, None, rules)
-    winner = max(seen, key=_rank)
+    winner = max(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])))
     outcome = judge(pushed, winner, rules)
     return Send(outcome.doc, lender=winner) if isinstance(outcome, Send) else outcome
 
 
 def _visible(docs: Iterable[Doc], rules: Rules) -> list[Doc]:
     return [doc for doc in docs if rules.shape(doc) is not None]
-
-
-def _rank(leaf: Doc) -> tuple[int, bytes]:
-    rev = parse_rev(leaf["_rev"])
-    return rev.generation, hash_bytes(rev.hash)
