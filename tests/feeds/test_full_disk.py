@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from io import FileIO
@@ -14,29 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.support import sources
-from tests.support.family import alive, children
+from tests.feeds.conftest import PASSWORD
+from tests.support.family import children
 from tests.support.http import Http, basic, eventually
 from tests.support.proxy import Proxy
-from tests.support.sources import ADMIN, Source, SourceDatabase
+from tests.support.sources import SourceDatabase
 
-PROFILES = {"own": {"filters": [{"use": "select", "where": "owner == client.name"}]}}
-PASSWORD = "pw"
 FULL = "cannot be written, feeds are read from the source"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    source = sources.embedded(tmp_path_factory.mktemp("source"))
-    source.add_users({"ann": (), "bob": ()}, PASSWORD)
-    yield source
-    assert source.process is not None
-    source.process.kill()
-
-
-@pytest.fixture
-def database(source: Source) -> SourceDatabase:
-    return source.create_database("clinic")
 
 
 def _write_on(file: FileIO, size: int) -> None:
@@ -76,30 +58,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk")
     yield disk
     disk.close()
-
-
-@pytest.fixture
-def make(source: Source, database: SourceDatabase, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
-    """Makes a proxy in front of the database, with its indexes in a directory, and ends it."""
-    made: list[Proxy] = []
-
-    def make(data: Path) -> Proxy:
-        made.append(
-            Proxy(
-                tmp_path / "proxy",
-                source.url,
-                ["clinic"],
-                PROFILES,
-                source_options={"auth": "service", "username": ADMIN[0], "password": ADMIN[1]},
-                server_options={"data": str(data), "workers": 2, "session_ttl": "1h"},
-            )
-        )
-        made[-1].process.env["TMPDIR"] = str(tmp_path)
-        return made[-1]
-
-    yield make
-    for proxy in made:
-        proxy.process.kill()
 
 
 def write(database: SourceDatabase, name: str, count: int) -> set[str]:
@@ -162,13 +120,13 @@ def serve_without_room(
 
 
 def test_a_disk_that_fills(make: Callable[..., Proxy], database: SourceDatabase, disk: Disk) -> None:
-    proxy = indexed(make(disk.path / "data").start())
+    proxy = indexed(make(data=str(disk.path / "data")).start())
     serve_without_room(proxy, database, disk.fill, disk.free)
 
 
 def test_a_file_that_must_not_grow(make: Callable[..., Proxy], database: SourceDatabase, tmp_path: Path) -> None:
     """What a quota does, and who may not mount can try."""
-    proxy = indexed(make(tmp_path / "data").start())
+    proxy = indexed(make(data=str(tmp_path / "data")).start())
     follower = children(proxy.process.pid)["follower"]
 
     def limit(size: int) -> None:
@@ -180,7 +138,7 @@ def test_a_file_that_must_not_grow(make: Callable[..., Proxy], database: SourceD
 def test_a_disk_that_is_full_at_the_start(make: Callable[..., Proxy], database: SourceDatabase, disk: Disk) -> None:
     ids = write(database, "before", 50)
     disk.fill()
-    proxy = make(disk.path).start()
+    proxy = make(data=str(disk.path)).start()
     eventually(lambda: FULL in proxy.process.output(), "the log says so")
     assert told(proxy) == ids
     disk.free()
@@ -191,15 +149,11 @@ def test_a_disk_that_is_full_at_the_start(make: Callable[..., Proxy], database: 
 
 def test_a_restart_on_a_full_disk(make: Callable[..., Proxy], database: SourceDatabase, disk: Disk) -> None:
     """Of processes that were killed with the last changes still in the write-ahead log."""
-    proxy = indexed(make(disk.path).start())
+    proxy = indexed(make(data=str(disk.path)).start())
     ids = write(database, "before", 50)
     assert told(proxy) == ids
     disk.fill()
-    killed = children(proxy.process.pid).values()
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    proxy.process.kill()
-    eventually(lambda: not any(map(alive, killed)), "all processes have ended")
+    proxy.kill()
     proxy.process.start()
     assert told(proxy) == ids
     ids |= write(database, "more", 50)

@@ -8,63 +8,19 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
-from tests.support import sources
+from tests.feeds.conftest import PASSWORD, USERS
 from tests.support.family import alive, children
 from tests.support.http import Http, basic, eventually
 from tests.support.process import ServerProcess, free_port
 from tests.support.proxy import Proxy
-from tests.support.sources import ADMIN, Source, SourceDatabase
-
-PROFILES = {"own": {"filters": [{"use": "select", "where": "owner == client.name"}]}}
-PASSWORD = "pw"
-USERS = ("ann", "bob")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    source = sources.embedded(tmp_path_factory.mktemp("source"))
-    source.add_users(dict.fromkeys(USERS, ()), PASSWORD)
-    yield source
-    assert source.process is not None
-    source.process.kill()
-
-
-@pytest.fixture
-def database(source: Source) -> SourceDatabase:
-    return source.create_database("clinic")
-
-
-@pytest.fixture
-def make(source: Source, database: SourceDatabase, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
-    """Makes proxies in front of the database, and ends them."""
-    made: list[Proxy] = []
-    account = {"auth": "service", "username": ADMIN[0], "password": ADMIN[1]}
-
-    def make(**server_options: Any) -> Proxy:
-        options = {"data": str(tmp_path / "data"), "workers": 2, "session_ttl": "1h", **server_options}
-        proxy = Proxy(
-            tmp_path / f"proxy{len(made)}",
-            source.url,
-            ["clinic"],
-            PROFILES,
-            source_options=account,
-            server_options={name: value for name, value in options.items() if value is not None},
-        )
-        proxy.process.env["TMPDIR"] = str(tmp_path)
-        made.append(proxy)
-        return proxy
-
-    yield make
-    for proxy in made:
-        proxy.process.kill()
+from tests.support.sources import SourceDatabase
 
 
 def processes(proxy: Proxy) -> dict[str, int]:

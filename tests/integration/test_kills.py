@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from random import Random, SystemRandom
@@ -23,8 +22,7 @@ import pytest
 
 from tests.conftest import close_source, open_source
 from tests.support.devices import CLIENTS, Device, DeviceHost
-from tests.support.family import alive, children
-from tests.support.http import eventually
+from tests.support.family import children
 from tests.support.proxy import Proxy
 from tests.support.site import clinic_proxy
 from tests.support.sources import ADMIN, Source
@@ -107,12 +105,7 @@ class Stage:
         elif victim == "devices":
             self.host.kill()
         elif victim == "node":
-            pids = children(self.proxy.process.pid).values()
-            self.proxy.process.kill()
-            for each in pids:
-                with suppress(ProcessLookupError):  # it ends by itself as well
-                    os.kill(each, signal.SIGKILL)
-            eventually(lambda: not any(map(alive, pids)), "all processes of the node have ended")
+            self.proxy.kill()
             self.proxy.process.start()
         else:
             pid = children(self.proxy.process.pid).get(victim)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -14,7 +11,6 @@ import pytest
 from tests.conftest import close_source, open_source
 from tests.support import haproxy
 from tests.support.devices import DeviceHost
-from tests.support.family import alive, children
 from tests.support.http import eventually
 from tests.support.process import ServerProcess
 from tests.support.proxy import Proxy
@@ -46,13 +42,7 @@ class Node:
         return "is complete" in self.proxy.process.output(since_mark=True)
 
     def kill(self) -> None:
-        """All of its processes at once."""
-        pids = children(self.proxy.process.pid).values()
-        self.proxy.process.kill()
-        for pid in pids:
-            with suppress(ProcessLookupError):  # it ends by itself as well
-                os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not any(map(alive, pids)), "all processes of the node have ended")
+        self.proxy.kill()
 
     def forget(self) -> None:
         """Delete its indexes."""

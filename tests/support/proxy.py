@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.http import Http, basic
+from tests.support.family import alive, children
+from tests.support.http import Http, basic, eventually
 from tests.support.process import ServerProcess, free_port
 
 SECRET = "a secret that all nodes share, for tests"
@@ -60,6 +64,15 @@ class Proxy:
     def start(self) -> Proxy:
         self.process.start()
         return self
+
+    def kill(self) -> None:
+        """Kill all of its processes at once."""
+        pids = children(self.process.pid).values()
+        self.process.kill()
+        for pid in pids:
+            with suppress(ProcessLookupError):  # it ends by itself as well
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(alive, pids)), "all processes of the proxy have ended")
 
     def http(self, user: str, password: str) -> Http:
         return Http(self.url, basic(user, password))
