@@ -51,6 +51,7 @@ class Chain:
         self._set = _set_paths(filters)
         self._set_fields = _in_source(filters, _set_fields)
         self._steps = tuple((link.filter.shape, link.name) for link in self.links)
+        self._back = tuple((link.filter.restore, link.name) for link in reversed(self.links))
 
     def __bool__(self) -> bool:
         return bool(self.links)
@@ -138,7 +139,9 @@ class Chain:
 
     def _stages(self, original: Doc | None, client: Client) -> list[Doc | None]:
         """What each filter is given of the original. Raises Refused if the client does not get it."""
-        stages = [original]
+        if original is None:
+            return [None] * len(self._steps)
+        stages: list[Doc | None] = [original]
         for step, name in self._steps:
             stage = stages[-1]
             if stage is not None:
@@ -153,13 +156,13 @@ class Chain:
 
     def _restore(self, edited: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
         whole = edited
-        for link, stage in zip(reversed(self.links), reversed(stages), strict=True):
+        for (step, name), stage in zip(self._back, reversed(stages), strict=True):
             try:
-                whole = link.filter.restore(whole, stage, client)
+                whole = step(whole, stage, client)
             except Refused:
                 raise
             except Exception as error:
-                raise Withheld(link.name, error) from error
+                raise Withheld(name, error) from error
         return whole if whole is edited else _same_identity(whole, edited)
 
     def _deletion(self, whole: Doc, edited: Doc, original: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:

@@ -12,7 +12,7 @@ refusals that are final, and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from proxy.ahead import under_way
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.errors import BadRequest, CouchError, Unavailable
@@ -69,24 +70,49 @@ class Slot:
 
 async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     """POST: the documents are stored, or have a row that says why not."""
-    new_edits, slots = read_batch(exchange.view, await exchange.read_object())
+    new_edits, docs = read_request(await exchange.read_object())
+    slots: list[Slot] = []
+    parts = _read_parts(exchange.view, docs, new_edits, slots)
     planner = _Planner(exchange.view, exchange.server.max_body)
     store = partial(store_batch, exchange.view, new_edits=new_edits)
     try:
-        status = await store_parts(_parts(slots, new_edits), planner.plan, store)
+        status = await store_parts(parts, planner.plan, store)
     except CouchError as error:
-        if new_edits:
+        if new_edits or len(slots) < len(docs):
             raise
         raise _with_missing(error, slots) from error
     return exchange.json([slot.row for slot in slots if slot.row is not None], status)
 
 
-def _parts(slots: Sequence[Slot], new_edits: bool) -> Iterator[Sequence[Slot]]:
-    """What may be stored on its own. Of what may have to do with each other the source should decide at once."""
-    ids = {slot.written.id for slot in slots}
-    if new_edits or len(ids) < len(slots) or any(isinstance(slot.written, Local) for slot in slots):
-        return iter([slots])
-    return cut(slots)
+async def _read_parts(
+    view: View, docs: Sequence[Any], new_edits: bool, slots: list[Slot]
+) -> AsyncGenerator[Sequence[Slot], None]:
+    """The documents in parts; their slots are collected. Raises BadRequest for what is not well-formed.
+
+    All the rest is read when the second part is asked for, while the source looks up the first. Nothing is stored until
+    then (see `store_parts`), so CouchDB's rule holds: of a batch with a malformed document, nothing is.
+    """
+
+    def read(some: Sequence[Any]) -> Sequence[Slot]:
+        part = [Slot(_read(view, doc, new_edits)) for doc in some]
+        slots.extend(part)
+        return part
+
+    if new_edits or not _are_independent(docs):
+        yield read(docs)
+        return
+    first, *others = cut(docs)
+    yield read(first)
+    await under_way()
+    for part in list(map(read, others)):
+        yield part
+
+
+def _are_independent(docs: Sequence[Any]) -> bool:
+    """Whether they have nothing to do with each other. Of what may have the source should decide at once."""
+    ids = [doc.get("_id") for doc in docs if isinstance(doc, dict)]
+    usual = {doc_id for doc_id in ids if isinstance(doc_id, str) and not doc_id.startswith(LOCAL)}
+    return len(usual) == len(docs) > 0
 
 
 def _with_missing(error: CouchError, slots: Sequence[Slot]) -> CouchError:
@@ -98,7 +124,7 @@ def _with_missing(error: CouchError, slots: Sequence[Slot]) -> CouchError:
     return partly_stored(error, named, len(slots))
 
 
-def read_batch(view: View, request: dict[str, Any]) -> tuple[bool, list[Slot]]:
+def read_request(request: dict[str, Any]) -> tuple[bool, list[Any]]:
     """`new_edits` and the documents. Raises BadRequest for what CouchDB refuses as a whole."""
     if "docs" not in request:
         raise BadRequest("POST body must include `docs` parameter.")
@@ -109,7 +135,7 @@ def read_batch(view: View, request: dict[str, Any]) -> tuple[bool, list[Slot]]:
         raise BadRequest("`new_edits` parameter must be a boolean.")
     if request.get("all_or_nothing") is True:
         raise CouchError("all_or_nothing is not supported", error="not_implemented", status=417)
-    return new_edits, [Slot(_read(view, doc, new_edits)) for doc in docs]
+    return new_edits, docs
 
 
 def _read(view: View, doc: Any, new_edits: bool) -> Pushed | Local:
@@ -138,9 +164,12 @@ class _Planner:
         outcomes = await plan_all(self._view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
         for slot, outcome in zip(judged, outcomes, strict=True):
             if isinstance(outcome, Refuse):
-                slot.fail(outcome.error)
+                slot.fail(outcome.told())
             elif isinstance(outcome, Send):
-                await self._lend(slot, outcome)
+                if outcome.lender is None:
+                    slot.doc = outcome.doc
+                else:
+                    await self._lend(slot, outcome)
             else:
                 slot.stored = True
         for slot in slots:

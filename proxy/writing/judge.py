@@ -9,7 +9,7 @@ from proxy.contract import Doc, Refused
 from proxy.core.lens import Withheld
 from proxy.errors import Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Refuse, Rules, Send, content, log
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
 
 FAILED = "A filter failed on this document, so it was not written; the proxy's log has the details."
 
@@ -44,10 +44,11 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
     if whole is not pushed.body and _following(whole) != _following(pushed.body):
         raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
-    differing = rules.chain.check_putget(_described(whole), pushed.body, rules.client, original)
+    described = _described(whole) if "_attachments" in whole else whole
+    differing = rules.chain.check_putget(described, pushed.body, rules.client, original)
     if differing and not pushed.deleted and rules.on_surplus == "refuse":
         raise Refused("this client would not read back what it wrote", differing[0])
-    if (differing or pushed.deleted) and rules.chain.uncovers(_described(whole), pushed.body, rules.client, original):
+    if (differing or pushed.deleted) and rules.chain.uncovers(described, pushed.body, rules.client, original):
         raise Refused("this write would show the client what is hidden from it")
     return whole
 
@@ -90,6 +91,5 @@ def _entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return described
 
 
-def _failed(pushed: Pushed, error: Withheld) -> Refuse:
-    log.error("a write of %s is refused: %s", pushed.id, error, exc_info=error.__cause__)
-    return Refuse(Forbidden(FAILED))
+def _failed(pushed: Pushed, failure: Withheld) -> Refuse:
+    return Refuse(Forbidden(FAILED), pushed.id, failure)

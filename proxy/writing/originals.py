@@ -1,8 +1,8 @@
 """Fetches what plans need: of each document its leaves and, for what is not edited on a leaf, some of its ancestors.
 
 At the most three requests for each AT_ONCE documents: the leaves and, at the same time, the immediate parents; and once
-more for documents of which neither is the newest ancestor that the source knows. While these are planned, the source
-looks up the next.
+more for documents of which neither is the newest ancestor that the source knows. Planning goes on beside the source's
+work: on what was looked up while it looks up the next, and on creations before it is known that they are.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 
-from proxy.ahead import ahead
+from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.view import View
 from proxy.writing.plan import needed, plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Rules, Stored
+from proxy.writing.rules import NOTHING, Outcome, Rules, Stored
 
 AT_ONCE = 200
 
@@ -45,15 +46,11 @@ async def plan_all(view: View, batch: Sequence[Pushed], rules: Rules | None = No
     """
     rules = rules or rules_of(view)
     if not (rules.chain and rules.write):
-        return [plan(pushed, Stored(), rules) for pushed in batch]
-
-    async def look_up(some: Sequence[Pushed]) -> list[tuple[Pushed, Stored]]:
-        return _paired(some, await fetch_stored(view, [each for each in some if not each.id.startswith("_design/")]))
-
+        return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
-    async with aclosing(ahead(_parts(batch), look_up)) as looked_up:
-        async for pairs in looked_up:
-            outcomes += [plan(pushed, held, rules) for pushed, held in pairs]
+    async with aclosing(ahead(_parts(batch), partial(_plan_some, view, rules))) as planned:
+        async for some in planned:
+            outcomes += some
     return outcomes
 
 
@@ -62,8 +59,21 @@ async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], No
         yield batch[start : start + AT_ONCE]
 
 
-def _paired(batch: Sequence[Pushed], stored: dict[str, Stored]) -> list[tuple[Pushed, Stored]]:
-    return [(pushed, stored.get(pushed.id, Stored())) for pushed in batch]
+async def _plan_some(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
+    """While the source looks up what it has, what edits nothing is planned as new: mostly it is."""
+    looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
+    try:
+        await under_way()
+        created = {index: plan(pushed, NOTHING, rules) for index, pushed in enumerate(batch) if not pushed.ancestors}
+        stored = await looking
+    finally:
+        looking.cancel()
+    return [
+        created[index]
+        if index in created and pushed.id not in stored
+        else plan(pushed, stored.get(pushed.id, NOTHING), rules)
+        for index, pushed in enumerate(batch)
+    ]
 
 
 async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:
@@ -76,7 +86,9 @@ async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]
     )
     stored = _stored(leaves, bodies)
     asked = {rev for _, rev in parents}
-    wanted = [(pushed.id, rev) for pushed, held in _paired(batch, stored) for rev in needed(pushed, held, asked)]
+    wanted = [
+        (pushed.id, rev) for pushed in batch if pushed.id in stored for rev in needed(pushed, stored[pushed.id], asked)
+    ]
     if wanted:
         bodies |= await _fetch_bodies(view, wanted)
         stored = _stored(leaves, bodies)

@@ -31,17 +31,17 @@ def cut(batch: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 async def store_parts(
-    parts: Iterator[T], plan: Callable[[T], Awaitable[T]], store: Callable[[T], Awaitable[int]]
+    parts: AsyncGenerator[T, None], plan: Callable[[T], Awaitable[T]], store: Callable[[T], Awaitable[int]]
 ) -> int:
     """Plan each part and store it; the greatest of the statuses that `store` gives.
 
-    After an error no further part is begun. Raises the first part's error, when all that were begun have ended; rather
-    one that says that nobody knows what was stored.
+    No part is stored before the one after it has been given. After an error no further part is begun. Raises the first
+    part's error, when all that were begun have ended; rather one that says that nobody knows what was stored.
     """
     storing: list[asyncio.Task[int]] = []
     failed: CouchError | None = None
     try:
-        async with aclosing(ahead(_each(parts), plan)) as planned:
+        async with aclosing(ahead(parts, plan)) as planned:
             async for part in planned:
                 storing.append(asyncio.ensure_future(store(part)))
                 while len(under_way := [task for task in storing if not task.done()]) >= _STORED_AT_ONCE:
@@ -57,8 +57,3 @@ async def store_parts(
         untold = [error for error in errors if isinstance(error, Untold)]
         raise [*untold, *errors, failed or RuntimeError()][0]
     return max((result for result in results if isinstance(result, int)), default=201)
-
-
-async def _each(parts: Iterator[T]) -> AsyncGenerator[T, None]:
-    for part in parts:
-        yield part

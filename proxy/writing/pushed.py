@@ -54,7 +54,8 @@ class Pushed(NamedTuple):
 
     @property
     def id(self) -> str:
-        return str(self.body["_id"])
+        doc_id: str = self.body["_id"]
+        return doc_id
 
     @property
     def rev(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from proxy.contract import Client, Doc
 from proxy.core.grafts import Grafts
@@ -73,8 +73,11 @@ class Stored:
         return any(leaf["_rev"] == rev or _holds(leaf, int(generation), digest) for leaf in self.leaves)
 
 
-@dataclass(frozen=True)
-class Send:
+NOTHING = Stored()
+"""Of a document that the source does not have."""
+
+
+class Send(NamedTuple):
     """`doc` goes to the source. `lender`: the leaf whose attachments its stubs stand for, if that is no ancestor: the
     source could not find them, so they have to be copied. None: the source knows what the stubs stand for."""
 
@@ -89,9 +92,17 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Nothing goes to the source, and the client is told why."""
+    """Nothing goes to the source. `failure`: what a filter did instead of judging the document `id`."""
 
     error: CouchError
+    id: str = ""
+    failure: Withheld | None = None
+
+    def told(self) -> CouchError:
+        """The error, for the client that is about to hear it; a failure goes to the log."""
+        if self.failure is not None:
+            log.error("a write of %s is refused: %s", self.id, self.failure, exc_info=self.failure.__cause__)
+        return self.error
 
 
 Outcome = Send | Acknowledge | Refuse

@@ -241,6 +241,27 @@ async def test_a_failing_filter_refuses_its_row_and_says_nothing(caplog: pytest.
         assert [(row["id"], row["error"]) for row in rows] == [("p1", "forbidden"), ("p2", "forbidden")]
         assert "secret" not in str(rows)
         assert "secret" in caplog.text
+        assert [record.getMessage().split(" is refused")[0] for record in caplog.records] == [
+            "a write of p1",
+            "a write of p2",
+        ]
+        assert [doc["_id"] for doc in there.tap.writes[0].json["docs"]] == ["p3"]
+
+
+async def test_what_is_known_to_the_source_is_not_judged_as_new(caplog: pytest.LogCaptureFixture) -> None:
+    """Creations are planned before the source has said what it has: nothing of that may be left where it was wrong."""
+    async with world(profile(chain(Failing(), Owned()))) as there:
+        known = {"_id": "p1", "_rev": rev(1, "a"), "_revisions": {"start": 1, "ids": ["a" * 32]}, "owner": "ann"}
+        await there.source("POST", "/_bulk_docs", {"docs": [known], "new_edits": False})
+        await there.put({"_id": "p2", "owner": "bob"})
+        with caplog.at_level(logging.ERROR):
+            rows = await there.push(
+                {**known, "boom": "it would fail as a new one"},
+                revision("p2", rev(1, "b"), owner="ann"),
+                revision("p3", rev(1, "c"), owner="ann"),
+            )
+        assert [(row["id"], row["error"]) for row in rows] == [("p2", "forbidden")]
+        assert caplog.records == []
         assert [doc["_id"] for doc in there.tap.writes[0].json["docs"]] == ["p3"]
 
 
@@ -321,6 +342,20 @@ async def test_a_malformed_document_fails_the_request_in_couchdbs_words() -> Non
         answer = await there.ask("POST", "/_bulk_docs", data=b'{"docs":[]}', headers={"Content-Type": "text/plain"})
         assert answer.error == (415, "bad_content_type", "Content-Type must be application/json")
         assert there.tap.requests == []
+
+
+async def test_a_malformed_document_at_the_end_of_a_large_batch_keeps_all_from_being_stored() -> None:
+    async with world() as there:
+        known = revision("p0000", rev(1, "a"), owner="ann")
+        assert await there.push(known) == []
+        there.tap.requests.clear()
+        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(400)]
+        docs[-1]["_revisions"]["start"] = "1"
+        body = {"docs": docs, "new_edits": False}
+        answer = await there.ask("POST", "/_bulk_docs", body)
+        assert answer.json == {"error": "doc_validation", "reason": "_revisions.start isn't an integer."}
+        assert answer.json == (await there.source("POST", "/_bulk_docs", body)).json
+        assert there.tap.writes == []
 
 
 async def test_a_gzipped_body_is_read() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,13 @@ from hypothesis import strategies as st
 from proxy.errors import CouchError
 from proxy.writing.parts import LARGEST, cut, store_parts
 from proxy.writing.settle import Untold
+
+T = TypeVar("T")
+
+
+async def each(parts: Iterable[T]) -> AsyncGenerator[T, None]:
+    for part in parts:
+        yield part
 
 
 @given(st.integers(0, 3000))
@@ -38,8 +46,25 @@ async def test_the_next_are_planned_while_some_are_stored() -> None:
         events.append(f"stored {part}")
         return 200 + part
 
-    assert await store_parts(iter([0, 1, 2]), plan, store) == 202
+    assert await store_parts(each([0, 1, 2]), plan, store) == 202
     assert events.index("plan 2") < events.index("stored 0")
+
+
+async def test_nothing_is_stored_before_the_second_part_is_given() -> None:
+    async def plan(part: int) -> int:
+        return part
+
+    async def store(part: int) -> int:
+        raise AssertionError
+
+    async def malformed() -> AsyncGenerator[int, None]:
+        yield 0
+        for _ in range(20):
+            await asyncio.sleep(0)
+        raise CouchError("malformed")
+
+    with pytest.raises(CouchError, match="malformed"):
+        await store_parts(malformed(), plan, store)
 
 
 async def test_the_source_is_not_flooded() -> None:
@@ -57,7 +82,7 @@ async def test_the_source_is_not_flooded() -> None:
         storing -= 1
         return 201
 
-    assert await store_parts(iter(range(50)), plan, store) == 201
+    assert await store_parts(each(range(50)), plan, store) == 201
     assert 1 < most <= 3
 
 
@@ -81,7 +106,7 @@ async def test_an_error_is_raised_when_all_that_was_begun_has_ended(planning: bo
         return 201
 
     with pytest.raises(CouchError, match="planned" if planning else "stored"):
-        await store_parts(iter(range(50)), plan, store)
+        await store_parts(each(range(50)), plan, store)
     assert set(begun) - set(ended) == (set() if planning else {1})
     assert len(begun) < 10
 
@@ -95,7 +120,7 @@ async def test_that_nobody_knows_what_is_stored_is_said_first() -> None:
         raise CouchError("refused") if part == 0 else Untold("unknown")
 
     with pytest.raises(Untold):
-        await store_parts(iter([0, 1]), plan, store)
+        await store_parts(each([0, 1]), plan, store)
 
 
 async def test_no_parts_are_no_work() -> None:
@@ -105,4 +130,4 @@ async def test_no_parts_are_no_work() -> None:
     async def store(part: Sequence[int]) -> int:
         raise AssertionError
 
-    assert await store_parts(cut(list[int]()), nothing, store) == 201
+    assert await store_parts(each(cut(list[int]())), nothing, store) == 201
