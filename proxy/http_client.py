@@ -247,6 +247,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
+        self._parser = None  # it calls us: together we would be there until cycles are looked for
         if self._headers_done and self._lasts_until_close() and error is None:
             self.complete = True
         elif not self.complete:

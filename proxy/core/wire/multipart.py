@@ -54,7 +54,7 @@ class MultipartDecoder:
         self._eol = b""
         self._buffer = bytearray(b"\n")  # the first delimiter needs no line end before it
         self._events: list[MultipartEvent] = []
-        self._step: Callable[[], bool] = self._preamble
+        self._step: Callable[[MultipartDecoder], bool] = MultipartDecoder._preamble
         self._empty = True
         self._failure: WireError | None = None
 
@@ -66,7 +66,7 @@ class MultipartDecoder:
         self._buffer += data
         self._events = []
         try:
-            while self._step():
+            while self._step(self):
                 pass
         except WireError as error:
             self._failure = error
@@ -80,7 +80,7 @@ class MultipartDecoder:
         """
         if self._failure is not None:
             raise self._failure
-        if self._step != self._epilogue and not self._empty:
+        if self._step != MultipartDecoder._epilogue and not self._empty:
             raise WireError("the multipart body ended before its closing delimiter")
 
     # Steps: each consumes from the buffer, sets the next step, and says whether that one may be tried.
@@ -91,14 +91,14 @@ class MultipartDecoder:
         if at < 0:
             del self._buffer[: max(0, len(self._buffer) - len(pattern) + 1)]
             return False
-        return self._go(self._after_delimiter, at + len(pattern))
+        return self._go(MultipartDecoder._after_delimiter, at + len(pattern))
 
     def _after_delimiter(self) -> bool:
         if len(self._buffer) < 2:
             return False
         if self._buffer.startswith(b"--"):
             self._events.append(End())
-            return self._go(self._epilogue, 0)
+            return self._go(MultipartDecoder._epilogue, 0)
         end = self._buffer.find(b"\n")
         padding = bytes(self._buffer[: end + 1 if end >= 0 else None])
         if padding.strip(b" \t\r\n" if end >= 0 else b" \t\r") or len(padding) > self._max_header:
@@ -108,7 +108,7 @@ class MultipartDecoder:
         self._eol = self._eol or (b"\r\n" if padding.endswith(b"\r\n") else b"\n")
         if not padding.endswith(self._eol):
             raise WireError("a multipart delimiter is followed by something other than a line end")
-        return self._go(self._header, end + 1)
+        return self._go(MultipartDecoder._header, end + 1)
 
     def _header(self) -> bool:
         if self._eol.startswith(bytes(self._buffer[: len(self._eol)])) and len(self._buffer) < len(self._eol):
@@ -127,7 +127,7 @@ class MultipartDecoder:
         if self._parts_left < 0:
             raise WireError("the multipart body has too many parts")
         self._events.append(PartBegin(_parse_header(header, self._eol)))
-        return self._go(self._body, size)
+        return self._go(MultipartDecoder._body, size)
 
     def _body(self) -> bool:
         delimiter = self._eol + self._dashes
@@ -140,13 +140,13 @@ class MultipartDecoder:
             del self._buffer[:size]
             return False
         self._events.append(PartEnd())
-        return self._go(self._after_delimiter, at + len(delimiter))
+        return self._go(MultipartDecoder._after_delimiter, at + len(delimiter))
 
     def _epilogue(self) -> bool:
         self._buffer.clear()
         return False
 
-    def _go(self, step: Callable[[], bool], take: int) -> bool:
+    def _go(self, step: Callable[[MultipartDecoder], bool], take: int) -> bool:
         del self._buffer[:take]
         self._step = step
         return True

@@ -56,7 +56,7 @@ class ArraySplitter:
         self._key = ""
         self._decode = False
         self._out: list[Any] = []
-        self._step: Callable[[], bool] = self._start
+        self._step: Callable[[ArraySplitter], bool] = ArraySplitter._start
         self._failure: WireError | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -76,7 +76,7 @@ class ArraySplitter:
         """Tells of the end. Raises WireError if the object is not complete or the array was missing."""
         if self._failure is not None:
             raise self._failure
-        if self._step != self._end:
+        if self._step != ArraySplitter._end:
             raise WireError("the JSON ended before it was complete")
         if not self._seen:
             raise WireError(f'the JSON object has no "{self._member}"')
@@ -87,27 +87,29 @@ class ArraySplitter:
         self._buffer += data
         self._out = []
         try:
-            while self._step():
+            while self._step(self):
                 pass
             if len(self._buffer) > self._max:
                 raise self._too_large()
         except WireError as error:
             self._failure = error
             raise
-        return self._out
+        found, self._out = self._out, []
+        return found
 
-    # Steps: each consumes from the buffer, sets the next step, and says whether that one may be tried.
+    # Steps: each consumes from the buffer, sets the next step, and says whether that one may be tried. They are kept as
+    # functions: a bound method would refer to us, and all that was read would wait for a look for cycles.
 
     def _start(self) -> bool:
         char = self._next()
         if char == (b"[" if self._member is None else b"{"):
-            return self._go(self._first_element if self._member is None else self._first_key)
+            return self._go(ArraySplitter._first_element if self._member is None else ArraySplitter._first_key)
         return self._unexpected(char, "the start")
 
     def _first_key(self) -> bool:
         if self._next(take=False) == b"}":
-            return self._go(self._end, take=1)
-        return self._go(self._name) if self._buffer else False
+            return self._go(ArraySplitter._end, take=1)
+        return self._go(ArraySplitter._name) if self._buffer else False
 
     def _name(self) -> bool:
         char = self._next(take=False)
@@ -117,11 +119,13 @@ class ArraySplitter:
         if name is None:
             return False
         self._key = _parse(name)
-        return self._go(self._colon)
+        return self._go(ArraySplitter._colon)
 
     def _colon(self) -> bool:
         char = self._next()
-        return self._go(self._member_value) if char == b":" else self._unexpected(char, "the colon after a name")
+        if char == b":":
+            return self._go(ArraySplitter._member_value)
+        return self._unexpected(char, "the colon after a name")
 
     def _member_value(self) -> bool:
         char = self._next(take=False)
@@ -130,24 +134,24 @@ class ArraySplitter:
         if self._key == self._member:
             if char != b"[" or self._seen:
                 raise WireError(f'"{self._member}" is not one array')
-            return self._go(self._first_element, take=1)
+            return self._go(ArraySplitter._first_element, take=1)
         value = self._value()
         if value is None:
             return False
         (self.tail if self._seen else self.head)[self._key] = _parse(value)
-        return self._go(self._after_member)
+        return self._go(ArraySplitter._after_member)
 
     def _after_member(self) -> bool:
         char = self._next()
         if char == b",":
-            return self._go(self._name)
-        return self._go(self._end) if char == b"}" else self._unexpected(char, "what follows a member")
+            return self._go(ArraySplitter._name)
+        return self._go(ArraySplitter._end) if char == b"}" else self._unexpected(char, "what follows a member")
 
     def _first_element(self) -> bool:
         self._seen = True
         if self._next(take=False) == b"]":
             return self._end_of_array(take=1)
-        return self._go(self._elements) if self._buffer else False
+        return self._go(ArraySplitter._elements) if self._buffer else False
 
     def _elements(self) -> bool:
         if not self._next(take=False):
@@ -159,12 +163,12 @@ class ArraySplitter:
         if raw is None:
             return False
         self._out.append(_parse(raw) if self._decode else _proven(raw))
-        return self._go(self._after_element)
+        return self._go(ArraySplitter._after_element)
 
     def _after_element(self) -> bool:
         char = self._next()
         if char == b",":
-            return self._go(self._elements)
+            return self._go(ArraySplitter._elements)
         return self._end_of_array() if char == b"]" else self._unexpected(char, "what follows an element")
 
     def _end(self) -> bool:
@@ -173,13 +177,13 @@ class ArraySplitter:
 
     # What the steps are made of.
 
-    def _go(self, step: Callable[[], bool], take: int = 0) -> bool:
+    def _go(self, step: Callable[[ArraySplitter], bool], take: int = 0) -> bool:
         self._drop(take)
         self._step = step
         return True
 
     def _end_of_array(self, take: int = 0) -> bool:
-        return self._go(self._end if self._member is None else self._after_member, take)
+        return self._go(ArraySplitter._end if self._member is None else ArraySplitter._after_member, take)
 
     def _next(self, *, take: bool = True) -> bytes:
         """The next character that is not white space, or none; what precedes it is dropped."""

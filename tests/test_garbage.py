@@ -1,0 +1,138 @@
+"""What a request makes is freed by its last reference.
+
+Otherwise it stays until Python looks for cycles: whole documents in memory, and looks that go through everything that
+there is, so that every request pays for 10,000 feeds that do nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from filters.drop import Drop
+from filters.select import Select
+from tests.support.inprocess import Site, basic, profile, site
+
+PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
+DOCS = [{"_id": f"p{number}", "facility": f"f{number % 3}", "ssn": "1"} for number in range(60)]
+NAMES = [doc["_id"] for doc in DOCS]
+RELATED = (
+    b'--B\r\nContent-Type: application/json\r\n\r\n{"_id":"with","facility":"f1","_attachments":{"a":{"follows":true,'
+    b'"content_type":"text/plain","length":3}}}\r\n--B\r\n\r\nabc\r\n--B--'
+)
+
+
+@contextmanager
+def cycles() -> Iterator[list[str]]:
+    """Of what types the proxy's objects are that only a look for cycles frees; documents are among them."""
+    found: list[str] = []
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield found
+        gc.collect()
+        found += [each for each in map(_described, gc.garbage) if each is not None]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def _described(thing: Any) -> str | None:
+    kind = type(thing)
+    if kind is dict and "_id" in thing:
+        return "a document"
+    module = kind.__module__
+    is_ours = module.partition(".")[0] in ("proxy", "filters") and not module.startswith("proxy.endpoint")
+    return f"{module}.{kind.__qualname__}" if is_ours else None
+
+
+def revision(doc_id: str) -> dict[str, Any]:
+    return {"_id": doc_id, "_rev": f"1-{'a' * 32}", "facility": "f1"}
+
+
+async def read_together(there: Site) -> None:
+    await asyncio.gather(*(there.ask("GET", f"/clinic-phone/{name}") for name in NAMES))
+
+
+async def read_in_bulk(there: Site) -> None:
+    for accept in ("application/json", "multipart/mixed"):
+        body = {"docs": [{"id": name} for name in NAMES]}
+        await there.ask("POST", "/clinic-phone/_bulk_get?revs=true", body, headers={"Accept": accept})
+
+
+async def read_changes(there: Site) -> None:
+    for query in ("", "include_docs=true", "feed=longpoll&timeout=10&since=now", "style=all_docs&limit=5"):
+        answer = await there.ask("GET", f"/clinic-phone/_changes?{query}")
+        assert answer.status == 200
+
+
+async def listen_for_a_while(there: Site) -> None:
+    url = f"{there.proxy_url}/clinic-phone/_changes?feed=continuous&heartbeat=50"
+    async with there.session.get(url, headers=basic(("ann", "ann"))) as feed:
+        async for line in feed.content:
+            if line == b"\n":
+                break
+    await asyncio.sleep(0.05)
+
+
+async def read_lists(there: Site) -> None:
+    await there.ask("GET", "/clinic-phone/_all_docs?include_docs=true")
+    await there.ask("POST", "/clinic-phone/_find", {"selector": {"facility": "f1"}})
+    await there.ask("POST", "/clinic-phone/_revs_diff", {"p1": ["1-" + "b" * 32]})
+
+
+async def read_revisions(there: Site) -> None:
+    for accept in ("application/json", "multipart/mixed"):
+        await there.ask("GET", "/clinic-phone/p1?open_revs=all&revs=true", headers={"Accept": accept})
+    await there.ask("GET", "/clinic-phone/p2?attachments=true", headers={"Accept": "multipart/related"})
+
+
+async def write_in_bulk(there: Site) -> None:
+    docs = [revision(f"r{number}") for number in range(300)]
+    answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
+    assert answer.json == []
+    await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [{"_id": "p1", "facility": "f2"}]})
+
+
+async def write_one(there: Site) -> None:
+    kind = {"Content-Type": 'multipart/related; boundary="B"'}
+    rev = (await there.ask("PUT", "/clinic-phone/with", data=RELATED, headers=kind)).json["rev"]
+    attachment = await there.ask("GET", "/clinic-phone/with/a")
+    assert attachment.body == b"abc"
+    assert (await there.ask("DELETE", f"/clinic-phone/with?rev={rev}")).status == 200
+
+
+async def be_refused(there: Site) -> None:
+    for method, path in (("GET", "/clinic-phone/none"), ("GET", "/clinic-phone/_view"), ("PUT", "/clinic-phone/p1")):
+        assert (await there.ask(method, path)).status >= 400
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        read_together,
+        read_in_bulk,
+        read_changes,
+        listen_for_a_while,
+        read_lists,
+        read_revisions,
+        write_in_bulk,
+        write_one,
+        be_refused,
+    ],
+)
+async def test_requests_leave_no_cycles(requests: Any) -> None:
+    async with site(PHONE, docs=DOCS) as there:
+        with cycles() as found:
+            await requests(there)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert Counter(found) == {}
