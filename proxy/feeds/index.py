@@ -39,6 +39,7 @@ from proxy.core.tokens import Position
 
 FORMAT = 4
 _MOST_COUNTED = 10_000
+_COUNTS_KEPT = 1000
 _AT_ONCE = 500
 _LOG_PAGES, _LOG_PAGES_BUILDING = 1000, 4000
 
@@ -181,6 +182,8 @@ class IndexReader(_File):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, read_only=True)
+        self._counted: dict[frozenset[int] | None, tuple[int, int, int]] = {}
+        """By keys: how many rows there are between two positions, as counted last."""
         try:
             self.index_id = self.id
         except BaseException:
@@ -237,8 +240,27 @@ class IndexReader(_File):
         with damage():
             return {doc_id: leaves for _, doc_id, _, leaves, _, _ in self._stored(doc_ids)}
 
-    def count(self, keys: Collection[int] | None, after: int, until: int, most: int = _MOST_COUNTED) -> int:
-        """How many rows there are to come, as far as it is worth counting: no more than `most` are told apart."""
+    def count(self, keys: Collection[int] | None, after: int, until: int) -> int:
+        """How many rows there are to come, as far as it is worth counting: no more than _MOST_COUNTED are told apart.
+
+        Who reads page by page asks for each: then only what was read since is counted, and taken off.
+        """
+        held = None if keys is None else frozenset(keys)
+        began, end, counted = self._counted.pop(held, (0, -1, 0))
+        if end == until and began <= after and counted < _MOST_COUNTED:
+            counted -= self._count(held, began, after, _MOST_COUNTED)
+        else:
+            counted = self._count(held, after, until, _MOST_COUNTED)
+        self._counted[held] = after, until, counted
+        if len(self._counted) > _COUNTS_KEPT:
+            del self._counted[next(iter(self._counted))]
+        return counted
+
+    def fills(self, keys: Collection[int] | None, after: int, until: int, number: int) -> bool:
+        """Whether there are so many rows to come."""
+        return self._count(keys, after, until, number) >= number
+
+    def _count(self, keys: Collection[int] | None, after: int, until: int, most: int) -> int:
         if keys is None:
             queries = [("SELECT 1 FROM docs WHERE at > ? AND at <= ? LIMIT ?", (after, until, most))]
         else:
@@ -312,28 +334,34 @@ class IndexReader(_File):
 
     def _last_places(self, places: Sequence[tuple[int, int]], held: frozenset[int]) -> Iterator[Row]:
         """The rows of those places that are the last at which a holder of the keys finds the document."""
-        docs: dict[int, tuple[int, str, str, bytes, bytes]] = {}
-        seqs: dict[int, bytes] = {}
+        docs: dict[int, tuple[Any, ...]] = {}
         for start in range(0, len(places), _AT_ONCE):
-            some = places[start : start + _AT_ONCE]
+            some = [doc for _, doc in places[start : start + _AT_ONCE]]
             found = self._db.execute(
-                f"SELECT doc, at, id, leaves, keys, lost, sum FROM docs WHERE doc IN ({_marks(some)})",
-                [doc for _, doc in some],
+                f"SELECT doc, seq, at, id, leaves, keys, lost, sum FROM docs LEFT JOIN marks USING (at) "
+                f"WHERE doc IN ({_marks(some)})",
+                some,
             )
-            docs.update({row[0]: _whole(*row[1:]) for row in found})
-            found = self._db.execute(f"SELECT at, seq FROM marks WHERE at IN ({_marks(some)})", [at for at, _ in some])
-            seqs.update(found.fetchall())
+            docs.update({row[0]: row for row in found})
         for at, doc in places:
             if doc not in docs:
                 raise Damaged("an entry leads to no document")
-            last, doc_id, leaves, keys, lost = docs[doc]
-            gone = {place for key, place in _pairs(lost) if key in held}
-            found_by_key = not held.isdisjoint(_numbers(keys))
-            if at not in gone and (at != last or not found_by_key):
-                raise Damaged("an entry leads to another document")
-            if at != last and (found_by_key or max(gone) > at):
-                continue
-            yield Row(at, doc_id, leaves, _whole_seq(at, seqs.get(at)))
+            _, seq, *row = docs[doc]
+            last, doc_id, leaves, keys, lost = _whole(*row)
+            found_by_key = not held.isdisjoint(_unpacked(keys))
+            if at != last or not found_by_key:
+                gone = {place for key, place in _pairs(lost) if key in held}
+                if at not in gone:
+                    raise Damaged("an entry leads to another document")
+                if at != last:
+                    if found_by_key or max(gone) > at:
+                        continue
+                    seq = self._seq(at)
+            yield Row(at, doc_id, leaves, _whole_seq(at, seq))
+
+    def _seq(self, at: int) -> Any:
+        found = self._db.execute("SELECT seq FROM marks WHERE at = ?", (at,)).fetchone()
+        return None if found is None else found[0]
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -621,6 +649,11 @@ def _merged(runs: list[list[tuple[int, int]]], limit: int, *, down: bool = False
 @lru_cache(maxsize=10_000)
 def _packed(keys: frozenset[int]) -> bytes:
     return array("q", sorted(keys)).tobytes()
+
+
+@lru_cache(maxsize=10_000)
+def _unpacked(keys: bytes) -> frozenset[int]:
+    return frozenset(_numbers(keys))
 
 
 def _numbers(packed: bytes) -> array[int]:

@@ -148,7 +148,7 @@ class _Feed:
             return False
         if hub.index is None or not is_own(hub, since):
             return False
-        return hub.index.count(keys, since.at if since else 0, hub.end, wanted.limit) >= wanted.limit
+        return hub.index.fills(keys, since.at if since else 0, hub.end, wanted.limit)
 
     @property
     def full(self) -> bool:

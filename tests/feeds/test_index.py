@@ -106,6 +106,10 @@ def test_rows_are_those_of_the_model(
             down = [row for row in model.rows(held, 0, model.top) if row.at < until][::-1]
             assert reader.rows_down(held, until, limit) == down[:limit]
             assert reader.count(held, after, until) >= len(expected)
+            for at in range(after, model.top + 1):
+                number = reader.count(held, at, model.top)
+                assert reader.fills(held, at, model.top, number)
+                assert not reader.fills(held, at, model.top, number + 1)
             assert reader.end == model.top == writer.end
             ids = ["a", "d", "nobody"]
             assert reader.rows_of(ids, after, until) == [r for r in model.rows(None, after, until) if r.doc_id in ids]
