@@ -35,10 +35,10 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
     if pushed.attachments:
         _check_attachments(pushed, original, rules)
-    whole = rules.chain.restore(pushed.body, original, rules.client)
-    if "_deleted" in whole or pushed.deleted:
+    whole, deleted = rules.chain.restore(pushed.body, original, rules.client), pushed.deleted
+    if "_deleted" in whole or deleted:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}
-    if pushed.deleted:
+    if deleted:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
@@ -46,9 +46,9 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
         raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
     described = _described(whole) if "_attachments" in whole else whole
     differing = rules.chain.check_putget(described, pushed.body, rules.client, original)
-    if differing and not pushed.deleted and rules.on_surplus == "refuse":
+    if differing and not deleted and rules.on_surplus == "refuse":
         raise Refused("this client would not read back what it wrote", differing[0])
-    if (differing or pushed.deleted) and rules.chain.uncovers(described, pushed.body, rules.client, original):
+    if (differing or deleted) and rules.chain.uncovers(described, pushed.body, rules.client, original):
         raise Refused("this write would show the client what is hidden from it")
     return whole
 

@@ -79,8 +79,9 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
-    newest = pushed.path[0]
-    graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
+    newest, graft = pushed.path[0], None
+    if len(pushed.path) > 1:
+        graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
     if graft == 0:
         return Acknowledge()
     if not stored.leaves:
