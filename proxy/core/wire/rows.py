@@ -8,6 +8,7 @@ How elements are found, fast and yet exactly:
     anyway, proves it.
   - The guess is what stood between the first two elements: `},\\r\\n` in CouchDB's rows, `]},{"id":` in
     `_bulk_get`. Everything up to its last occurrence is parsed at once.
+  - What comes first may be the whole object, if it ends like one; that is proven by parsing, too.
   - Where a guess fails, the elements are tried one by one, each up to the next few cuts. Where none of these
     is right, or there is no guess, a scan finds the end of the element. After some failures guessing ends.
 """
@@ -70,7 +71,23 @@ class ArraySplitter:
     def feed_decoded(self, data: bytes) -> list[Any]:
         """As `feed`, decoded as jsonio.loads does."""
         self._decode = True
-        return self._run(data)
+        begun = self._buffer or self._failure is not None or self._step is not ArraySplitter._start
+        return self._run(data) if begun else self._run_first(data)
+
+    def _run_first(self, data: bytes) -> list[Any]:
+        """Takes the whole object at once, if that is what `data` is, with each member once for sure."""
+        name = b'"%b"' % (self._member or "").encode()
+        if data.rstrip(_WHITE)[-1:] != b"}" or len(data) > self._max or data.count(name) != 1 or b"\\u" in data:
+            return self._run(data)
+        try:
+            value = jsonio.loads(data)
+        except ValueError:
+            return self._run(data)
+        if type(value) is not dict or type(value.get(self._member)) is not list or len(value) > 1:
+            return self._run(data)
+        self._seen, self._step = True, ArraySplitter._end
+        found: list[Any] = value[self._member]
+        return found
 
     def close(self) -> None:
         """Tells of the end. Raises WireError if the object is not complete or the array was missing."""

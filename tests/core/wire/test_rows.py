@@ -204,6 +204,7 @@ def test_documents_that_contain_newlines_between_tokens() -> None:
         b'{"rows":[],"a"}',
         b'{"rows":[],"a":}',
         b'{"rows":[],"rows":[]}',
+        b'{"rows":[],"\\u0072ows":[]}',
         b"{rows:[]}",
         b'{"a":1 "rows":[]}',
         b'{"a":tru,"rows":[]}',
@@ -233,6 +234,10 @@ def test_a_failed_splitter_stays_failed() -> None:
         splitter.feed(b"]")
     with pytest.raises(WireError):
         splitter.close()
+    decoded = Decoded("rows")
+    for data in (b"x", b'{"rows":[]}'):
+        with pytest.raises(WireError):
+            decoded.feed(data)
 
 
 @pytest.mark.parametrize("separator", [b",", b",\r\n"])
