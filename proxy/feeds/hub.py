@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 from proxy.bodies import Bodies
@@ -25,6 +25,8 @@ _PATIENCE = 5.0
 """Seconds that a client waits for the index to catch up, before it gets its feed from the source."""
 _AGAIN_SECONDS = 5.0
 """After which an index is looked at again that could not be read for want of files, or because it was locked."""
+
+_MOST_LEAVES = 10_000
 
 Keys = frozenset[int] | None
 """The keys that a client holds; None: all there are."""
@@ -54,6 +56,8 @@ class Hub(Watcher):
         """A question that the follower has not answered in time: while it is open, nobody asks another one."""
         self._behind: Path | None = None
         """The index of which the log says that it is behind."""
+        self._leaves: dict[str, str] = {}
+        """Of documents that were looked at since the index last moved."""
 
     # ---- what the follower tells
 
@@ -85,6 +89,7 @@ class Hub(Watcher):
         self.index.close()
         self.index = None
         self.bodies.clear()
+        self._leaves.clear()
         self._wake((future for futures in self._waiting.values() for future in futures), Unavailable(_GONE))
         self._wake(self._for_all, Unavailable(_GONE))
 
@@ -92,6 +97,7 @@ class Hub(Watcher):
         if self.index is None or end <= self.end:
             return
         self.end = end
+        self._leaves.clear()
         for key in list(self._waiting) if keys is None else keys:
             if key in self._waiting:
                 self._wake(self._waiting[key])
@@ -119,6 +125,23 @@ class Hub(Watcher):
             self._later = None
 
     # ---- what feeds ask
+
+    def saw(self, doc_id: str, leaves: str) -> None:
+        """Keep the leaves of a document for `leaves_of`: who is told of it asks for it next."""
+        if len(self._leaves) >= _MOST_LEAVES:
+            self._leaves.clear()
+        self._leaves[doc_id] = leaves
+
+    def leaves_of(self, doc_ids: Sequence[str]) -> dict[str, str]:
+        """The leaves of documents, as `join_leaves` makes them, by id, as far as the index knows.
+
+        Raises Damaged, Full.
+        """
+        assert self.index is not None
+        seen = {doc_id: self._leaves[doc_id] for doc_id in doc_ids if doc_id in self._leaves}
+        if len(seen) < len(doc_ids):
+            seen |= self.index.leaves_of([doc_id for doc_id in doc_ids if doc_id not in seen])
+        return seen
 
     async def fresh(self) -> bool:
         """Whether the index holds everything that the source had acknowledged when this was called."""

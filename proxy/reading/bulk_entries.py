@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -148,10 +148,10 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
         doc = bodies.get((entry.doc_id, entry.asked)) if entry.asked is not None and not entry.atts_since else None
         if doc is not None:
             found[place] = doc
-    leaves: dict[str, str] = {}
+    leaves: Mapping[str, str] = {}
     if latest and found:
         try:
-            leaves = hub.index.leaves_of([doc["_id"] for doc in found.values()])
+            leaves = hub.leaves_of([doc["_id"] for doc in found.values()])
         except (Damaged, Full) as error:
             hub.complain(error)
             return {}

@@ -176,6 +176,7 @@ class IndexFeed:
             raise Unavailable(_DAMAGED) from error
 
     def _row(self, index: IndexReader, row: Indexed) -> Row:
+        self._hub.saw(row.doc_id, row.leaves)
         leaves = split_leaves(row.leaves)
         shown: Iterable[tuple[str, bool]] = leaves if self._style == "all_docs" else leaves[:1]
         made: Row = {

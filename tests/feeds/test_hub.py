@@ -56,6 +56,32 @@ async def test_a_state_that_is_told_again_wakes_all_if_there_is_more(writer: Ind
     hub.closed()
 
 
+def test_leaves_that_were_seen_are_believed_until_the_index_moves(writer: IndexWriter, path: Path) -> None:
+    hub = Hub(Bodies(1000))
+    hub.opened(path)
+    hub.saw("b", "1-b")
+    assert hub.leaves_of(["a", "b", "nobody"]) == {"a": "1-a", "b": "1-b"}
+    writer.apply([Entry("b", "2-b", 2, frozenset((7,)))], 2)
+    assert hub.leaves_of(["b"]) == {"b": "1-b"}
+    hub.moved(2, None)
+    assert hub.leaves_of(["b"]) == {"b": "2-b"}
+    hub.saw("b", "2-b")
+    hub.closed()
+    hub.opened(path)
+    assert hub.leaves_of(["nobody"]) == {}
+    hub.closed()
+
+
+def test_leaves_that_were_seen_are_bounded(writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "_MOST_LEAVES", 2)
+    hub = Hub(Bodies(1000))
+    hub.opened(path)
+    for doc_id in ("x", "y", "z"):
+        hub.saw(doc_id, "1-a")
+    assert hub.leaves_of(["x", "y", "z"]) == {"z": "1-a"}
+    hub.closed()
+
+
 async def test_what_cannot_be_read_at_present_is_tried_again(
     writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
