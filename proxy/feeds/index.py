@@ -646,14 +646,28 @@ def _merged(runs: list[list[tuple[int, int]]], limit: int, *, down: bool = False
     return found
 
 
-@lru_cache(maxsize=10_000)
 def _packed(keys: frozenset[int]) -> bytes:
+    return _pack_few(keys) if len(keys) <= _FEW else _pack(keys)
+
+
+def _unpacked(packed: bytes) -> frozenset[int]:
+    return _unpack_few(packed) if len(packed) <= 8 * _FEW else _unpack(packed)
+
+
+_FEW = 32
+"""The most keys that are kept with their packed form: most documents share theirs with others."""
+
+
+def _pack(keys: frozenset[int]) -> bytes:
     return array("q", sorted(keys)).tobytes()
 
 
-@lru_cache(maxsize=10_000)
-def _unpacked(keys: bytes) -> frozenset[int]:
-    return frozenset(_numbers(keys))
+def _unpack(packed: bytes) -> frozenset[int]:
+    return frozenset(_numbers(packed))
+
+
+_pack_few = lru_cache(maxsize=10_000)(_pack)
+_unpack_few = lru_cache(maxsize=10_000)(_unpack)
 
 
 def _numbers(packed: bytes) -> array[int]:
