@@ -75,15 +75,18 @@ class ArraySplitter:
         return self._run(data) if begun else self._run_first(data)
 
     def _run_first(self, data: bytes) -> list[Any]:
-        """Takes the whole object at once, if that is what `data` is, with each member once for sure."""
+        """Takes the whole object at once, if that is what `data` is: with the array as its only member."""
         name = b'"%b"' % (self._member or "").encode()
-        if data.rstrip(_WHITE)[-1:] != b"}" or len(data) > self._max or data.count(name) != 1 or b"\\u" in data:
+        begins = b"".join(data[:32].split()).startswith(b"{%b:[" % name)
+        if not begins or not b"".join(data[-8:].split()).endswith(b"]}") or len(data) > self._max:
+            return self._run(data)
+        if data.count(name) > 1 or b"\\u" in data:  # it may come twice, in whatever spelling
             return self._run(data)
         try:
             value = jsonio.loads(data)
         except ValueError:
             return self._run(data)
-        if type(value) is not dict or type(value.get(self._member)) is not list or len(value) > 1:
+        if len(value) > 1 or type(value.get(self._member)) is not list:
             return self._run(data)
         self._seen, self._step = True, ArraySplitter._end
         found: list[Any] = value[self._member]
