@@ -39,7 +39,7 @@ from proxy.core.tokens import Position
 
 FORMAT = 4
 _MOST_COUNTED = 10_000
-_COUNTS_KEPT = 1000
+_COUNTS_KEPT = 200
 _AT_ONCE = 500
 _LOG_PAGES, _LOG_PAGES_BUILDING = 1000, 4000
 
@@ -348,7 +348,7 @@ class IndexReader(_File):
                 raise Damaged("an entry leads to no document")
             _, seq, *row = docs[doc]
             last, doc_id, leaves, keys, lost = _whole(*row)
-            found_by_key = not held.isdisjoint(_unpacked(keys))
+            found_by_key = not held.isdisjoint(_numbers(keys))
             if at != last or not found_by_key:
                 gone = {place for key, place in _pairs(lost) if key in held}
                 if at not in gone:
@@ -650,24 +650,13 @@ def _packed(keys: frozenset[int]) -> bytes:
     return _pack_few(keys) if len(keys) <= _FEW else _pack(keys)
 
 
-def _unpacked(packed: bytes) -> frozenset[int]:
-    return _unpack_few(packed) if len(packed) <= 8 * _FEW else _unpack(packed)
-
-
-_FEW = 32
-"""The most keys that are kept with their packed form: most documents share theirs with others."""
-
-
 def _pack(keys: frozenset[int]) -> bytes:
     return array("q", sorted(keys)).tobytes()
 
 
-def _unpack(packed: bytes) -> frozenset[int]:
-    return frozenset(_numbers(packed))
-
-
+_FEW = 32
 _pack_few = lru_cache(maxsize=10_000)(_pack)
-_unpack_few = lru_cache(maxsize=10_000)(_unpack)
+"""Most documents share their keys with others; long lists of keys would take much memory."""
 
 
 def _numbers(packed: bytes) -> array[int]:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.tokens import Position
+from proxy.feeds import index as index_module
 from proxy.feeds.index import (
     Damaged,
     Entry,
@@ -113,6 +114,36 @@ def test_rows_are_those_of_the_model(
             assert reader.end == model.top == writer.end
             ids = ["a", "d", "nobody"]
             assert reader.rows_of(ids, after, until) == [r for r in model.rows(None, after, until) if r.doc_id in ids]
+
+
+def test_what_is_read_again_is_not_counted_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "_MOST_COUNTED", 10)
+    held = frozenset((7,))
+    with IndexWriter(path, SETTINGS) as writer:
+        writer.apply([Entry(f"d{number}", "1-a", number, held) for number in range(30)], 30)
+        with IndexReader(path) as reader:
+            asked: list[tuple[int, int]] = []
+            count = reader._count
+
+            def counted(keys: Any, after: int, until: int, most: int) -> int:
+                asked.append((after, until))
+                return count(keys, after, until, most)
+
+            monkeypatch.setattr(reader, "_count", counted)
+            places = [0, 10, 22, 25, 30, 24, 21, 21, 5]
+            assert [reader.count(held, at, 30) for at in places] == [10, 10, 8, 5, 0, 6, 9, 9, 10]
+            assert asked == [(0, 30), (10, 30), (22, 30), (22, 25), (25, 30), (24, 30), (21, 30), (21, 21), (5, 30)]
+            writer.apply([Entry("d29", "2-a", 31, held)], 31)
+            assert reader.count(held, 25, 31) == 5
+            assert reader.count(held, 27, 31) == 3
+
+
+def test_counts_of_few_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "_COUNTS_KEPT", 3)
+    with IndexWriter(path, SETTINGS), IndexReader(path) as reader:
+        for key in range(9):
+            assert reader.count((key,), 0, 5) == 0
+        assert len(reader._counted) == 3
 
 
 @one_file
