@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 
 class CouchError(Exception):
@@ -37,6 +37,12 @@ class CouchError(Exception):
             self.error = error
         if status is not None:
             self.status = status
+
+    def __copy__(self) -> Self:
+        """Another one that says the same, raised nowhere yet."""
+        made = type(self).__new__(type(self), *self.args)
+        vars(made).update(vars(self))
+        return made
 
 
 class BadRequest(CouchError):

@@ -17,7 +17,9 @@ import pytest
 
 from filters.drop import Drop
 from filters.select import Select
-from tests.support.inprocess import Site, basic, profile, site
+from proxy.errors import CouchError
+from proxy.writing import bulk
+from tests.support.inprocess import Answer, Site, basic, profile, site
 
 PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
 DOCS = [{"_id": f"p{number}", "facility": f"f{number % 3}", "ssn": "1"} for number in range(60)]
@@ -58,14 +60,21 @@ def revision(doc_id: str) -> dict[str, Any]:
     return {"_id": doc_id, "_rev": f"1-{'a' * 32}", "facility": "f1"}
 
 
+async def succeed(there: Site, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+    answer = await there.ask(method, path, body, **options)
+    assert answer.status in (200, 201), answer.body
+    return answer
+
+
 async def read_together(there: Site) -> None:
-    await asyncio.gather(*(there.ask("GET", f"/clinic-phone/{name}") for name in NAMES))
+    answers = await asyncio.gather(*(there.ask("GET", f"/clinic-phone/{name}") for name in NAMES))
+    assert Counter(answer.status for answer in answers) == {200: 20, 404: 40}
 
 
 async def read_in_bulk(there: Site) -> None:
     for accept in ("application/json", "multipart/mixed"):
         body = {"docs": [{"id": name} for name in NAMES]}
-        await there.ask("POST", "/clinic-phone/_bulk_get?revs=true", body, headers={"Accept": accept})
+        await succeed(there, "POST", "/clinic-phone/_bulk_get?revs=true", body, headers={"Accept": accept})
 
 
 async def read_changes(there: Site) -> None:
@@ -84,35 +93,52 @@ async def listen_for_a_while(there: Site) -> None:
 
 
 async def read_lists(there: Site) -> None:
-    await there.ask("GET", "/clinic-phone/_all_docs?include_docs=true")
-    await there.ask("POST", "/clinic-phone/_find", {"selector": {"facility": "f1"}})
-    await there.ask("POST", "/clinic-phone/_revs_diff", {"p1": ["1-" + "b" * 32]})
+    await succeed(there, "GET", "/clinic-phone/_all_docs?include_docs=true")
+    await succeed(there, "POST", "/clinic-phone/_find", {"selector": {"facility": "f1"}})
+    await succeed(there, "POST", "/clinic-phone/_revs_diff", {"p1": ["1-" + "b" * 32]})
 
 
 async def read_revisions(there: Site) -> None:
     for accept in ("application/json", "multipart/mixed"):
-        await there.ask("GET", "/clinic-phone/p1?open_revs=all&revs=true", headers={"Accept": accept})
-    await there.ask("GET", "/clinic-phone/p2?attachments=true", headers={"Accept": "multipart/related"})
+        await succeed(there, "GET", "/clinic-phone/p1?open_revs=all&revs=true", headers={"Accept": accept})
 
 
 async def write_in_bulk(there: Site) -> None:
     docs = [revision(f"r{number}") for number in range(300)]
     answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
     assert answer.json == []
-    await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [{"_id": "p1", "facility": "f2"}]})
+    rows = (await succeed(there, "POST", "/clinic-phone/_bulk_docs", {"docs": [{"_id": "p1", "facility": "f2"}]})).json
+    assert [row["error"] for row in rows] == ["conflict"]
 
 
 async def write_one(there: Site) -> None:
     kind = {"Content-Type": 'multipart/related; boundary="B"'}
-    rev = (await there.ask("PUT", "/clinic-phone/with", data=RELATED, headers=kind)).json["rev"]
+    rev = (await succeed(there, "PUT", "/clinic-phone/with", data=RELATED, headers=kind)).json["rev"]
+    related = {"Accept": "multipart/related"}
+    whole = await succeed(there, "GET", "/clinic-phone/with?attachments=true", headers=related)
+    assert whole.headers["Content-Type"].startswith("multipart/related")
     attachment = await there.ask("GET", "/clinic-phone/with/a")
     assert attachment.body == b"abc"
     assert (await there.ask("DELETE", f"/clinic-phone/with?rev={rev}")).status == 200
 
 
 async def be_refused(there: Site) -> None:
-    for method, path in (("GET", "/clinic-phone/none"), ("GET", "/clinic-phone/_view"), ("PUT", "/clinic-phone/p1")):
-        assert (await there.ask(method, path)).status >= 400
+    rev = f"1-{'a' * 32}"
+    for method, path, body, status in (
+        ("GET", "/clinic-phone/none", None, 404),
+        ("GET", "/clinic-phone/_view", None, 403),
+        ("PUT", "/clinic-phone/p0", {"facility": "f1"}, 403),
+        ("PUT", "/clinic-phone/p1", {"facility": "f1"}, 409),
+        ("PUT", "/clinic-phone/new", {"facility": "f1", "ssn": "mine"}, 403),
+        ("DELETE", f"/clinic-phone/p1?rev={rev}", None, 409),
+    ):
+        assert (await there.ask(method, path, body)).status == status
+
+
+async def be_malformed(there: Site) -> None:
+    docs = [*(revision(f"m{number}") for number in range(300)), {"_id": "z", "_rev": "none"}]
+    answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
+    assert answer.status == 400
 
 
 @pytest.mark.parametrize(
@@ -127,6 +153,7 @@ async def be_refused(there: Site) -> None:
         write_in_bulk,
         write_one,
         be_refused,
+        be_malformed,
     ],
 )
 async def test_requests_leave_no_cycles(requests: Any) -> None:
@@ -135,4 +162,21 @@ async def test_requests_leave_no_cycles(requests: Any) -> None:
             await requests(there)
             for _ in range(10):
                 await asyncio.sleep(0)
+        assert Counter(found) == {}
+
+
+async def test_a_source_that_fails_leaves_no_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(0.001)
+        raise CouchError("down", status=503)
+
+    docs = [revision(f"f{number}") for number in range(300)]
+    for step in ("_post", "plan_all"):
+        monkeypatch.setattr(bulk, step, fail)
+        async with site(PHONE, docs=DOCS) as there:
+            with cycles() as found:
+                answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
+                assert answer.status == 503
+                for _ in range(10):
+                    await asyncio.sleep(0)
         assert Counter(found) == {}

@@ -78,9 +78,12 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     try:
         status = await store_parts(parts, planner.plan, store)
     except CouchError as error:
-        if new_edits or len(slots) < len(docs):
+        if new_edits or len(slots) < len(docs):  # all that was read, nothing is stored
             raise
-        raise _with_missing(error, slots) from error
+        missing = _missing(error, slots)
+        if not missing:
+            raise
+        raise partly_stored(error, missing, len(slots)) from error
     return exchange.json([slot.row for slot in slots if slot.row is not None], status)
 
 
@@ -115,13 +118,12 @@ def _are_independent(docs: Sequence[Any]) -> bool:
     return len(usual) == len(docs) > 0
 
 
-def _with_missing(error: CouchError, slots: Sequence[Slot]) -> CouchError:
-    """What a failed request tells of what it stored nevertheless."""
+def _missing(error: CouchError, slots: Sequence[Slot]) -> list[tuple[str, str]]:
+    """What a failed request did not store, where it stored something nevertheless and that is known."""
     missing = [slot for slot in slots if not slot.stored and slot.row is None]
-    if not missing or len(missing) == len(slots) or isinstance(error, Untold):
-        return error
-    named = [(slot.written.id, slot.written.rev) for slot in missing if slot.written.rev is not None]
-    return partly_stored(error, named, len(slots))
+    if len(missing) == len(slots) or isinstance(error, Untold):
+        return []
+    return [(slot.written.id, slot.written.rev) for slot in missing if slot.written.rev is not None]
 
 
 def read_request(request: dict[str, Any]) -> tuple[bool, list[Any]]:

@@ -64,13 +64,13 @@ async def _plan_some(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[
     looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
     try:
         await under_way()
-        created = {index: plan(pushed, NOTHING, rules) for index, pushed in enumerate(batch) if not pushed.ancestors}
+        guesses = {index: plan(pushed, NOTHING, rules) for index, pushed in enumerate(batch) if not pushed.ancestors}
         stored = await looking
     finally:
         looking.cancel()
     return [
-        created[index]
-        if index in created and pushed.id not in stored
+        guesses[index]
+        if index in guesses and pushed.id not in stored
         else plan(pushed, stored.get(pushed.id, NOTHING), rules)
         for index, pushed in enumerate(batch)
     ]

@@ -39,13 +39,14 @@ async def store_parts(
     part's error, when all that were begun have ended; rather one that says that nobody knows what was stored.
     """
     storing: list[asyncio.Task[int]] = []
+    pending: list[asyncio.Task[int]] = []
     failed: CouchError | None = None
     try:
-        async with aclosing(ahead(parts, plan)) as planned:
+        async with aclosing(ahead(parts, plan, most=1)) as planned:
             async for part in planned:
                 storing.append(asyncio.ensure_future(store(part)))
-                while len(under_way := [task for task in storing if not task.done()]) >= _STORED_AT_ONCE:
-                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                while len(pending := [task for task in storing if not task.done()]) >= _STORED_AT_ONCE:
+                    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if any(task.done() and task.exception() is not None for task in storing):
                     break
     except CouchError as error:
@@ -53,7 +54,12 @@ async def store_parts(
     finally:
         results = await asyncio.gather(*storing, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
-    if errors or failed is not None:
-        untold = [error for error in errors if isinstance(error, Untold)]
-        raise [*untold, *errors, failed or RuntimeError()][0]
-    return max((result for result in results if isinstance(result, int)), default=201)
+    untold = [error for error in errors if isinstance(error, Untold)]
+    try:
+        for first in (*untold, *errors, failed):
+            if first is not None:
+                raise first
+        return max((result for result in results if isinstance(result, int)), default=201)
+    finally:
+        # an error refers to this frame: it must not refer to the error
+        del storing, results, errors, untold, failed, first, pending

@@ -180,7 +180,8 @@ def _ancestry(revisions: Any) -> tuple[Rev, ...]:
     if isinstance(start, bool) or not isinstance(start, int):
         raise _invalid("_revisions.start isn't an integer.")
     try:
-        usual = _USUAL_HASHES.fullmatch(",".join(ids))
+        joined = ",".join(ids)
+        usual = len(joined) == 33 * len(ids) - 1 and _USUAL_HASHES.fullmatch(joined)
     except TypeError:
         raise _invalid("RevId isn't a string") from None
     if not ids or len(ids) > start or start > _GREATEST:

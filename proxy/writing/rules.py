@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -92,17 +93,20 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Nothing goes to the source. `failure`: what a filter did instead of judging the document `id`."""
+    """Nothing goes to the source. `failure`: of a filter on the document `id`, if that is the reason."""
 
     error: CouchError
     id: str = ""
     failure: Withheld | None = None
 
     def told(self) -> CouchError:
-        """The error, for the client that is about to hear it; a failure goes to the log."""
+        """The error, for the client that is about to hear it; a failure goes to the log.
+
+        Another one each time: an error refers to where it was raised, and so to the plan, which must not refer to it.
+        """
         if self.failure is not None:
             log.error("a write of %s is refused: %s", self.id, self.failure, exc_info=self.failure.__cause__)
-        return self.error
+        return copy(self.error)
 
 
 Outcome = Send | Acknowledge | Refuse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from proxy.core.lens import Chain
-from proxy.writing.originals import AT_ONCE
+from proxy.writing.originals import AT_ONCE, plan_all
 from proxy.writing.parts import cut
+from proxy.writing.pushed import read_pushed
 from tests.writing.filters import Failing, Owned, Stamped, Without, chain, profile
 from tests.writing.world import Fault, answer_with, break_after, break_before, pass_on, world
 
@@ -356,6 +358,38 @@ async def test_a_malformed_document_at_the_end_of_a_large_batch_keeps_all_from_b
         assert answer.json == {"error": "doc_validation", "reason": "_revisions.start isn't an integer."}
         assert answer.json == (await there.source("POST", "/_bulk_docs", body)).json
         assert there.tap.writes == []
+
+
+async def test_a_malformed_document_is_told_also_by_a_profile_that_only_reads() -> None:
+    async with world(profile(write=False)) as there:
+        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(400)]
+        docs[-1]["_rev"], docs[-1]["_revisions"] = "none", None
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": docs, "new_edits": False})
+        assert answer.json == {"error": "doc_validation", "reason": "Bad special document member: _revisions"}
+
+
+async def test_a_local_document_keeps_a_large_batch_together() -> None:
+    async with world() as there:
+        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(300)]
+        docs.append({"_id": "_local/cp", "_rev": "0-1", "seq": 1})
+        assert (await there.push(*docs)) == []
+        [write] = there.tap.writes
+        assert len(write.json["docs"]) == 301
+
+
+@pytest.mark.parametrize("turns", [1, 3, 5, 10, 20])
+async def test_whoever_gives_up_leaves_nothing_behind(turns: int) -> None:
+    async with world() as there:
+        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(300)]
+        batch = [read_pushed(doc, False) for doc in docs]
+        planning = asyncio.ensure_future(plan_all(there.view, batch))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        planning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await planning
+        ours = {"_plan_some", "fetch_stored", "fetch_leaves", "_fetch_bodies"}
+        assert ours.isdisjoint(getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks())
 
 
 async def test_a_gzipped_body_is_read() -> None:
