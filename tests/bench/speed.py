@@ -97,6 +97,7 @@ async def _measure(
         lane.latencies.clear()
     for _ in range(rounds):
         for lane in lanes:
+            await stage.settle()
             lane.samples.append(await measure(stage, lane))
     proxy, source = lanes[-1], lanes[0]
     nginx = lanes[1] if stage.nginx is not None else None
