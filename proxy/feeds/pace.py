@@ -1,8 +1,8 @@
 """How a long reading gives way to what else the machine has to do.
 
 Linux says for how long a process was ready to run while others had the processors. Where that is much, beside the time
-that it ran, its work is at the cost of somebody's requests: it rests, the longer the more often that is seen. On a
-machine with room it never does.
+that it ran, its work is at the cost of somebody's requests, and so is what the source does for it: it rests for some
+times as long as the work took, the longer the more often that is seen. On a machine with room it never does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 _CROWDED = 0.2
 """The share of the time in which a process could have run that others had."""
-_LONGEST = 16.0
-"""The most that is rested, in times of what was worked."""
+_LONGEST = 4.0
+"""The most that is rested, in times of what the work took."""
 _SCHEDSTAT = Path("/proc/self/schedstat")
 
 
@@ -28,17 +28,21 @@ def kept_waiting() -> float:
 
 
 class Pace:
-    """The pace of one reading. `worked`, `waited`: seconds so far; `sleep` passes some."""
+    """The pace of one reading. `worked`, `waited`: seconds so far of the process; `clock`: of anybody; `sleep` passes
+    some.
+    """
 
     def __init__(
         self,
         worked: Callable[[], float] = time.process_time,
         waited: Callable[[], float] = kept_waiting,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._worked, self._waited, self._sleep = worked, waited, sleep
+        self._worked, self._waited, self._clock, self._sleep = worked, waited, clock, sleep
         self._factor = 0.0
         self._last = worked(), waited()
+        self._began = clock()
 
     async def keep(self) -> None:
         """Rest, if there is reason to: called after each piece of work."""
@@ -49,4 +53,5 @@ class Pace:
         else:
             self._factor = self._factor / 2 if self._factor > 0.5 else 0.0
         if self._factor:
-            await self._sleep(self._factor * worked)
+            await self._sleep(self._factor * (self._clock() - self._began))
+        self._began = self._clock()
