@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +148,7 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
         doc = bodies.get((entry.doc_id, entry.asked)) if entry.asked is not None and not entry.atts_since else None
         if doc is not None:
             found[place] = doc
-    leaves: Mapping[str, str] = {}
+    leaves: dict[str, str] = {}
     if latest and found:
         try:
             leaves = hub.leaves_of([doc["_id"] for doc in found.values()])

@@ -25,7 +25,7 @@ from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
 from proxy.writing.related import Given
-from proxy.writing.rules import Outcome, Refuse, Rules, Send, Stored, content
+from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, content
 from proxy.writing.store import Written, carry_out, edit
 
 _MISSING = "Document is missing attachment"
@@ -72,7 +72,7 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
 
 
 async def _fetch(exchange: Exchange, named: Doc) -> Stored:
-    return (await fetch_stored(exchange.view, [read_pushed(named, True)])).get(named["_id"], Stored())
+    return (await fetch_stored(exchange.view, [read_pushed(named, True)])).get(named["_id"], NOTHING)
 
 
 async def _read(exchange: Exchange) -> bytes:

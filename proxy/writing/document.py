@@ -23,7 +23,7 @@ from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, named_rev, read_pushed
 from proxy.writing.related import Received, following
-from proxy.writing.rules import Stored
+from proxy.writing.rules import NOTHING
 from proxy.writing.store import Written, carry_out, edit, write
 
 
@@ -134,7 +134,7 @@ async def delete_document(exchange: Exchange) -> web.StreamResponse:
         headers = {"Accept": "application/json", **view.headers}
         written = await edit(exchange, "DELETE", view.document_path(doc_id), pairs, headers)
         return stored(exchange, doc_id, written)
-    held = (await fetch_stored(view, [pushed])).get(doc_id, Stored())
+    held = (await fetch_stored(view, [pushed])).get(doc_id, NOTHING)
     seen = [leaf for leaf in held.leaves if rules.shape(leaf) is not None]
     if not seen or not held.live:
         raise NotFound("deleted" if seen else "missing")
