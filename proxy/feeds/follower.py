@@ -302,7 +302,7 @@ class Follower:
         index = self._held()
         left = None if index.meta("complete") else await self.behind(index.since)
         reading = Reading(self._name, index, left, self._watcher.progressed)
-        pace = Pace() if gently and not index.meta("complete") else None
+        pace = Pace(self._watcher.serving) if gently and not index.meta("complete") else None
         rows, remaining = 1, 1
         while rows and remaining:
             rows, remaining = await self._read(reading, pace)
@@ -348,15 +348,21 @@ class Follower:
         index = self._held()
         since, count = index.since, 0
         splitter = ArraySplitter("results")
+
+        async def load(found: Sequence[Change]) -> tuple[list[Entry], Any, int]:
+            if pace is not None:
+                await pace.begin()
+            return await self._load(found)
+
         async with await self._ask([*_since(since), ("limit", str(_PAGE))], 0) as reply:
             try:
-                async with aclosing(ahead(changes(elements(reply, splitter)), self._load, _BEGUN)) as batches:
+                async with aclosing(ahead(changes(elements(reply, splitter)), load, _BEGUN)) as batches:
                     async for entries, seq, rows in batches:
                         count += rows
                         await self._apply(index, entries, seq)
                         reading.rows(rows)
                         if pace is not None:
-                            await pace.keep()
+                            await pace.end()
             except WireError as error:
                 raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}

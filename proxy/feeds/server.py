@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from struct import Struct
 
 from proxy.config.model import Config
 from proxy.errors import CouchError
@@ -40,6 +41,8 @@ log = logging.getLogger("couch_tailor.follower")
 _MOST_ASKED = 1000
 """Questions of one worker that may be open."""
 _PAUSE_SECONDS = 1.0
+_CREDENTIALS = Struct("3i")
+"""Process, user and group, as Linux tells of the other end of a Unix socket."""
 
 
 class _Database(Watcher):
@@ -72,6 +75,9 @@ class _Database(Watcher):
     def progressed(self, progress: Progress | None) -> None:
         self.progress = progress
 
+    def serving(self) -> Iterable[int]:
+        return [worker.process for worker in self._workers]
+
     def _become(self, state: Opened | Closed) -> None:
         self.state = state
         self._tell(state)
@@ -82,11 +88,12 @@ class _Database(Watcher):
 
 
 class _Worker:
-    """One connection."""
+    """One connection. `process`: the number of who is at its other end."""
 
-    def __init__(self, databases: dict[str, _Database], writer: asyncio.StreamWriter) -> None:
+    def __init__(self, databases: dict[str, _Database], writer: asyncio.StreamWriter, process: int) -> None:
         self._databases = databases
         self._writer = writer
+        self.process = process
         self._outbox = Outbox()
         self._something = asyncio.Event()
         self._answering: set[asyncio.Task[None]] = set()
@@ -196,11 +203,22 @@ async def _accept(listening: socket.socket, databases: dict[str, _Database], wor
                 log.error("a worker cannot be listened to, trying again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            task = asyncio.ensure_future(_serve(_Worker(databases, writer), reader, writer, workers))
+            worker = _Worker(databases, writer, _process(connection))
+            task = asyncio.ensure_future(_serve(worker, reader, writer, workers))
             serving.add(task)
             task.add_done_callback(serving.discard)
     finally:
         await _end(serving)
+
+
+def _process(connection: socket.socket) -> int:
+    """The number of the process at the other end; 0, of none, where the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0
+    process: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[
+        0
+    ]
+    return process
 
 
 async def _serve(

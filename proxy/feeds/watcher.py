@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from proxy.feeds.progress import Progress
 
 
 class Watcher:
-    """Somebody who wants to know about an index. This one does nothing."""
+    """Somebody who wants to know about an index. This one takes no notice."""
 
     def opened(self, path: Path) -> None:
         """There is a complete index at `path`."""
@@ -22,3 +23,7 @@ class Watcher:
 
     def progressed(self, progress: Progress | None) -> None:
         """A long reading gets on; None: it came to its end."""
+
+    def serving(self) -> Iterable[int]:
+        """The numbers of the processes that serve the index at present. Here it is the follower's own."""
+        return (os.getpid(),)

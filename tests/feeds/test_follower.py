@@ -422,8 +422,9 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
     kept: list[int] = []
 
     class Counted(Pace):
-        async def keep(self) -> None:
+        async def end(self) -> None:
             kept.append(1)
+            await super().end()
 
     monkeypatch.setattr(follower_module, "Pace", Counted)
     async with site(PHONE, docs=[{"_id": f"d{n}", "facility": "f1"} for n in range(500)]) as direct:

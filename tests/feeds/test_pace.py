@@ -1,64 +1,121 @@
-"""A reading rests while others want the processors, and only then."""
+"""A reading rests while others are kept from serving, and only then."""
 
 from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
 
 import pytest
 
 from proxy.feeds import pace
-from proxy.feeds.pace import Pace, kept_waiting
+from proxy.feeds.pace import Pace, Times, times
+
+SERVING, IDLE, ENDED = 7, 8, 9
 
 
 class Machine:
-    """One on which a process works a second for each piece, and waits `crowd` seconds for a processor and two for the
-    source.
-    """
+    """One on which pieces take a second each."""
 
     def __init__(self) -> None:
-        self.worked = self.waited = self.now = 0.0
+        self.now = 0.0
+        self.times = {SERVING: Times(), IDLE: Times()}
         self.rested: list[float] = []
-        self.pace = Pace(lambda: self.worked, lambda: self.waited, lambda: self.now, self.sleep)
+        self.pace = Pace(lambda: (SERVING, IDLE, ENDED), self.times.get, lambda: self.now, self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.rested.append(seconds)
-        self.now += seconds
+        self.pass_by(seconds, worked=seconds / 2, waited=seconds / 2)  # it does not count what others do meanwhile
 
-    async def work(self, times: int, crowd: float) -> list[float]:
-        """How long was rested after each piece."""
+    def pass_by(self, seconds: float, worked: float, waited: float) -> None:
+        self.now += seconds
+        before = self.times[SERVING]
+        self.times[SERVING] = Times(before.worked + worked, before.waited + waited)
+
+    async def work(self, times: int, worked: float, waited: float) -> list[float]:
+        """How long was rested after each piece, in which who serves worked and waited so long."""
         found = []
         for _ in range(times):
-            self.worked += 1
-            self.waited += crowd
-            self.now += 1 + crowd + 2
+            await self.pace.begin()
+            self.pass_by(1, worked, waited)
             self.rested.clear()
-            await self.pace.keep()
+            await self.pace.end()
             found.append(sum(self.rested))
         return found
 
 
+async def test_it_begins_with_care() -> None:
+    assert await Machine().work(6, worked=0.5, waited=0) == [3, 1.5, 0.75, 0.375, 0, 0]
+
+
 async def test_nobody_rests_where_there_is_room() -> None:
     machine = Machine()
-    assert await machine.work(5, crowd=0.1) == [0] * 5
+    await machine.work(6, worked=0, waited=0)
+    assert await machine.work(5, worked=0.9, waited=0.05) == [0] * 5
 
 
-async def test_the_longer_it_is_crowded_the_longer_it_rests_up_to_a_measure() -> None:
+async def test_nobody_rests_where_nobody_asks() -> None:
     machine = Machine()
-    rests = await machine.work(10, crowd=1)
-    assert rests == [2, 4, 8, 16, 16, 16, 16, 16, 16, 16]
+    await machine.work(6, worked=0, waited=0)
+    assert await machine.work(5, worked=0.01, waited=0.01) == [0] * 5
 
 
-async def test_it_is_soon_forgotten() -> None:
+async def test_it_rests_for_long_while_requests_are_kept_waiting() -> None:
     machine = Machine()
-    await machine.work(10, crowd=1)
-    assert await machine.work(7, crowd=0) == [6, 3, 1.5, 0, 0, 0, 0]
+    await machine.work(6, worked=0, waited=0)
+    assert await machine.work(4, worked=0.4, waited=0.3) == [6] * 4
+    assert await machine.work(5, worked=0.4, waited=0) == [3, 1.5, 0.75, 0.375, 0]
 
 
-def test_the_system_says_for_how_long_a_process_was_kept_waiting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    assert kept_waiting() >= 0
-    file = tmp_path_factory.mktemp("proc") / "schedstat"
-    monkeypatch.setattr(pace, "_SCHEDSTAT", file)
-    assert kept_waiting() == 0  # there is none on other systems
-    for text, seconds in ((b"7000 2500000000 12\n", 2.5), (b"7000", 0), (b"of another form", 0)):
-        file.write_bytes(text)
-        assert kept_waiting() == seconds
+async def test_pieces_overlap_except_while_there_is_reason_to_rest() -> None:
+    machine = Machine()
+    await machine.pace.begin()
+    late = [asyncio.ensure_future(machine.pace.begin()) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in late] == [False, False]  # it begins with care
+    machine.pass_by(1, 0.5, 0.5)
+    await machine.pace.end()
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in late] == [True, False]
+    for _ in range(5):
+        machine.pass_by(1, 0.5, 0)
+        await machine.pace.end()
+    await asyncio.gather(*late)
+    for _ in range(3):
+        await asyncio.wait_for(machine.pace.begin(), 10)
+
+
+async def test_the_rest_is_over_before_the_next_piece_begins() -> None:
+    resting, awake = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        resting.set()
+        await awake.wait()
+
+    pace = Pace(lambda: (), lambda process: None, lambda: 0.0, sleep)
+    await pace.begin()
+    ending = asyncio.ensure_future(pace.end())
+    await resting.wait()
+    later = asyncio.ensure_future(pace.begin())
+    await asyncio.sleep(0.01)
+    assert not later.done()
+    awake.set()
+    await asyncio.gather(ending, later)
+
+
+def test_the_system_says_for_how_long_a_process_worked_and_waited() -> None:
+    found = times(os.getpid())
+    assert found is not None
+    assert found.worked > 0
+    assert found.waited >= 0
+
+
+@pytest.mark.parametrize("text", [b"", b"7000", b"of another form", b"1 x 2"])
+def test_not_every_system_does(text: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pace, "_PROC", tmp_path)
+    assert times(1) is None
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "schedstat").write_bytes(b"7000000000 2500000000 12\n")
+    assert times(1) == Times(7.0, 2.5)
+    (tmp_path / "1" / "schedstat").write_bytes(text)
+    assert times(1) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -268,3 +269,20 @@ async def _ask_on(hub: Hub) -> bool:
     while await hub.fresh():
         pass
     return False
+
+
+async def test_the_follower_knows_which_processes_serve(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[Watcher] = []
+    made = make_follower
+
+    def make(config: Config, database: Database, upstream: Upstream, watcher: Watcher) -> Any:
+        followed.append(watcher)
+        return made(config, database, upstream, watcher)
+
+    monkeypatch.setattr(server, "make_follower", make)
+    await lab.end()
+    lab.begin()
+    async with lab.worker() as hub:
+        await fresh(hub)
+        assert list(followed[0].serving()) == [os.getpid()]
+    await until(lambda: not list(followed[0].serving()))
