@@ -43,6 +43,8 @@ from proxy.upstream import JSON_HEADERS, Reply
 log = logging.getLogger("couch_tailor.follower")
 
 _PAGE = 10_000
+_SMALL_PAGE = 1000
+"""Of a reading that gives way: a source has much to do for a page, and does it at once."""
 _BEGUN = 2
 """Batches of rows whose bodies are asked for while those of another are judged and stored."""
 _HEARTBEAT_MS = 20_000
@@ -347,6 +349,7 @@ class Follower:
         """Put a page of rows into the index: how many there were, and how many are left."""
         index = self._held()
         since, count = index.since, 0
+        limit = _SMALL_PAGE if pace is not None and pace.is_slow else _PAGE
         splitter = ArraySplitter("results")
 
         async def load(found: Sequence[Change]) -> tuple[list[Entry], Any, int]:
@@ -354,7 +357,7 @@ class Follower:
                 await pace.begin()
             return await self._load(found)
 
-        async with await self._ask([*_since(since), ("limit", str(_PAGE))], 0) as reply:
+        async with await self._ask([*_since(since), ("limit", str(limit))], 0) as reply:
             try:
                 async with aclosing(ahead(changes(elements(reply, splitter)), load, _BEGUN)) as batches:
                     async for entries, seq, rows in batches:

@@ -60,11 +60,16 @@ class Pace:
         self._one_ended = asyncio.Event()
         self._look()
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether there is reason to rest."""
+        return self._factor > 0
+
     async def begin(self) -> None:
         """Called before each piece of work, in their order: returns when it may begin."""
         before = self._begun
         self._begun += 1
-        while self._factor and self._ended < before:
+        while self.is_slow and self._ended < before:
             self._one_ended.clear()
             await self._one_ended.wait()
 
@@ -75,7 +80,7 @@ class Pace:
             self._factor = _LONGEST
         else:
             self._factor = self._factor / 2 if self._factor > 0.5 else 0.0
-        if self._factor:
+        if self.is_slow:
             await self._sleep(self._factor * took)
         self._ended += 1
         self._one_ended.set()

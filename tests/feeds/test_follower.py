@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from filters.select import Select
 from proxy.app import running
 from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core import jsonio
+from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.feeds import follower as follower_module
 from proxy.feeds.follower import Follower
@@ -26,6 +28,7 @@ from proxy.feeds.index import Damaged, IndexReader, IndexWriter
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.pace import Pace
 from proxy.feeds.watcher import Watcher
+from proxy.upstream import Reply
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
@@ -440,6 +443,26 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
         assert len(kept) == 3
         with IndexReader(tmp_path / "alone.index") as reader:
             assert (reader.meta("complete"), reader.count_documents()) == (1, 501)
+
+
+async def test_pages_are_small_while_a_build_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ask = Follower._ask
+
+    async def counted(self: Follower, pairs: Pairs, timeout: float) -> Reply:
+        asked.append(dict(pairs)["limit"])
+        return await ask(self, pairs, timeout)
+
+    monkeypatch.setattr(Follower, "_ask", counted)
+    monkeypatch.setattr(follower_module, "_SMALL_PAGE", 200)
+    monkeypatch.setattr(follower_module, "Pace", partial(Pace, times=lambda process: None))  # nobody is kept waiting
+    docs = [{"_id": f"d{n}", "facility": "f1"} for n in range(1500)]
+    async with site(PHONE, docs=docs) as direct, _in_front_of(direct, tmp_path) as at:
+        hub = await at.indexed()
+        assert hub.index is not None
+        assert hub.index.count_documents() == 1500
+        pages = [limit for limit in asked if limit != "1"]
+        assert (pages[0], pages[-1]) == ("200", "10000")
 
 
 async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:
