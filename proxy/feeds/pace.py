@@ -21,11 +21,13 @@ _CROWDED = 0.1
 """The share of the time in which a process could have run that others had."""
 _LONGEST = 6.0
 """The most that is rested, in times of what a piece took."""
+_LONGEST_SECONDS = 5.0
+"""The most that is rested at once: a source that was silent for long did not work for as long."""
 _PROC = Path("/proc")
 
 
 class Times(NamedTuple):
-    """Seconds for which a process worked, and waited for a processor, so far."""
+    """Seconds for which the first thread of a process, which has the event loop, worked and waited for a processor."""
 
     worked: float = 0.0
     waited: float = 0.0
@@ -44,7 +46,8 @@ class Pace:
     """The pace of one reading. `serving`: the numbers of the processes that serve at present; `times`: of each;
     `clock`: seconds; `sleep` passes some.
 
-    Pieces of work overlap, but not while there is reason to rest: nothing goes on in a rest.
+    Pieces of work overlap, but not while there is reason to rest: nothing goes on in a rest, but for what had begun
+    before there was reason. It begins with care, and gets faster while nobody is kept waiting.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Pace:
         else:
             self._factor = self._factor / 2 if self._factor > 0.5 else 0.0
         if self.is_slow:
-            await self._sleep(self._factor * took)
+            await self._sleep(min(self._factor * took, _LONGEST_SECONDS))
         self._ended += 1
         self._one_ended.set()
         self._look()

@@ -198,13 +198,13 @@ async def _accept(listening: socket.socket, databases: dict[str, _Database], wor
         while True:
             try:
                 connection, _ = await loop.sock_accept(listening)
+                process = _process(connection)
                 reader, writer = await asyncio.open_unix_connection(sock=connection)
             except OSError as error:
                 log.error("a worker cannot be listened to, trying again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            worker = _Worker(databases, writer, _process(connection))
-            task = asyncio.ensure_future(_serve(worker, reader, writer, workers))
+            task = asyncio.ensure_future(_serve(_Worker(databases, writer, process), reader, writer, workers))
             serving.add(task)
             task.add_done_callback(serving.discard)
     finally:

@@ -63,26 +63,52 @@ async def test_nobody_rests_where_nobody_asks() -> None:
 async def test_it_rests_for_long_while_requests_are_kept_waiting() -> None:
     machine = Machine()
     await machine.work(6, worked=0, waited=0)
-    assert await machine.work(4, worked=0.4, waited=0.3) == [6] * 4
+    assert await machine.work(4, worked=0.4, waited=0.3) == [5] * 4
     assert await machine.work(5, worked=0.4, waited=0) == [3, 1.5, 0.75, 0.375, 0]
 
 
-async def test_pieces_overlap_except_while_there_is_reason_to_rest() -> None:
+async def test_pieces_overlap_where_there_is_room() -> None:
     machine = Machine()
-    await machine.pace.begin()
-    late = [asyncio.ensure_future(machine.pace.begin()) for _ in range(2)]
-    await asyncio.sleep(0.01)
-    assert [task.done() for task in late] == [False, False]  # it begins with care
-    machine.pass_by(1, 0.5, 0.5)
-    await machine.pace.end()
-    await asyncio.sleep(0.01)
-    assert [task.done() for task in late] == [True, False]
-    for _ in range(5):
-        machine.pass_by(1, 0.5, 0)
-        await machine.pace.end()
-    await asyncio.gather(*late)
+    await machine.work(6, worked=0, waited=0)
+    assert not machine.pace.is_slow
     for _ in range(3):
         await asyncio.wait_for(machine.pace.begin(), 10)
+
+
+async def test_pieces_begin_one_by_one_while_there_is_reason_to_rest() -> None:
+    machine = Machine()
+    await machine.pace.begin()
+    later = [asyncio.ensure_future(machine.pace.begin()) for _ in range(3)]
+
+    async def begun() -> list[bool]:
+        await asyncio.sleep(0.01)
+        return [task.done() for task in later]
+
+    assert await begun() == [False, False, False]  # it begins with care
+    for expected in ([True, False, False], [True, True, False]):
+        machine.pass_by(1, 0.5, 0.5)
+        await machine.pace.end()
+        assert await begun() == expected
+
+
+async def test_all_that_wait_begin_when_the_reason_is_gone() -> None:
+    machine = Machine()
+    await machine.work(4, worked=0.5, waited=0)
+    later = [asyncio.ensure_future(machine.pace.begin()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    assert [task.done() for task in later] == [True, False, False]
+    machine.pass_by(1, 0.5, 0)
+    await machine.pace.end()
+    assert not machine.pace.is_slow
+    await asyncio.wait_for(asyncio.gather(*later), 10)
+
+
+async def test_no_rest_is_longer_than_a_measure() -> None:
+    machine = Machine()
+    await machine.pace.begin()
+    machine.pass_by(50, 0, 0)  # the source said nothing for long
+    await machine.pace.end()
+    assert machine.rested == [5]
 
 
 async def test_the_rest_is_over_before_the_next_piece_begins() -> None:
@@ -103,6 +129,7 @@ async def test_the_rest_is_over_before_the_next_piece_begins() -> None:
     await asyncio.gather(ending, later)
 
 
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this system does not say")
 def test_the_system_says_for_how_long_a_process_worked_and_waited() -> None:
     found = times(os.getpid())
     assert found is not None

@@ -271,6 +271,7 @@ async def _ask_on(hub: Hub) -> bool:
     return False
 
 
+@pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not say")
 async def test_the_follower_knows_which_processes_serve(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     followed: list[Watcher] = []
     made = make_follower
