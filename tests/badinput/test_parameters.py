@@ -147,16 +147,19 @@ def _tampered(draw: st.DrawFn, genuine: str) -> str:
     )
 
 
+@pytest.fixture(scope="module", params=["lab", "indexed"])
+def genuine(request: pytest.FixtureRequest) -> tuple[Lab, str]:
+    """A proxy, and one token of its: another one is longer or shorter while the index is behind."""
+    lab: Lab = request.getfixturevalue(request.param)
+    return lab, _token(lab)
+
+
 @examples(100)
 @given(data=st.data())
-@pytest.mark.parametrize("which", ["lab", "indexed"])
-def test_sequences_that_were_tampered_with_are_malformed(
-    request: pytest.FixtureRequest, which: str, data: st.DataObject
-) -> None:
-    lab: Lab = request.getfixturevalue(which)
-    genuine = _token(lab)
-    forged = data.draw(_tampered(genuine), label="token")
-    assume(forged.strip('"') not in (genuine, "0", "", "now"))
+def test_sequences_that_were_tampered_with_are_malformed(genuine: tuple[Lab, str], data: st.DataObject) -> None:
+    lab, token = genuine
+    forged = data.draw(_tampered(token), label="token")
+    assume(forged.strip('"') not in (token, "0", "", "now"))
     quoted = quote(forged, safe="")
     for asked in (
         Request("GET", f"/{{db}}/_changes?since={quoted}"),
@@ -167,7 +170,7 @@ def test_sequences_that_were_tampered_with_are_malformed(
         got = lab.ask(lab.proxy, asked)
         assert (got.status, got.json["error"]) == (400, "bad_request")
     header = forged.encode("ascii", "replace").decode()
-    if header.strip() and header.strip().strip('"') not in (genuine, "0", "now"):
+    if header.strip() and header.strip().strip('"') not in (token, "0", "now"):
         feed = Request("GET", "/{db}/_changes?feed=eventsource&timeout=1", {"Last-Event-ID": header})
         assert lab.ask(lab.proxy, feed).status == 400
 
