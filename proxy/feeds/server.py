@@ -215,9 +215,8 @@ def _process(connection: socket.socket) -> int:
     """The number of the process at the other end; 0, of none, where the system does not say."""
     if not hasattr(socket, "SO_PEERCRED"):
         return 0
-    process: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[
-        0
-    ]
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    process: int = _CREDENTIALS.unpack(credentials)[0]
     return process
 
 
