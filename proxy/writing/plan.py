@@ -19,6 +19,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      deletion, surplus is always discarded.
   9. Attachments that the client does not see stay, as stubs; one that it sends by such a name is refused. The
      attachments that follow in a multipart body keep their order.
+ 10. A write that could not create a document either is refused as for one that does not exist: only one that would have
+     been stored tells that something is there, as it must.
 
 So whatever is hidden in the original is in the document that is sent, unless the client deleted it; and what is
 refused never reaches the source. A filter that fails refuses the write. Reasons never quote what is stored.
@@ -62,12 +64,33 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         if pushed.new_edits:
             return judge(pushed, _edited_leaf(pushed, stored, applied), applied)
         return _plan_replicated(pushed, stored, applied)
+    except _Hidden as error:
+        return _as_if_new(pushed, error, applied)
     except CouchError as error:
         return Refuse(error)
 
 
+def _as_if_new(pushed: Pushed, hidden: _Hidden, rules: Rules) -> Refuse:
+    """Rule 10: `hidden`, unless a document that does not exist could not be written so, either."""
+    try:
+        outcome = judge(pushed, None, rules)
+    except CouchError as error:
+        # replicators give up on any other error, and what is no longer visible would keep them from all the rest
+        return Refuse(error if pushed.new_edits else hidden)
+    if isinstance(outcome, Refuse):
+        return outcome
+    return Refuse(Conflict() if pushed.new_edits and pushed.path else hidden)
+
+
+class _Hidden(Forbidden):
+    """The document is there, and not for this client."""
+
+    def __init__(self) -> None:
+        super().__init__(HIDDEN)
+
+
 def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
-    """The leaf that an interactive write edits, None if it creates. Raises Conflict, Forbidden."""
+    """The leaf that an interactive write edits, None if it creates. Raises Conflict, _Hidden."""
     if not stored.leaves:
         return None
     leaf = stored.leaf(str(pushed.path[0])) if pushed.path else None
@@ -75,7 +98,7 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
         return _visible_original(leaf, stored, rules)
     if not pushed.path and not stored.live:
         return None
-    raise Conflict() if _visible(stored.leaves, rules) else Forbidden(HIDDEN)
+    raise Conflict() if _visible(stored.leaves, rules) else _Hidden()
 
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
@@ -87,12 +110,12 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if not stored.leaves:
         return judge(pushed, None, rules)
     if graft is not None and stored.live and not _visible(stored.live, rules):
-        raise Forbidden(HIDDEN)
+        raise _Hidden
     original = next((body for rev in pushed.ancestors if (body := stored.body(str(rev)))), None)
     if stored.knows(str(newest)):
         if _visible([*stored.leaves, *([original] if original else [])], rules):
             return Acknowledge()
-        raise Forbidden(HIDDEN)
+        raise _Hidden
     if original is None:
         return _plan_orphan(pushed, stored, rules)
     return judge(pushed, _visible_original(original, stored, rules), rules)
@@ -101,20 +124,20 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
 def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
     """`original`, if the client sees it; None for a hidden deletion of which nothing hidden is left (rule 7).
 
-    Raises Forbidden.
+    Raises _Hidden.
     """
     if rules.shape(original) is not None:
         return original
     if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
         return None
-    raise Forbidden(HIDDEN)
+    raise _Hidden
 
 
 def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     """Rules 6 and 7, where the source has the body of no ancestor."""
     seen = _visible(stored.live, rules)
     if stored.live and not seen:
-        raise Forbidden(HIDDEN)
+        raise _Hidden
     edited = bool(stored.live) or any(stored.knows(str(rev)) for rev in pushed.ancestors)
     if edited and rules.orphans == "refuse" and rules.chain:
         raise Forbidden(ORPHAN)

@@ -120,11 +120,13 @@ async def test_forms_that_are_refused() -> None:
         of_bob = await there.put({"_id": "b", "owner": "bob"})
         body = form(('name="_rev"', of_bob.encode()))
         assert await post(there, "/b", body) == (404, "not_found", "missing")
-        assert await post(there, "/b", form(('name="_doc"', b"{}"))) == (
+        assert await post(there, "/b", form(('name="_doc"', b'{"owner":"ann"}'))) == (
             403,
             "forbidden",
             "The document is not visible to this client.",
         )
+        nobodys = form(('name="_doc"', b"{}"))
+        assert (await post(there, "/b", nobodys)) == (await post(there, "/none", nobodys))
         for data, headers, expected in [
             (body, {"Referer": "http://elsewhere/"}, (400, "bad_request", "Referer header must match host.")),
             (

@@ -59,8 +59,8 @@ async def test_put_of_what_is_not_the_clients() -> None:
         mine = await there.put(ANN)
         for path, body, expected in [
             ("/b", {"owner": "ann"}, HIDDEN),
-            (f"/b?rev={of_bob}", {"owner": "ann"}, HIDDEN),
-            (f"/b?rev={REV}", {"owner": "ann"}, HIDDEN),
+            (f"/b?rev={of_bob}", {"owner": "ann"}, CONFLICT),
+            (f"/b?rev={REV}", {"owner": "ann"}, CONFLICT),
             ("/p1", {"owner": "ann"}, CONFLICT),
             (f"/p1?rev={REV}", {"owner": "ann"}, CONFLICT),
         ]:
@@ -68,6 +68,28 @@ async def test_put_of_what_is_not_the_clients() -> None:
         answer = await there.ask("PUT", f"/p1?rev={mine}", {"owner": "bob"})
         assert answer.status == 403
         assert there.tap.writes == []
+
+
+@pytest.mark.parametrize("query", ["", f"?rev={REV}", "?rev={its_own}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"owner": "bob"},
+        {"owner": "ann", "ssn": "9"},
+        {"owner": "ann", "_attachments": {"t": {"stub": True}}},
+    ],
+)
+async def test_a_write_that_stores_nothing_does_not_tell_that_something_is_hidden(
+    query: str, body: dict[str, Any]
+) -> None:
+    async with world() as there:
+        query = query.format(its_own=await there.put({"_id": "hidden", "owner": "bob"}))
+        hidden = await there.ask("PUT", f"/hidden{query}", body)
+        never = await there.ask("PUT", f"/never{query}", body)
+        assert never.status >= 400
+        assert [part.replace("hidden", "never") if isinstance(part, str) else part for part in hidden.error] == list(
+            never.error
+        )
 
 
 async def test_put_of_a_replicated_revision() -> None:

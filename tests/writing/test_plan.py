@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from proxy.core.lens import Chain
 from proxy.errors import BadRequest, Forbidden
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed, named_rev, read_pushed
-from proxy.writing.rules import Acknowledge, Refuse, Rules, Send, Stored
+from proxy.writing.rules import NOTHING, Acknowledge, Refuse, Rules, Send, Stored
 from tests.writing.filters import Owned, Without, chain
 
 Doc = dict[str, Any]
@@ -218,7 +219,8 @@ def test_an_interactive_write_edits_a_leaf_that_is_seen(
         assert isinstance(outcome, Refuse)
         seen = any(doc["owner"] == "ann" for doc in stored.leaves)
         if stored.leaves and leaf is None and (rev is not None or live):
-            assert outcome.error.error == ("conflict" if seen else "forbidden")
+            as_if_new = owner == "ann" and rev is not None  # nobody could create what `bob` would own
+            assert outcome.error.error == ("conflict" if seen or as_if_new else "forbidden")
 
 
 @settings(max_examples=100, deadline=None)
@@ -343,3 +345,14 @@ def test_any_document_is_read_unambiguously_or_refused(doc: Doc, new_edits: bool
     assert [rev.generation for rev in pushed.path] == sorted((r.generation for r in pushed.path), reverse=True)
     assert new_edits or pushed.rev == whole["_rev"]
     assert whole.get("_deleted") in (None, True)
+
+
+@pytest.mark.parametrize("new_edits", [True, False])
+@pytest.mark.parametrize("body", [{"owner": "bob"}, {"owner": "ann", "ssn": "9"}])
+def test_what_could_not_be_created_is_refused_as_if_nothing_were_there(new_edits: bool, body: dict[str, str]) -> None:
+    leaf = {"_id": "x", "_rev": "1-" + "a" * 32, "_revisions": {"start": 1, "ids": ["a" * 32]}, "owner": "bob"}
+    pushed = read_pushed({"_id": "x", "_rev": "1-" + "9" * 32, **body}, new_edits)
+    hidden, nothing = plan(pushed, Stored([leaf]), rules()), plan(pushed, NOTHING, rules())
+    assert isinstance(hidden, Refuse)
+    assert isinstance(nothing, Refuse)
+    assert (hidden.error.status, hidden.error.reason) == (nothing.error.status, nothing.error.reason)
