@@ -5,7 +5,8 @@ An edit (`new_edits=true`) must extend a leaf, gets a new revision id, and is a 
 
 - an edit without `_rev` of a deleted document extends its winning tombstone; a tombstone's own `_rev` is a conflict,
   unless another leaf lives;
-- an edit that names a revision of a document that does not exist is stored, with that revision as its ancestor;
+- an edit that names a revision of a document that does not exist is stored, with that revision as its ancestor
+  (CouchDB refuses it where there are validation functions, and until it has found out that there are none);
 - a replicated revision that is known is accepted and its body ignored, unless it was known without a body;
 - a request with attachments or design documents is strict: the leaves that edits may extend are those from before the
   request, of documents that exist, and replicated revisions known without body stay so.
