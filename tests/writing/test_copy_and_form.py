@@ -126,7 +126,7 @@ async def test_forms_that_are_refused() -> None:
             "The document is not visible to this client.",
         )
         nobodys = form(('name="_doc"', b"{}"))
-        assert (await post(there, "/b", nobodys)) == (await post(there, "/none", nobodys))
+        assert await post(there, "/b", nobodys) == await post(there, "/none", nobodys)
         for data, headers, expected in [
             (body, {"Referer": "http://elsewhere/"}, (400, "bad_request", "Referer header must match host.")),
             (
