@@ -7,7 +7,9 @@ follower  reads the source once for all devices, one for each database and node 
 looks     whom a document reaches, by its body: what is stored of it                                 feeds.looks
 pace      how a long reading gives way to those whom the machine serves meanwhile                     feeds.pace
 index     which documents changed, in order, by the keys of those whom they reach                   feeds.index
-hub       what a serving process knows of an index: where it is, how far, and who waits for what    feeds.hub
+hub       what a serving process knows of an index: where it is and how far                        feeds.hub
+news      what was new lately, read once for all whom it concerns                                    feeds.news
+waiting   who waits for which keys, and how many are woken at once                                feeds.waiting
 server    all followers of a configuration, in a process of their own, and those who listen to it        feeds.server
 remote    the hubs of a serving process that listens; `local`: of one that follows by itself             feeds.remote
 """

@@ -1,6 +1,4 @@
-"""What a serving process knows of the index of one database: the file, how far it is, and who waits for what.
-
-A client's feed sleeps here until one of its keys finds something new; that costs an entry in a table for each of them.
+"""What a serving process knows of the index of a database: the file, how far it is, what is new, and who waits for it.
 
 A feed that has to know what is new at the source asks the follower. If that takes longer than _PATIENCE, because the
 follower hangs or has much to read, those who asked until then are read from the source, and all others at once, until
@@ -16,7 +14,9 @@ from pathlib import Path
 
 from proxy.bodies import Bodies
 from proxy.errors import CouchError, Unavailable
-from proxy.feeds.index import Damaged, Full, IndexReader
+from proxy.feeds.index import Damaged, Full, IndexReader, Row
+from proxy.feeds.news import News
+from proxy.feeds.waiting import Keys, Waiting
 from proxy.feeds.watcher import Watcher
 
 log = logging.getLogger("couch_tailor.hub")
@@ -27,9 +27,6 @@ _AGAIN_SECONDS = 5.0
 """After which an index is looked at again that could not be read for want of files, or because it was locked."""
 
 _MOST_LEAVES = 10_000
-
-Keys = frozenset[int] | None
-"""The keys that a client holds; None: all there are."""
 
 
 class Hub(Watcher):
@@ -46,10 +43,8 @@ class Hub(Watcher):
         """The follower's `catch_up`."""
         self.renew: Callable[[bytes], None] | None = None
         """Asks the follower for another index, because the one of this id is damaged."""
-        self.waiting = 0
-        """How many feeds wait."""
-        self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        self._for_all: set[asyncio.Future[None]] = set()
+        self._news = News()
+        self._waiting = Waiting()
         self._later: asyncio.TimerHandle | None = None
         self._asking: set[asyncio.Future[None]] = set()
         self._late: asyncio.Future[None] | None = None
@@ -90,18 +85,17 @@ class Hub(Watcher):
         self.index = None
         self.bodies.clear()
         self._leaves.clear()
-        self._wake((future for futures in self._waiting.values() for future in futures), Unavailable(_GONE))
-        self._wake(self._for_all, Unavailable(_GONE))
+        self._news.clear()
+        self._waiting.fail(Unavailable(_GONE))
 
     def moved(self, end: int, keys: Iterable[int] | None) -> None:
         if self.index is None or end <= self.end:
             return
-        self.end = end
+        start, self.end = self.end, end
         self._leaves.clear()
-        for key in list(self._waiting) if keys is None else keys:
-            if key in self._waiting:
-                self._wake(self._waiting[key])
-        self._wake(self._for_all)
+        keys = None if keys is None else frozenset(keys)
+        self._news.moved(start, end, keys)
+        self._waiting.wake(keys)
 
     def complain(self, error: Exception) -> None:
         """Tell that the index cannot be read: until there is another one, feeds are read from the source."""
@@ -125,6 +119,16 @@ class Hub(Watcher):
             self._later = None
 
     # ---- what feeds ask
+
+    @property
+    def waiting(self) -> int:
+        """How many feeds wait."""
+        return self._waiting.count
+
+    def rows(self, keys: Keys, after: int, until: int, limit: int) -> list[Row]:
+        """As `IndexReader.rows`, up to `end` at most. Raises Damaged, Full."""
+        assert self.index is not None
+        return self._news.rows(self.index, keys, after, until, limit)
 
     def saw(self, doc_id: str, leaves: str) -> None:
         """Keep the leaves of a document for `leaves_of`: who is told of it asks for it next."""
@@ -188,30 +192,7 @@ class Hub(Watcher):
         """Wait until a holder of the keys finds something new. Raises Unavailable when the index is gone."""
         if self.index is None:
             raise Unavailable(_GONE)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        places = [self._for_all] if keys is None else [self._waiting.setdefault(key, set()) for key in keys]
-        for place in places:
-            place.add(waiter)
-        self.waiting += 1
-        try:
-            await waiter
-        finally:
-            self.waiting -= 1
-            for place in places:
-                place.discard(waiter)
-            for key in keys or ():
-                if not self._waiting.get(key, True):
-                    del self._waiting[key]
-
-    @staticmethod
-    def _wake(waiters: Iterable[asyncio.Future[None]], error: Exception | None = None) -> None:
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
+        await self._waiting.wait(keys)
 
 
 _GONE = "The index of this database is being made anew."

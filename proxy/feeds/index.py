@@ -184,6 +184,8 @@ class IndexReader(_File):
         super().__init__(path, read_only=True)
         self._counted: dict[frozenset[int] | None, tuple[int, int, int]] = {}
         """By keys: how many rows there are between two positions, as counted last."""
+        self._last: Position | None = None
+        """The position that was asked for last: those who wait are all at the same."""
         try:
             self.index_id = self.id
         except BaseException:
@@ -274,11 +276,13 @@ class IndexReader(_File):
 
     def position(self, at: int) -> Position:
         """A position with the source's sequence there, or before: what comes after the one comes after the other."""
-        with damage():
-            found = self._db.execute(
-                "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)
-            ).fetchone()
-        return Position(self.index_id, at, _unsealed(*found) if found else 0)
+        if self._last is None or self._last.at != at:
+            with damage():
+                found = self._db.execute(
+                    "SELECT at, seq FROM marks WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)
+                ).fetchone()
+            self._last = Position(self.index_id, at, _unsealed(*found) if found else 0)
+        return self._last
 
     def position_of(self, seq: Any) -> int | None:
         """The position that stands for exactly what the source's sequence `seq` includes; None if none is known to."""

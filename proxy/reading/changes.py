@@ -28,8 +28,9 @@ from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
 from proxy.errors import CouchError, Unavailable
 from proxy.exchange import Exchange
-from proxy.feeds.hub import Hub, Keys
+from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full
+from proxy.feeds.waiting import Keys
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
 from proxy.reading.changes_rows import Change, Rows
@@ -76,8 +77,8 @@ class _Feed:
         self.source: SourceFeed | IndexFeed
         self.response: web.StreamResponse
         self.count = 0
-        self.written = asyncio.Event()
-        """Set by each write, cleared by the heartbeat."""
+        self.written = 0.0
+        """When the last bytes were, by the event loop's clock."""
         self.last: Any = 0
         """The source's sequence up to which this feed has got."""
         self.unread = 0
@@ -183,9 +184,11 @@ class _Feed:
         """Wait for changes that the view shows: one (longpoll), or for as long as client and limit allow."""
         while not self.full and not (self.count and self.wanted.feed == "longpoll"):
             try:
-                async with asyncio.timeout(None if self.wanted.heartbeat else self.wanted.timeout):
-                    while not await self._present(self.source.wait()):
-                        pass
+                if self.wanted.heartbeat:
+                    await self._tell()
+                else:
+                    async with asyncio.timeout(self.wanted.timeout):
+                        await self._tell()
             except TimeoutError:
                 return
             except Unavailable as error:
@@ -194,6 +197,13 @@ class _Feed:
                 log.warning("%s ended early: %s", self.exchange.request.raw_path, error)
                 await asyncio.sleep(BREATH_SECONDS)
                 return
+
+    async def _tell(self) -> None:
+        """Wait for changes until some are written."""
+        written = 0
+        while not written:
+            await self.source.wait()
+            written = await self._present(self.source.news())
 
     async def _write(self, changes: list[Change]) -> int:
         """Write the rows of a batch up to the limit; the number of rows written."""
@@ -223,7 +233,7 @@ class _Feed:
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
-            self.written.set()
+            self.written = asyncio.get_running_loop().time()
             await self.response.write(b"".join(pieces))
         return len(pieces)
 
@@ -253,10 +263,11 @@ class _Feed:
 
     async def _beat(self) -> None:
         """Write a heartbeat whenever nothing else was written for the interval that the client asked for."""
+        loop, interval = asyncio.get_running_loop(), self.wanted.heartbeat
+        assert interval is not None
+        self.written = loop.time()
         while True:
-            try:
-                async with asyncio.timeout(self.wanted.heartbeat):
-                    await self.written.wait()
-                    self.written.clear()
-            except TimeoutError:
+            await asyncio.sleep(self.written + interval - loop.time())
+            if loop.time() >= self.written + interval:
+                self.written = loop.time()
                 await self.response.write(self.encoder.heartbeat())

@@ -16,10 +16,11 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.core.tokens import Position
 from proxy.errors import Unavailable
-from proxy.feeds.hub import Hub, Keys
+from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full, IndexReader, split_leaves
 from proxy.feeds.index import Row as Indexed
 from proxy.feeds.looks import stored_keys
+from proxy.feeds.waiting import Keys
 from proxy.reading.changes_request import Wanted
 from proxy.reading.source_feed import Row
 from proxy.view import View
@@ -87,7 +88,7 @@ class IndexFeed:
     @property
     def read_ahead(self) -> bool:
         """Whether batches may be judged before they are wanted: with a limit, some would be that nobody asked for."""
-        return self._limit is None
+        return self._limit is None and self._hub.end - self._at > _BATCH
 
     @property
     def seq(self) -> Position:
@@ -135,19 +136,21 @@ class IndexFeed:
                 if self._doc_ids is not None:  # of which there is no second batch
                     found, last = index.rows_of(self._doc_ids, self._at, end), end
                 else:
-                    found = index.rows(self._keys, self._at, end, batch)
+                    found = self._hub.rows(self._keys, self._at, end, batch)
                     last = found[-1].at if len(found) >= batch else end
                 rows = [self._row(index, row) for row in found]
             if rows:
                 yield rows
             self._at, batch = last, _BATCH
 
-    async def wait(self) -> AsyncGenerator[list[Row], None]:
-        """Wait for rows, and hand them out. Raises Unavailable."""
+    async def wait(self) -> None:
+        """Wait until there may be rows. Raises Unavailable."""
         if self._at >= self._hub.end:
             await self._hub.wait(None if self._doc_ids is not None else self._keys)
-        async for rows in self.present():
-            yield rows
+
+    def news(self) -> AsyncGenerator[list[Row], None]:
+        """The rows that were waited for, batch by batch. Raises Unavailable."""
+        return self.present()
 
     async def _down(self, batch: int) -> AsyncGenerator[list[Row], None]:
         before = self._hub.end + 1

@@ -97,7 +97,10 @@ class SourceFeed:
                 return
             self.limit *= 2
 
-    async def wait(self) -> AsyncGenerator[list[Row], None]:
+    async def wait(self) -> None:
+        """Nothing: the source waits for `news`."""
+
+    async def news(self) -> AsyncGenerator[list[Row], None]:
         """The rows of one longpoll, which the source answers when there is a change after `seq`."""
         pairs = [("feed", "longpoll"), ("since", _text(self.seq)), ("heartbeat", str(_HEARTBEAT_MS))]
         began, count = time.monotonic(), 0
