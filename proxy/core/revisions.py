@@ -108,6 +108,13 @@ def parse_rev(text: object) -> Rev:
     raise ValueError("Invalid rev format")
 
 
+def canonical(text: object) -> str:
+    """A revision in its canonical spelling, by which equal ones are equal. Raises ValueError as `parse_rev`."""
+    if isinstance(text, str) and _USUAL.fullmatch(text) is not None:
+        return text
+    return str(parse_rev(text))
+
+
 def parse_hash(generation: int, name: str) -> str:
     """The canonical form of a hash: of 32 characters it must be hexadecimal, and is the same in either case.
 
