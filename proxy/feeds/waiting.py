@@ -8,7 +8,7 @@ for.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 
 Keys = frozenset[int] | None
@@ -25,7 +25,7 @@ class Waiting:
         self._waiters: set[asyncio.Future[None]] = set()
         self._by_key: dict[int, set[asyncio.Future[None]]] = {}
         self._for_all: set[asyncio.Future[None]] = set()
-        self._due: deque[asyncio.Future[None]] = deque()
+        self._due: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._next: asyncio.Handle | None = None
 
     @property
@@ -58,7 +58,7 @@ class Waiting:
             for waiter in found:
                 _wake(waiter)
             return
-        self._due.extend(found)
+        self._due.update(found)
         if self._next is None:
             self._wake_some()
 
@@ -71,7 +71,7 @@ class Waiting:
     def _wake_some(self) -> None:
         self._next = None
         for _ in range(min(_AT_ONCE, len(self._due))):
-            _wake(self._due.popleft())
+            _wake(self._due.popitem(last=False)[0])
         if self._due:
             self._next = asyncio.get_running_loop().call_soon(self._wake_some)
 
