@@ -8,7 +8,6 @@ them is there for all. It may be older than the index by then; what changed mean
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from proxy.feeds.index import IndexReader, Row
@@ -33,8 +32,8 @@ class News:
         self._moves: deque[_Move] = deque(maxlen=_MOVES_KEPT)
         self._pages: OrderedDict[tuple[Keys, int, int, int], list[Row]] = OrderedDict()
 
-    def moved(self, start: int, end: int, keys: Iterable[int] | None) -> None:
-        self._moves.append(_Move(start, end, None if keys is None else frozenset(keys)))
+    def moved(self, start: int, end: int, keys: Keys) -> None:
+        self._moves.append(_Move(start, end, keys))
 
     def clear(self) -> None:
         """Another index will take this one's place."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
 
 Keys = frozenset[int] | None
 """The keys that a client holds; None: all there are."""
@@ -49,7 +48,7 @@ class Waiting:
                 if not self._by_key.get(key, True):
                     del self._by_key[key]
 
-    def wake(self, keys: Iterable[int] | None) -> None:
+    def wake(self, keys: Keys) -> None:
         """Holders of these keys (None: of any) find something new, and so does whoever holds all."""
         found = dict.fromkeys(self._for_all)
         for key in list(self._by_key) if keys is None else keys:

@@ -18,7 +18,7 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.core.revisions import parse_rev
+from proxy.core.revisions import canonical
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
@@ -78,7 +78,7 @@ def _parse_entry(doc: Any) -> Entry:
     entry = Entry(doc_id, doc.get("rev", "undefined"))
     try:
         if "rev" in doc:
-            entry.asked = str(parse_rev(doc["rev"]))
+            entry.asked = canonical(doc["rev"])
     except ValueError as error:
         return _refused(doc_id, doc["rev"], str(error))
     if "atts_since" in doc:
@@ -91,7 +91,7 @@ def _with_atts_since(entry: Entry, revs: Any) -> Entry:
         return _refused(entry.doc_id, revs, "att_since value must be array of revs.")
     for rev in revs:
         try:
-            parse_rev(rev)
+            canonical(rev)
         except ValueError as error:
             return _refused(entry.doc_id, rev, str(error))
     entry.atts_since = revs or None

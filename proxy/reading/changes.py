@@ -184,7 +184,7 @@ class _Feed:
         """Wait for changes that the view shows: one (longpoll), or for as long as client and limit allow."""
         while not self.full and not (self.count and self.wanted.feed == "longpoll"):
             try:
-                if self.wanted.heartbeat:
+                if self.wanted.heartbeat:  # most feeds: a timeout without an end would cost them at each change
                     await self._tell()
                 else:
                     async with asyncio.timeout(self.wanted.timeout):

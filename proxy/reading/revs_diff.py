@@ -109,7 +109,7 @@ async def _as_the_view_has_it(view: View, asked: _Asked, lacking: _Asked) -> tup
     known, gone = await _judge_bodies(view, held)
     # a revision of generation 1 is no graft and has no ancestors: its document need not be looked at
     open_questions = [
-        pair for pair in _pairs(asked) if pair not in known and (not pair[1].startswith("1-") or pair in gone)
+        pair for pair in _pairs(asked) if pair not in known and (not pair[1].startswith(("0-", "1-")) or pair in gone)
     ]
     leaves = await _leaves(view, open_questions)
     shown = await judge(view, leaves)

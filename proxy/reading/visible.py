@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.contract import Doc
-from proxy.core.revisions import parse_rev
+from proxy.core.revisions import canonical
 from proxy.errors import BadRequest, NotFound, Unavailable
 from proxy.gather import look_up
 from proxy.resolve import Shown, precedence, resolve, view_leaves
@@ -16,7 +16,7 @@ from proxy.view import View
 def check_rev(rev: str) -> str:
     """A revision in CouchDB's own spelling, by which others are compared. Raises BadRequest in CouchDB's words."""
     try:
-        return str(parse_rev(rev))
+        return canonical(rev)
     except ValueError as error:
         raise BadRequest(str(error)) from None
 

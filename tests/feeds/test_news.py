@@ -66,7 +66,7 @@ def test_nobody_misses_a_change_or_is_told_of_what_is_not_theirs(
             else:
                 start, end = end, writer.end
                 if end > start:
-                    news.moved(start, end, new if step == "told" else None)
+                    news.moved(start, end, frozenset(new) if step == "told" else None)
                 new = set()
         for client in clients:
             while client.at < end:
@@ -88,9 +88,9 @@ def test_what_is_new_is_read_once_for_all_whom_it_concerns(tmp_path: Path, monke
 
         monkeypatch.setattr(index, "rows", counted)
         news, everybody = News(), 0
-        news.moved(0, writer.end, writer.apply([Entry("a", "1-a", 1, frozenset({5}))], 1))
+        news.moved(0, writer.end, frozenset(writer.apply([Entry("a", "1-a", 1, frozenset({5}))], 1)))
         start = writer.end
-        news.moved(start, start + 1, writer.apply([Entry("b", "1-b", 2, frozenset({everybody}))], 2))
+        news.moved(start, start + 1, frozenset(writer.apply([Entry("b", "1-b", 2, frozenset({everybody}))], 2)))
         for user in range(1, 101):
             found = news.rows(index, frozenset({everybody, user}), start, writer.end, 10)
             assert [row.doc_id for row in found] == ["b"]

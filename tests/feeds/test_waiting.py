@@ -25,7 +25,7 @@ def _done(tasks: list[asyncio.Task[None]]) -> list[bool]:
 async def test_holders_of_a_key_are_woken_and_who_holds_all() -> None:
     waiting = Waiting()
     tasks = await _begin(waiting, frozenset({1}), frozenset({2}), frozenset({1, 2}), None, frozenset())
-    waiting.wake({1, 7})
+    waiting.wake(frozenset({1, 7}))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert _done(tasks) == [True, False, True, True, False]
@@ -43,12 +43,12 @@ async def test_many_are_woken_some_at_a_time_and_few_at_once(monkeypatch: pytest
     monkeypatch.setattr(waiting_module, "_AT_ONCE", 3)
     waiting = Waiting()
     tasks = await _begin(waiting, *[frozenset({1})] * 30, frozenset({2}))
-    waiting.wake({1})
+    waiting.wake(frozenset({1}))
     seen = [0]
     while seen[-1] < 30:
         if len(seen) == 4:
             assert not tasks[-1].done()
-            waiting.wake({2})
+            waiting.wake(frozenset({2}))
         if len(seen) == 7:
             assert tasks[-1].done()
         await asyncio.sleep(0)
@@ -61,8 +61,8 @@ async def test_who_is_called_twice_or_has_left_is_passed_over(monkeypatch: pytes
     monkeypatch.setattr(waiting_module, "_AT_ONCE", 2)
     waiting = Waiting()
     tasks = await _begin(waiting, *[frozenset({1, 2})] * 9)
-    waiting.wake({1})
-    waiting.wake({2})
+    waiting.wake(frozenset({1}))
+    waiting.wake(frozenset({2}))
     waiting.wake(None)
     tasks[0].cancel()
     tasks[8].cancel()
@@ -75,7 +75,7 @@ async def test_all_are_told_at_once_that_nothing_will_come(monkeypatch: pytest.M
     monkeypatch.setattr(waiting_module, "_AT_ONCE", 2)
     waiting = Waiting()
     tasks = await _begin(waiting, *[frozenset({1})] * 9, None)
-    waiting.wake({1})
+    waiting.wake(frozenset({1}))
     waiting.fail(Unavailable("gone"))
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert sum(result is None for result in results) == 2
