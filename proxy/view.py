@@ -113,7 +113,9 @@ def make_view(
 ) -> View:
     """The view of a client; its keys are derived from the secret that all nodes share."""
     scope = f"{database.name}\0{profile.name}"
-    entitled = f"{client.name}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
+    entitled = ""  # to what others are, too: they can be given the same pages
+    if profile.depends_on_client:
+        entitled = f"{client.name}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
     identity = _derive(secret, "local", f"{scope}\0{client.name}")
     return View(
         database=database,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proxy.bodies import Bodies
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Damaged, Full, IndexReader, Row
 from proxy.feeds.news import News
+from proxy.feeds.pages import Pages
 from proxy.feeds.waiting import Keys, Waiting
 from proxy.feeds.watcher import Watcher
 
@@ -27,6 +28,8 @@ _AGAIN_SECONDS = 5.0
 """After which an index is looked at again that could not be read for want of files, or because it was locked."""
 
 _MOST_LEAVES = 10_000
+_PAGES_SHARE = 8
+"""Pages get one part of so many of the memory that is for keeping."""
 
 
 class Hub(Watcher):
@@ -35,10 +38,12 @@ class Hub(Watcher):
     `index` and `end` are what feeds read: up to `end`, and no further, whatever is in the file by now.
     """
 
-    def __init__(self, bodies: Bodies) -> None:
+    def __init__(self, cache: int) -> None:
+        """`cache`: bytes of documents and pages that are kept."""
         self.index: IndexReader | None = None
         self.end = 0
-        self.bodies = bodies
+        self.pages = Pages(cache // _PAGES_SHARE)
+        self.bodies = Bodies(cache - cache // _PAGES_SHARE)
         self.ask: Callable[[], Awaitable[None]] | None = None
         """The follower's `catch_up`."""
         self.renew: Callable[[bytes], None] | None = None
@@ -86,6 +91,7 @@ class Hub(Watcher):
         self.bodies.clear()
         self._leaves.clear()
         self._news.clear()
+        self.pages.clear()
         self._waiting.fail(Unavailable(_GONE))
 
     def moved(self, end: int, keys: Iterable[int] | None) -> None:
@@ -130,11 +136,11 @@ class Hub(Watcher):
         assert self.index is not None
         return self._news.rows(self.index, keys, after, until, limit)
 
-    def saw(self, doc_id: str, leaves: str) -> None:
-        """Keep the leaves of a document for `leaves_of`: who is told of it asks for it next."""
+    def saw(self, leaves: Mapping[str, str]) -> None:
+        """Keep the leaves of documents for `leaves_of`: who is told of them asks for them next."""
         if len(self._leaves) >= _MOST_LEAVES:
             self._leaves.clear()
-        self._leaves[doc_id] = leaves
+        self._leaves |= leaves
 
     def leaves_of(self, doc_ids: Sequence[str]) -> dict[str, str]:
         """The leaves of documents, as `join_leaves` makes them, by id, as far as the index knows.

@@ -105,6 +105,11 @@ def split_leaves(text: str) -> list[tuple[str, bool]]:
     return [(leaf[:-1], True) if leaf.endswith("!") else (leaf, False) for leaf in text.split(" ")]
 
 
+def has_leaf(text: str, rev: str) -> bool:
+    """Whether a revision is among leaves as `join_leaves` makes them."""
+    return text == rev or any(leaf == rev for leaf, _ in split_leaves(text))
+
+
 def key_number(key: str) -> int:
     """A key as it is stored: 64 bits of a digest. Two that are alike only cost a look at a document more."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
@@ -261,6 +266,25 @@ class IndexReader(_File):
     def fills(self, keys: Collection[int] | None, after: int, until: int, number: int) -> bool:
         """Whether there are so many rows to come."""
         return self._count(keys, after, until, number) >= number
+
+    def fingerprint(self, keys: Collection[int] | None, after: int, until: int) -> tuple[int, int]:
+        """What is the same as before only if `rows` between two positions are, and their documents.
+
+        That is how many entries there are, and the sum of the positions at which their documents are. For to a passed
+        range none is ever added, and a document that changes goes to a higher position: as long as the number is the
+        same, all entries are, and then as long as the sum is, their documents.
+        """
+        if keys is None:
+            query, values = "SELECT count(*), sum(at) FROM docs WHERE docs.at > ? AND docs.at <= ?", [after, until]
+        else:
+            query = (
+                "SELECT count(*), sum(docs.at) FROM entries JOIN docs USING (doc) "
+                f"WHERE key IN ({_marks([*keys])}) AND entries.at > ? AND entries.at <= ?"
+            )
+            values = [*keys, after, until]
+        with damage():
+            number, total = self._db.execute(query, values).fetchone()
+        return number, total or 0
 
     def _count(self, keys: Collection[int] | None, after: int, until: int, most: int) -> int:
         if keys is None:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from proxy.bodies import Bodies
 from proxy.config.model import Config, Database
 from proxy.core.audience import Audience
 from proxy.feeds.follower import Follower
@@ -45,7 +44,7 @@ class Feeds:
     """Hubs and followers, by database."""
 
     def __init__(self, config: Config) -> None:
-        self.hubs = {database.name: Hub(Bodies(config.server.cache)) for database in config.indexed}
+        self.hubs = {database.name: Hub(config.server.cache) for database in config.indexed}
         self._upstreams: list[Upstream] = []
         self._followers: list[Follower] = []
         self._running: list[asyncio.Task[None]] = []

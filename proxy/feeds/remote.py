@@ -14,7 +14,6 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from proxy.bodies import Bodies
 from proxy.config.model import Config
 from proxy.errors import Unavailable
 from proxy.feeds.hub import Hub
@@ -46,7 +45,7 @@ class RemoteFeeds:
 
     def __init__(self, config: Config, path: Path) -> None:
         self._path = path
-        self.hubs = {database.name: Hub(Bodies(config.server.cache)) for database in config.indexed}
+        self.hubs = {database.name: Hub(config.server.cache) for database in config.indexed}
         for name, hub in self.hubs.items():
             hub.ask, hub.renew = partial(self._catch_up, name), partial(self._renew, name)
         self._told: set[str] = set()

@@ -23,7 +23,7 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import BadRequest, Unavailable
-from proxy.feeds.index import Damaged, Full, split_leaves
+from proxy.feeds.index import Damaged, Full, has_leaf
 from proxy.fetch import ancestry, documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, find_grafts, judge, resolve
@@ -158,7 +158,7 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
     kept: dict[int, Shown] = {}
     for place, doc in found.items():
         rev = doc["_rev"]
-        if latest and all(leaf != rev for leaf, _ in split_leaves(leaves.get(doc["_id"], ""))):
+        if latest and not has_leaf(leaves.get(doc["_id"], ""), rev):
             continue
         shaped = view.shape(doc)
         if shaped is not None:

@@ -83,6 +83,8 @@ class _Feed:
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
+        self.kept: list[bytes] | None = None
+        """What was written, where it is kept for others."""
 
     async def run(self) -> web.StreamResponse:
         """Serve the feed to its end."""
@@ -91,6 +93,10 @@ class _Feed:
             await self.source.now()
         self.last = self.source.seq
         await self.source.open()
+        page = None
+        if isinstance(self.source, IndexFeed):
+            page = self.source.page()
+            self.kept = [] if self.source.keeps and page is None else None
         kind = self.encoder.content_type
         headers = {
             "Content-Type": kind,
@@ -101,6 +107,9 @@ class _Feed:
             self.source.discard()
             await self.response.write_eof()
             return self.response
+        if page is not None:
+            await self.response.write(self.encoder.head() + page.rows)
+            return await self._end(page.reached, page.unread)
         await self.response.write(self.encoder.head())
         beside = [asyncio.ensure_future(self._beat())] if self.wanted.heartbeat else []
         if self.wanted.waits:
@@ -114,9 +123,13 @@ class _Feed:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await task
-        last_seq = jsonio.dumps(self.view.tokens.encode(self.last))
-        await self.response.write(self.encoder.tail(last_seq, self.source.pending + self.unread))
-        await self.response.write_eof()
+        if self.kept is not None and self.full and isinstance(self.source, IndexFeed):
+            self.source.keep(b"".join(self.kept), self.last, self.unread)
+        return await self._end(self.last, self.unread)
+
+    async def _end(self, last: Any, unread: int) -> web.StreamResponse:
+        last_seq = jsonio.dumps(self.view.tokens.encode(last))
+        await self.response.write_eof(self.encoder.tail(last_seq, self.source.pending + unread))
         return self.response
 
     async def _open(self) -> SourceFeed | IndexFeed:
@@ -235,6 +248,8 @@ class _Feed:
             self.count += len(pieces)
             self.written = asyncio.get_running_loop().time()
             await self.response.write(b"".join(pieces))
+            if self.kept is not None:
+                self.kept += pieces
         return len(pieces)
 
     async def _with_bodies(self, change: Change) -> bytes:

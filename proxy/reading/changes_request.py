@@ -60,6 +60,12 @@ class Wanted:
     """A filter function of the source, for trusted profiles: passed on with its arguments."""
 
     @property
+    def is_plain(self) -> bool:
+        """Whether rows tell of revisions only, of all documents in their order."""
+        selects = self.doc_ids is not None or self.matches is not None or self.design_only or self.source_filter
+        return not (selects or self.descending or self.include_docs)
+
+    @property
     def waits(self) -> bool:
         """Whether the feed goes on when the source has no more rows."""
         return self.feed != "normal" and not self.descending

@@ -20,6 +20,7 @@ from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full, IndexReader, split_leaves
 from proxy.feeds.index import Row as Indexed
 from proxy.feeds.looks import stored_keys
+from proxy.feeds.pages import MOST_ROWS, Asked, Page
 from proxy.feeds.waiting import Keys
 from proxy.reading.changes_request import Wanted
 from proxy.reading.source_feed import Row
@@ -82,6 +83,10 @@ class IndexFeed:
         self._style = wanted.style
         self._limit = wanted.limit
         self._at = at
+        self._shared = _shared(view, wanted, keys, at)
+        self._began = hub.end
+        self._read: dict[str, str] = {}
+        """The leaves of the documents that were read for a page that others may be given."""
         self.last_page = False
         """Set by the reader: no further page is wanted."""
 
@@ -94,6 +99,28 @@ class IndexFeed:
     def seq(self) -> Position:
         with self._reading() as index:
             return index.position(self._at)
+
+    def page(self) -> Page | None:
+        """The page that the client asks for, if it was written before. Raises Unavailable."""
+        if self._shared is None:
+            return None
+        with self._reading() as index:
+            page = self._hub.pages.get(self._shared, index)
+        if page is not None:
+            self._hub.saw(page.leaves)
+            self._at = page.until
+        return page
+
+    @property
+    def keeps(self) -> bool:
+        """Whether others may be given the page that is read here."""
+        return self._shared is not None
+
+    def keep(self, rows: bytes, reached: Position, unread: int) -> None:
+        """Keep a full page as it was written. Parameters: as in `Page`."""
+        assert self._shared is not None
+        with self._reading() as index:
+            self._hub.pages.keep(self._shared, Page(self._at, self._read, rows, reached, unread), index, self._began)
 
     @property
     def pending(self) -> int:
@@ -138,7 +165,7 @@ class IndexFeed:
                 else:
                     found = self._hub.rows(self._keys, self._at, end, batch)
                     last = found[-1].at if len(found) >= batch else end
-                rows = [self._row(index, row) for row in found]
+                rows = self._rows(index, found)
             if rows:
                 yield rows
             self._at, batch = last, _BATCH
@@ -160,7 +187,7 @@ class IndexFeed:
                     found = index.rows_of(self._doc_ids, 0, self._hub.end)[::-1]
                 else:
                     found = index.rows_down(self._keys, before, batch)
-                rows = [self._row(index, row) for row in found]
+                rows = self._rows(index, found)
             if rows:
                 yield rows
             if len(found) < batch or self._doc_ids is not None:
@@ -178,8 +205,14 @@ class IndexFeed:
             self._hub.complain(error)
             raise Unavailable(_DAMAGED) from error
 
+    def _rows(self, index: IndexReader, found: list[Indexed]) -> list[Row]:
+        leaves = {row.doc_id: row.leaves for row in found}
+        self._hub.saw(leaves)
+        if self._shared is not None:
+            self._read |= leaves
+        return [self._row(index, row) for row in found]
+
     def _row(self, index: IndexReader, row: Indexed) -> Row:
-        self._hub.saw(row.doc_id, row.leaves)
         leaves = split_leaves(row.leaves)
         shown: Iterable[tuple[str, bool]] = leaves if self._style == "all_docs" else leaves[:1]
         made: Row = {
@@ -191,6 +224,15 @@ class IndexFeed:
         if leaves[0][1]:
             made["deleted"] = True
         return made
+
+
+def _shared(view: View, wanted: Wanted, keys: Keys, at: int) -> Asked | None:
+    """What is asked for, where others may be given the same page."""
+    limit = wanted.limit or 0
+    is_page = 0 < limit <= MOST_ROWS and wanted.feed in ("normal", "longpoll")
+    if not is_page or not wanted.is_plain or view.profile.depends_on_client:
+        return None
+    return Asked(view.profile.name, wanted.style, keys, at, limit)
 
 
 _DAMAGED = "The index of this database is being made anew: ask again."

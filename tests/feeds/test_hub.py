@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy.bodies import Bodies
 from proxy.errors import Unavailable
 from proxy.feeds import hub as hub_module
 from proxy.feeds.hub import Hub
@@ -30,7 +29,7 @@ def writer(path: Path) -> Iterator[IndexWriter]:
 
 def test_an_index_that_is_being_built_is_not_used(writer: IndexWriter, path: Path) -> None:
     writer.set_meta("complete", None)
-    hub = Hub(Bodies(1000))
+    hub = Hub(1000)
     hub.opened(path)
     assert hub.index is None
     writer.set_meta("complete", 1)
@@ -41,7 +40,7 @@ def test_an_index_that_is_being_built_is_not_used(writer: IndexWriter, path: Pat
 
 
 async def test_a_state_that_is_told_again_wakes_all_if_there_is_more(writer: IndexWriter, path: Path) -> None:
-    hub = Hub(Bodies(1000))
+    hub = Hub(1000)
     hub.opened(path)
     waiting = [asyncio.ensure_future(hub.wait(keys)) for keys in (None, frozenset((1,)), frozenset((2, 3)))]
     await asyncio.sleep(0)
@@ -57,15 +56,15 @@ async def test_a_state_that_is_told_again_wakes_all_if_there_is_more(writer: Ind
 
 
 def test_leaves_that_were_seen_are_believed_until_the_index_moves(writer: IndexWriter, path: Path) -> None:
-    hub = Hub(Bodies(1000))
+    hub = Hub(1000)
     hub.opened(path)
-    hub.saw("b", "1-b")
+    hub.saw({"b": "1-b"})
     assert hub.leaves_of(["a", "b", "nobody"]) == {"a": "1-a", "b": "1-b"}
     writer.apply([Entry("b", "2-b", 2, frozenset((7,)))], 2)
     assert hub.leaves_of(["b"]) == {"b": "1-b"}
     hub.moved(2, None)
     assert hub.leaves_of(["b"]) == {"b": "2-b"}
-    hub.saw("b", "2-b")
+    hub.saw({"b": "2-b"})
     hub.closed()
     hub.opened(path)
     assert hub.leaves_of(["nobody"]) == {}
@@ -74,10 +73,10 @@ def test_leaves_that_were_seen_are_believed_until_the_index_moves(writer: IndexW
 
 def test_leaves_that_were_seen_are_bounded(writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "_MOST_LEAVES", 2)
-    hub = Hub(Bodies(1000))
+    hub = Hub(1000)
     hub.opened(path)
     for doc_id in ("x", "y", "z"):
-        hub.saw(doc_id, "1-a")
+        hub.saw({doc_id: "1-a"})
     assert hub.leaves_of(["x", "y", "z"]) == {"z": "1-a"}
     hub.closed()
 
@@ -86,7 +85,7 @@ async def test_what_cannot_be_read_at_present_is_tried_again(
     writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "_AGAIN_SECONDS", 0)
-    hub, renewed = Hub(Bodies(1000)), list[bytes]()
+    hub, renewed = Hub(1000), list[bytes]()
     hub.renew = renewed.append
     hub.opened(path)
     waiting = asyncio.ensure_future(hub.wait(None))
@@ -105,7 +104,7 @@ async def test_what_cannot_be_read_at_present_is_tried_again(
 
 
 async def test_what_is_damaged_is_made_anew(writer: IndexWriter, path: Path) -> None:
-    hub, renewed = Hub(Bodies(1000)), list[bytes]()
+    hub, renewed = Hub(1000), list[bytes]()
     hub.renew = renewed.append
     hub.opened(path)
     hub.complain(Damaged("it is torn"))
@@ -130,7 +129,7 @@ class Slow:
 @pytest.fixture
 async def slow(writer: IndexWriter, path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Hub, Slow]]:
     monkeypatch.setattr(hub_module, "_PATIENCE", 0.05)
-    hub, follower = Hub(Bodies(1000)), Slow()
+    hub, follower = Hub(1000), Slow()
     hub.opened(path)
     hub.ask = follower.ask
     yield hub, follower
