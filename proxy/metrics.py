@@ -25,7 +25,8 @@ METRICS = {
     "couch_tailor_index_rate": ("gauge", "changes read in a second, while a long reading lasts"),
     "couch_tailor_cache_hits_total": ("counter", "documents that were looked for and kept"),
     "couch_tailor_cache_misses_total": ("counter", "documents that had to be read from the source"),
-    "couch_tailor_cache_bytes": ("gauge", "about how much memory is taken by documents that are kept"),
+    "couch_tailor_cache_bytes": ("gauge", "about how much memory is taken by documents and pages that are kept"),
+    "couch_tailor_pages_hits_total": ("counter", "pages of feeds that were given out as they had been written before"),
     "couch_tailor_process_starts_total": ("counter", "how often a process was started"),
 }
 
@@ -72,7 +73,8 @@ def hub_samples(hubs: Mapping[str, Hub]) -> Iterator[Sample]:
             "couch_tailor_index_position": 0 if hub.index is None else hub.end,
             "couch_tailor_cache_hits_total": hub.bodies.hits,
             "couch_tailor_cache_misses_total": hub.bodies.misses,
-            "couch_tailor_cache_bytes": hub.bodies.size,
+            "couch_tailor_cache_bytes": hub.bodies.size + hub.pages.size,
+            "couch_tailor_pages_hits_total": hub.pages.hits,
         }
         for name, value in values.items():
             yield Sample(name, {"database": database}, value)

@@ -113,6 +113,9 @@ async def warm(served: Site) -> None:
     for entry in wanted:
         assert hub.bodies.get((entry["id"], entry["rev"])) is not None
     assert (await served.ask("GET", "/clinic-phone/_changes")).status == 200
+    for style in ("all_docs", "main_only"):
+        assert (await served.ask("GET", f"/clinic-whole/_changes?limit=5&style={style}")).status == 200
+    assert hub.pages.size > 0
 
 
 async def grow(served: Site, made: Corpus) -> None:
@@ -201,6 +204,7 @@ def database_requests(made: Corpus, revs: dict[str, list[str]]) -> Iterator[tupl
     for feed, style in product(("normal", "longpoll", "continuous", "eventsource"), ("main_only", "all_docs")):
         for query in flags("include_docs", "conflicts", "attachments", "descending"):
             yield "GET", f"_changes?feed={feed}&style={style}&timeout=50&{query}", None
+        yield "GET", f"_changes?feed={feed}&style={style}&limit=5&timeout=50", None
     yield "POST", "_changes?filter=_doc_ids&include_docs=true", {"doc_ids": all_ids}
     for selector in (
         {},

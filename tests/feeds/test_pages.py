@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from filters.drop import Drop
+from filters.select import Select
 from proxy.core.tokens import Position
-from proxy.feeds.index import Entry, IndexReader, IndexWriter, remove
+from proxy.feeds.index import Damaged, Entry, IndexReader, IndexWriter, remove
 from proxy.feeds.news import News
 from proxy.feeds.pages import Asked, Page, Pages
 from tests.feeds.test_index import SETTINGS
+from tests.support.inprocess import Answer, profile, site
+from tests.support.inprocess import Site as Client
 
 KEYS = st.frozensets(st.integers(1, 2), max_size=2)
 HELD = st.sampled_from([None, frozenset([1]), frozenset([1, 2])])
@@ -134,3 +140,143 @@ def test_pages_keep_to_their_room(tmp_path: Path) -> None:
         assert pages.get(large, index) is None
         pages.clear()
         assert (pages.size, pages.get(asked[-1], index)) == (0, None)
+
+
+PATIENTS = profile("phone", Select(where="type == 'patient'"), Drop(paths=["ssn"]))
+OWN = profile("own", Select(where="facility == client.facility"))
+DOCS = [
+    {"_id": f"doc:{number:02}", "type": "patient" if number % 3 else "visit", "facility": "f1", "ssn": "SECRET"}
+    for number in range(12)
+]
+
+
+@pytest.fixture
+async def clinic(tmp_path: Path) -> AsyncIterator[Client]:
+    async with site(PATIENTS, OWN, docs=DOCS, data=tmp_path, session_ttl=0.0) as served:
+        await served.indexed()
+        yield served
+
+
+async def page(served: Client, query: str, since: Any = 0, user: tuple[str, str] = ("ann", "ann")) -> Answer:
+    answer = await served.ask("GET", f"/clinic-phone/_changes?{query}&since={since}", user=user)
+    assert answer.status == 200
+    return answer
+
+
+def hits(served: Client) -> int:
+    assert served.hub is not None
+    return served.hub.pages.hits
+
+
+async def test_everybody_is_given_the_same_pages(clinic: Client) -> None:
+    since: Any = 0
+    for number in range(2):
+        first = await page(clinic, "limit=3&style=all_docs", since)
+        again = await page(clinic, "limit=3&style=all_docs", since, ("bob", "bob"))
+        longpoll = await page(clinic, "limit=3&style=all_docs&feed=longpoll&heartbeat=1000", since)
+        assert first.body == again.body == longpoll.body
+        assert [first.headers[name] for name in ("Content-Type", "Vary")] == [
+            again.headers[name] for name in ("Content-Type", "Vary")
+        ]
+        assert len(first.json["results"]) == 3
+        assert hits(clinic) == 2 * (number + 1)
+        since = first.json["last_seq"]
+
+
+async def test_a_page_is_written_anew_after_a_change_in_it_only(clinic: Client) -> None:
+    async def ids() -> list[str]:
+        return [row["id"] for row in (await page(clinic, "limit=3")).json["results"]]
+
+    before = await ids()
+    doc = (await clinic.at_source("GET", "/clinic/doc:11")).json
+    await clinic.put({**doc, "note": "elsewhere"})
+    await page(clinic, "limit=100")  # the index knows by now
+    assert await ids() == before
+    assert hits(clinic) == 1
+    doc = (await clinic.at_source("GET", f"/clinic/{before[0]}")).json
+    await clinic.put({**doc, "note": "here"})
+    await page(clinic, "limit=100")
+    assert await ids() == ["doc:02", "doc:04", "doc:05"]
+    doc = (await clinic.at_source("GET", "/clinic/doc:02")).json
+    await clinic.put({**doc, "type": "visit"})  # leaves the view
+    await page(clinic, "limit=100")
+    assert await ids() == ["doc:04", "doc:05", "doc:07"]
+    assert hits(clinic) == 1
+
+
+async def test_what_follows_a_page_is_served_of_now(clinic: Client) -> None:
+    rows = (await page(clinic, "limit=3&style=all_docs")).json["results"]
+    rows = (await page(clinic, "limit=3&style=all_docs")).json["results"]
+    assert hits(clinic) == 1
+    doc = (await clinic.at_source("GET", f"/clinic/{rows[0]['id']}")).json
+    rev = await clinic.put({**doc, "note": "newer"})
+    await page(clinic, "limit=100")
+    wanted = [{"id": row["id"], "rev": row["changes"][0]["rev"]} for row in rows]
+    found = (await clinic.ask("POST", "/clinic-phone/_bulk_get?revs=true&latest=true", {"docs": wanted})).json[
+        "results"
+    ]
+    assert found[0]["docs"][0]["ok"]["_rev"] == rev
+    assert [result["docs"][0]["ok"]["_rev"] for result in found[1:]] == [entry["rev"] for entry in wanted[1:]]
+    assert "SECRET" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=3&include_docs=true",
+        "limit=3&descending=true",
+        "limit=3&filter=_doc_ids&doc_ids=%5B%22doc:01%22,%22doc:02%22,%22doc:04%22%5D",
+        "limit=3&filter=_design",
+        "limit=3&feed=continuous&timeout=1",
+        "limit=3&feed=eventsource&timeout=1",
+        "limit=9000",
+        "feed=normal",
+        "limit=0",
+    ],
+)
+async def test_other_questions_are_answered_by_themselves(clinic: Client, query: str) -> None:
+    plain = await page(clinic, "limit=3")
+    answers = [await page(clinic, query) for _ in range(2)]
+    assert hits(clinic) == 0
+    assert answers[0].body == answers[1].body
+    assert answers[0].body != plain.body
+
+
+async def test_styles_and_limits_have_pages_of_their_own(clinic: Client) -> None:
+    rev = "1-" + "e" * 32
+    await clinic.at_source(
+        "POST", "/clinic/_bulk_docs", {"new_edits": False, "docs": [{"_id": "doc:01", "_rev": rev, "type": "patient"}]}
+    )
+    await page(clinic, "limit=100")
+    answers = {}
+    for _ in range(2):
+        for query in ("limit=8&style=all_docs", "limit=8&style=main_only", "limit=4&style=all_docs"):
+            answers[query] = (await page(clinic, query)).json["results"]
+    assert hits(clinic) == 3
+    counts = [[len(row["changes"]) for row in rows] for rows in answers.values()]
+    assert counts == [[1] * 7 + [2], [1] * 8, [1] * 4]
+
+
+async def test_what_depends_on_the_client_is_nobody_elses(clinic: Client) -> None:
+    for user in ("ann", "bob", "ann"):
+        answer = await clinic.ask("GET", "/clinic-own/_changes?limit=3", user=(user, user))
+        assert answer.status == 200
+    assert hits(clinic) == 0
+
+
+async def test_a_head_request_has_no_page(clinic: Client) -> None:
+    await page(clinic, "limit=3")
+    answer = await clinic.ask("HEAD", "/clinic-phone/_changes?limit=3")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_another_index_has_other_pages(clinic: Client) -> None:
+    before = await page(clinic, "limit=3")
+    hub = await clinic.indexed()
+    assert hub.index is not None
+    told = hub.index.index_id
+    hub.complain(Damaged("it is said to be"))
+    await clinic.indexed(but=told)
+    after = await page(clinic, "limit=3")
+    assert [row["id"] for row in after.json["results"]] == [row["id"] for row in before.json["results"]]
+    assert hits(clinic) == 0
