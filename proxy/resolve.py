@@ -30,6 +30,8 @@ class Shown(NamedTuple):
 
     doc: Doc
     origin: str | None
+    departed: bool = False
+    """Whether the view shows it for an ancestor that it could see: as long as the source has the body of that."""
 
     @property
     def rev(self) -> str:
@@ -125,7 +127,7 @@ def bare_tombstone(doc: Doc) -> Shown:
     bare = {"_id": doc["_id"], "_rev": doc["_rev"], "_deleted": True}
     if "_revisions" in doc:
         bare["_revisions"] = doc["_revisions"]
-    return Shown(bare, doc["_rev"])
+    return Shown(bare, doc["_rev"], departed=True)
 
 
 def graft(view: View, doc: Doc, held: str) -> Shown:
@@ -140,7 +142,7 @@ def _grown(view: View, doc_id: str, held: str, path: list[str]) -> Shown:
     rev = view.grafts.departure(doc_id, held)
     generation, _, digest = rev.partition("-")
     revisions = {"start": int(generation), "ids": [digest, *path]}
-    return Shown({"_id": doc_id, "_rev": rev, "_deleted": True, "_revisions": revisions}, None)
+    return Shown({"_id": doc_id, "_rev": rev, "_deleted": True, "_revisions": revisions}, None, departed=True)
 
 
 async def resolve(

@@ -123,7 +123,7 @@ class _Feed:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await task
-        if self.kept is not None and self.full and isinstance(self.source, IndexFeed):
+        if self.kept is not None and self.full and self.rows.lasting and isinstance(self.source, IndexFeed):
             self.source.keep(b"".join(self.kept), self.last, self.unread)
         return await self._end(self.last, self.unread)
 

@@ -41,6 +41,8 @@ class Rows:
         self._view = view
         self._wanted = wanted
         self._looks = view.judges or wanted.include_docs or wanted.matches is not None
+        self.lasting = True
+        """Whether all that was judged stays as it is while the documents do, whatever the source forgets of them."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
 
     @property
@@ -66,6 +68,8 @@ class Rows:
         if not doubtful:
             return cast(list[Change], changes)
         leaves = await judge(self._view, await self._leaves(doubtful))
+        if any(leaf.departed for shown in leaves.values() for leaf in shown):
+            self.lasting = False
         return [
             change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
         ]
@@ -107,7 +111,7 @@ class Rows:
         if not shown:
             return Change(row["seq"])
         winner = shown[0].doc
-        change: Row = {"id": row["id"], "changes": [{"rev": doc["_rev"]} for doc, _ in shown]}
+        change: Row = {"id": row["id"], "changes": [{"rev": leaf.rev} for leaf in shown]}
         if winner.get("_deleted") is True:
             change["deleted"] = True
         if self._wanted.include_docs:

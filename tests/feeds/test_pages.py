@@ -204,6 +204,18 @@ async def test_a_page_is_written_anew_after_a_change_in_it_only(clinic: Client) 
     assert hits(clinic) == 1
 
 
+async def test_what_is_told_for_the_sake_of_an_ancestor_is_judged_each_time(clinic: Client) -> None:
+    """The source may forget that ancestor's body: then it is told of no longer, for it cannot be asked for."""
+    doc = (await clinic.at_source("GET", "/clinic/doc:02")).json
+    await clinic.put({**doc, "type": "visit"})
+    await page(clinic, "limit=100")
+    for _ in range(2):
+        rows = (await page(clinic, "limit=8")).json["results"]
+        assert [row["id"] for row in rows if row.get("deleted")] == ["doc:02"]
+        assert len((await page(clinic, "limit=7")).json["results"]) == 7
+    assert hits(clinic) == 1
+
+
 async def test_what_follows_a_page_is_served_of_now(clinic: Client) -> None:
     rows = (await page(clinic, "limit=3&style=all_docs")).json["results"]
     rows = (await page(clinic, "limit=3&style=all_docs")).json["results"]
