@@ -275,16 +275,21 @@ class IndexReader(_File):
         same, all entries are, and then as long as the sum is, their documents.
         """
         if keys is None:
-            query, values = "SELECT count(*), sum(at) FROM docs WHERE docs.at > ? AND docs.at <= ?", [after, until]
+            query = "SELECT count(*), sum(at) FROM docs WHERE docs.at > ? AND docs.at <= ?"
+            asked: list[tuple[int, ...]] = [(after, until)]
         else:
             query = (
                 "SELECT count(*), sum(docs.at) FROM entries JOIN docs USING (doc) "
-                f"WHERE key IN ({_marks([*keys])}) AND entries.at > ? AND entries.at <= ?"
+                "WHERE key = ? AND entries.at > ? AND entries.at <= ?"
             )
-            values = [*keys, after, until]
-        with damage():
-            number, total = self._db.execute(query, values).fetchone()
-        return number, total or 0
+            asked = [(key, after, until) for key in keys]
+        number = total = 0
+        with damage(), self._snapshot():
+            for values in asked:
+                some, their = self._db.execute(query, values).fetchone()
+                number += some
+                total += their or 0
+        return number, total
 
     def _count(self, keys: Collection[int] | None, after: int, until: int, most: int) -> int:
         if keys is None:

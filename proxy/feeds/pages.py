@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 from proxy.core.tokens import Position
 from proxy.feeds.index import IndexReader
 from proxy.feeds.waiting import Keys
 
 MOST_ROWS = 2000
-"""Larger pages are not kept: they would have to be held while they are written."""
-_OVERHEAD = 300
-"""Bytes that a document takes beside its row, about: its id and its leaves."""
+MOST_READ = 4000
+"""Pages of more rows, or for which more documents had to be read, are not kept: they have to be held meanwhile."""
+_OVERHEAD = 250
+"""Bytes that Python takes for a document's id and its leaves, beside their text, about."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class Page:
     unread: int
     """Documents after that one, which may be shown."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes that this takes, about."""
-        return len(self.rows) + _OVERHEAD * (len(self.leaves) + 1)
+        text = sum(len(doc_id) + len(leaves) for doc_id, leaves in self.leaves.items())
+        return len(self.rows) + text + _OVERHEAD * (len(self.leaves) + 1)
 
 
 class _Kept:

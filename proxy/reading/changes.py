@@ -83,7 +83,7 @@ class _Feed:
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
-        self.kept: list[bytes] | None = None
+        self.kept: list[bytes] = []
         """What was written, where it is kept for others."""
 
     async def run(self) -> web.StreamResponse:
@@ -96,7 +96,6 @@ class _Feed:
         page = None
         if isinstance(self.source, IndexFeed):
             page = self.source.page()
-            self.kept = [] if self.source.keeps and page is None else None
         kind = self.encoder.content_type
         headers = {
             "Content-Type": kind,
@@ -123,7 +122,8 @@ class _Feed:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await task
-        if self.kept is not None and self.full and self.rows.lasting and isinstance(self.source, IndexFeed):
+        if self.keeps and self.full and self.rows.lasting:
+            assert isinstance(self.source, IndexFeed)
             self.source.keep(b"".join(self.kept), self.last, self.unread)
         return await self._end(self.last, self.unread)
 
@@ -163,6 +163,11 @@ class _Feed:
         if hub.index is None or not is_own(hub, since):
             return False
         return hub.index.fills(keys, since.at if since else 0, hub.end, wanted.limit)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is written is kept for others."""
+        return isinstance(self.source, IndexFeed) and self.source.keeps
 
     @property
     def full(self) -> bool:
@@ -248,8 +253,10 @@ class _Feed:
             self.count += len(pieces)
             self.written = asyncio.get_running_loop().time()
             await self.response.write(b"".join(pieces))
-            if self.kept is not None:
+            if self.keeps:
                 self.kept += pieces
+            else:
+                self.kept.clear()
         return len(pieces)
 
     async def _with_bodies(self, change: Change) -> bytes:

@@ -63,7 +63,7 @@ class Wanted:
     def is_plain(self) -> bool:
         """Whether rows tell of revisions only, of all documents in their order."""
         selects = self.doc_ids is not None or self.matches is not None or self.design_only or self.source_filter
-        return not (selects or self.descending or self.include_docs)
+        return not (selects or self.descending or self.include_docs or self.att_encoding_info)
 
     @property
     def waits(self) -> bool:

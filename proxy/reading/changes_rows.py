@@ -8,6 +8,7 @@ seen before, which have a generation above 1. So a feed is one stream, however f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from proxy.contract import Doc
@@ -42,7 +43,7 @@ class Rows:
         self._wanted = wanted
         self._looks = view.judges or wanted.include_docs or wanted.matches is not None
         self.lasting = True
-        """Whether all that was judged stays as it is while the documents do, whatever the source forgets of them."""
+        """Whether all that was judged follows from the documents' leaves, whatever the source says of ancestors."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
 
     @property
@@ -67,9 +68,9 @@ class Rows:
         doubtful = [row for row, change in zip(batch, changes, strict=True) if change is None]
         if not doubtful:
             return cast(list[Change], changes)
-        leaves = await judge(self._view, await self._leaves(doubtful))
-        if any(leaf.departed for shown in leaves.values() for leaf in shown):
-            self.lasting = False
+        bodies = await self._leaves(doubtful)
+        leaves = await judge(self._view, bodies)
+        self.lasting = self.lasting and all(_is_settled(row, bodies, leaves) for row in doubtful)
         return [
             change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
         ]
@@ -141,6 +142,19 @@ class Rows:
         if "_attachments" not in dressed or self._wanted.att_encoding_info:
             return dressed
         return without_encoding_info(dressed)
+
+
+def _is_settled(row: Row, bodies: Mapping[str, list[Doc]], shown: Mapping[str, list[Shown]]) -> bool:
+    """Whether what the view shows of a row follows from the leaves that the row names alone.
+
+    It does not where the source did not give them, or where one is invisible and has ancestors: then their bodies
+    decide, which the source may not have at another time.
+    """
+    docs = bodies.get(row["id"], [])
+    if {doc["_rev"] for doc in docs} != set(row.get("leaves", ())):
+        return False
+    visible = {leaf.rev for leaf in shown.get(row["id"], ()) if not leaf.departed}
+    return all(doc["_rev"] in visible or doc["_rev"].startswith("1-") for doc in docs)
 
 
 def _as_it_is(row: Row) -> Change:

@@ -20,7 +20,7 @@ from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full, IndexReader, split_leaves
 from proxy.feeds.index import Row as Indexed
 from proxy.feeds.looks import stored_keys
-from proxy.feeds.pages import MOST_ROWS, Asked, Page
+from proxy.feeds.pages import MOST_READ, MOST_ROWS, Asked, Page
 from proxy.feeds.waiting import Keys
 from proxy.reading.changes_request import Wanted
 from proxy.reading.source_feed import Row
@@ -122,6 +122,11 @@ class IndexFeed:
         with self._reading() as index:
             self._hub.pages.keep(self._shared, Page(self._at, self._read, rows, reached, unread), index, self._began)
 
+    def _be_alone(self) -> None:
+        """What is read here is for nobody else."""
+        self._shared = None
+        self._read = {}
+
     @property
     def pending(self) -> int:
         """Rows that are still to come after `seq`, some of which the view may not show."""
@@ -135,6 +140,7 @@ class IndexFeed:
     async def now(self) -> None:
         """Go to the end."""
         self._at = self._hub.end
+        self._be_alone()
 
     async def open(self) -> None:
         """Nothing to be asked for: what can fail has been tried."""
@@ -172,6 +178,7 @@ class IndexFeed:
 
     async def wait(self) -> None:
         """Wait until there may be rows. Raises Unavailable."""
+        self._be_alone()
         if self._at >= self._hub.end:
             await self._hub.wait(None if self._doc_ids is not None else self._keys)
 
@@ -210,6 +217,8 @@ class IndexFeed:
         self._hub.saw(leaves)
         if self._shared is not None:
             self._read |= leaves
+            if len(self._read) > MOST_READ or self._hub.end != self._began:
+                self._be_alone()
         return [self._row(index, row) for row in found]
 
     def _row(self, index: IndexReader, row: Indexed) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 
 from filters.drop import Drop
 from filters.select import Select
+from proxy import fetch
 from proxy.core.tokens import Position
 from proxy.feeds.index import Damaged, Entry, IndexReader, IndexWriter, remove
 from proxy.feeds.news import News
 from proxy.feeds.pages import Asked, Page, Pages
+from proxy.place import Place
+from proxy.reading import index_feed
 from tests.feeds.test_index import SETTINGS
 from tests.support.inprocess import Answer, profile, site
 from tests.support.inprocess import Site as Client
@@ -204,10 +208,13 @@ async def test_a_page_is_written_anew_after_a_change_in_it_only(clinic: Client) 
     assert hits(clinic) == 1
 
 
-async def test_what_is_told_for_the_sake_of_an_ancestor_is_judged_each_time(clinic: Client) -> None:
+@pytest.mark.parametrize("gone", [{"type": "visit"}, {"_deleted": True}])
+async def test_what_is_told_for_the_sake_of_an_ancestor_is_judged_each_time(
+    clinic: Client, gone: dict[str, Any]
+) -> None:
     """The source may forget that ancestor's body: then it is told of no longer, for it cannot be asked for."""
     doc = (await clinic.at_source("GET", "/clinic/doc:02")).json
-    await clinic.put({**doc, "type": "visit"})
+    await clinic.put({"_id": "doc:02", "_rev": doc["_rev"], **gone})
     await page(clinic, "limit=100")
     for _ in range(2):
         rows = (await page(clinic, "limit=8")).json["results"]
@@ -252,6 +259,56 @@ async def test_other_questions_are_answered_by_themselves(clinic: Client, query:
     assert hits(clinic) == 0
     assert answers[0].body == answers[1].body
     assert answers[0].body != plain.body
+
+
+async def test_now_is_not_the_beginning(clinic: Client) -> None:
+    await page(clinic, "limit=3")
+    now = (await page(clinic, "limit=3", "now")).json
+    assert now["results"] == []
+    waiting = asyncio.ensure_future(page(clinic, "limit=3&feed=longpoll", "now"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await clinic.put({"_id": "new", "type": "patient"})
+    assert [row["id"] for row in (await waiting).json["results"]] == ["new"]
+    assert hits(clinic) == 0
+
+
+async def test_what_was_waited_for_is_nobody_elses(clinic: Client) -> None:
+    end = (await page(clinic, "limit=100")).json["last_seq"]
+    waiting = asyncio.ensure_future(page(clinic, "limit=1&feed=longpoll", end))
+    await asyncio.sleep(0.2)
+    await clinic.put({"_id": "new", "type": "patient"})
+    first = await waiting
+    again = await page(clinic, "limit=1&feed=longpoll", end)
+    assert first.json["results"] == again.json["results"]
+    assert hits(clinic) == 0
+
+
+async def test_what_the_source_did_not_give_is_asked_for_again(clinic: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that is behind does not have a leaf that the feed names: one client misses it, and no other."""
+    real = fetch._bulk_get
+
+    async def behind(place: Place, entries: list[dict[str, str]], extra: Any, *, revs: bool = True) -> Any:
+        return await real(place, [entry for entry in entries if entry["id"] != "doc:02"], extra, revs=revs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "_bulk_get", behind)
+        rows = (await page(clinic, "limit=3")).json["results"]
+        assert [row["id"] for row in rows] == ["doc:01", "doc:04", "doc:05"]
+    rows = (await page(clinic, "limit=3", user=("bob", "bob"))).json["results"]
+    assert [row["id"] for row in rows] == ["doc:01", "doc:02", "doc:04"]
+    assert hits(clinic) == 0
+
+
+async def test_pages_for_which_very_much_is_read_are_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_feed, "MOST_READ", 5)
+    odd = profile("phone", Drop(paths=["ssn"]), Select(where="type != 'visit' || ssn"))
+    async with site(odd, docs=DOCS, data=tmp_path) as served:
+        await served.indexed()
+        for limit, expected in ((3, 1), (6, 1)):
+            for _ in range(2):
+                assert len((await page(served, f"limit={limit}")).json["results"]) == limit
+            assert hits(served) == expected
 
 
 async def test_styles_and_limits_have_pages_of_their_own(clinic: Client) -> None:
