@@ -83,8 +83,6 @@ class _Feed:
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
-        self.kept: list[bytes] = []
-        """What was written, where it is kept for others."""
 
     async def run(self) -> web.StreamResponse:
         """Serve the feed to its end."""
@@ -93,9 +91,7 @@ class _Feed:
             await self.source.now()
         self.last = self.source.seq
         await self.source.open()
-        page = None
-        if isinstance(self.source, IndexFeed):
-            page = self.source.page()
+        page = self.source.page()
         kind = self.encoder.content_type
         headers = {
             "Content-Type": kind,
@@ -122,9 +118,8 @@ class _Feed:
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectionError):
                     await task
-        if self.keeps and self.full and self.rows.lasting:
-            assert isinstance(self.source, IndexFeed)
-            self.source.keep(b"".join(self.kept), self.last, self.unread)
+        if self.full and self.rows.lasting:
+            self.source.keep(self.last, self.unread)
         return await self._end(self.last, self.unread)
 
     async def _end(self, last: Any, unread: int) -> web.StreamResponse:
@@ -163,11 +158,6 @@ class _Feed:
         if hub.index is None or not is_own(hub, since):
             return False
         return hub.index.fills(keys, since.at if since else 0, hub.end, wanted.limit)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether what is written is kept for others."""
-        return isinstance(self.source, IndexFeed) and self.source.keeps
 
     @property
     def full(self) -> bool:
@@ -253,10 +243,7 @@ class _Feed:
             self.count += len(pieces)
             self.written = asyncio.get_running_loop().time()
             await self.response.write(b"".join(pieces))
-            if self.keeps:
-                self.kept += pieces
-            else:
-                self.kept.clear()
+            self.source.wrote(pieces)
         return len(pieces)
 
     async def _with_bodies(self, change: Change) -> bytes:

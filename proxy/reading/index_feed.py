@@ -86,7 +86,8 @@ class IndexFeed:
         self._shared = _shared(view, wanted, keys, at)
         self._began = hub.end
         self._read: dict[str, str] = {}
-        """The leaves of the documents that were read for a page that others may be given."""
+        """Of a page that others may be given: the leaves of the documents that were read, and what was written."""
+        self._written: list[bytes] = []
         self.last_page = False
         """Set by the reader: no further page is wanted."""
 
@@ -111,21 +112,23 @@ class IndexFeed:
             self._at = page.until
         return page
 
-    @property
-    def keeps(self) -> bool:
-        """Whether others may be given the page that is read here."""
-        return self._shared is not None
+    def wrote(self, rows: list[bytes]) -> None:
+        """Hear what was written to the client."""
+        if self._shared is not None:
+            self._written += rows
 
-    def keep(self, rows: bytes, reached: Position, unread: int) -> None:
-        """Keep a full page as it was written. Parameters: as in `Page`."""
-        assert self._shared is not None
+    def keep(self, reached: Position, unread: int) -> None:
+        """Keep a full page as it was written, if others may be given it. As in `Page`. Raises Unavailable."""
+        if self._shared is None:
+            return
+        page = Page(self._at, self._read, b"".join(self._written), reached, unread)
         with self._reading() as index:
-            self._hub.pages.keep(self._shared, Page(self._at, self._read, rows, reached, unread), index, self._began)
+            self._hub.pages.keep(self._shared, page, index, self._began)
 
     def _be_alone(self) -> None:
         """What is read here is for nobody else."""
         self._shared = None
-        self._read = {}
+        self._read, self._written = {}, []
 
     @property
     def pending(self) -> int:

@@ -67,6 +67,15 @@ class SourceFeed:
         """Ask for the rows there are. Raises the source's error, so that a client can still be told."""
         self._first = await self._page()
 
+    def page(self) -> None:
+        """Nobody was given the same page before: only the source knows whether it would be the same."""
+
+    def wrote(self, rows: list[bytes]) -> None:
+        """Nothing is kept of it."""
+
+    def keep(self, reached: Any, unread: int) -> None:
+        """Nothing to be kept."""
+
     def discard(self) -> None:
         """Let go of what was asked for."""
         if self._first is not None:
