@@ -107,6 +107,7 @@ async def test_writes_and_their_revisions(wire: Wire) -> None:
     assert (await wire("DELETE", "/db/x")).status == 404
     assert (await wire("DELETE", "/db/never")).json["reason"] == "missing"
     assert (await wire("PUT", "/db/y", {"_deleted": True})).status == 200
+    assert (await wire("POST", "/db", {"_id": "z", "_deleted": True})).status == 201
 
 
 async def test_the_id_of_the_path_counts(wire: Wire) -> None:

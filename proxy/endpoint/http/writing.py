@@ -33,7 +33,7 @@ async def stored(
     tagged: bool = True,
     uploads: dict[str, Upload] | None = None,
 ) -> Reply:
-    """Store a document and answer as PUT and POST do; `tagged`: with an ETag, as PUT."""
+    """Store a document and answer as PUT and POST do; `tagged`: as PUT, with an ETag, and 200 for a deletion."""
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
     need_writer(call, database, doc_id)
@@ -49,7 +49,7 @@ async def stored(
     head = line("Location", call.location(database.name, updated.id))
     if tagged:
         head += updated_tag(database, updated)
-    return _accepted(updated, 200 if doc.get("_deleted") is True else 201, head)
+    return _accepted(updated, 200 if tagged and doc.get("_deleted") is True else 201, head)
 
 
 async def remove(call: Call, database: Database, doc_id: str) -> Reply:
