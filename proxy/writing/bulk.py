@@ -29,7 +29,7 @@ from proxy.reading.local import LOCAL, source_id
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 from proxy.writing.lending import lent_size, with_lent
-from proxy.writing.originals import plan_all, rules_of
+from proxy.writing.originals import errors_of_taken, plan_all, rules_of
 from proxy.writing.parts import cut, store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
@@ -203,6 +203,8 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
     try:
         status, rows = await _post(view, body, sent)
         (_answer_edits if new_edits else _answer_replicated)(sent, rows, rules_of(view))
+        if new_edits:
+            await _tell_of_taken(view, sent)
         return status
     except CouchError as error:
         broken = isinstance(error, Unavailable)
@@ -233,6 +235,16 @@ def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> No
         raise Unavailable("The source's _bulk_docs reply does not match the documents that it was sent.")
     for slot, row in zip(sent, rows, strict=True):
         slot.row = {**_heard_row(row, rules), "id": slot.written.id}
+
+
+async def _tell_of_taken(view: View, sent: Sequence[Slot]) -> None:
+    """What the source has by the ids of creations was not asked for before; where it has something it said so."""
+    conflicts = [slot for slot in sent if slot.row and slot.row.get("error") == "conflict"]
+    taken = [(slot, slot.written) for slot in conflicts if isinstance(slot.written, Pushed) and slot.written.creates]
+    if taken:
+        errors = await errors_of_taken(view, [pushed for _, pushed in taken])
+        for (slot, _), error in zip(taken, errors, strict=True):
+            slot.fail(error)
 
 
 def _answer_replicated(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:

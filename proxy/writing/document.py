@@ -111,6 +111,7 @@ async def post_database(exchange: Exchange) -> web.StreamResponse:
         written = await _put_local(exchange, doc)
     else:
         written = await write(exchange, read_pushed(doc, True))
+        written = written._replace(status=max(written.status, 201))  # also for a deletion, unlike PUT
     return stored(exchange, doc_id, written, etag=False, at=(doc_id,))
 
 

@@ -3,6 +3,10 @@
 At the most three requests for each AT_ONCE documents: the leaves and, at the same time, the immediate parents; and once
 more for documents of which neither is the newest ancestor that the source knows. Planning goes on beside the source's
 work: on what was looked up while it looks up the next, and on creations before it is known that they are.
+
+An interactive creation that may be written is not looked up at all: the source stores it only if there is no such
+document, and says `conflict` otherwise, in one step, which is safer than any question before. What the client is to
+hear of the conflict is decided then (`errors_of_taken`).
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ from functools import partial
 
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
+from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.view import View
 from proxy.writing.plan import needed, plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import NOTHING, Outcome, Rules, Stored
+from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
 
 AT_ONCE = 200
 
@@ -39,8 +44,11 @@ def rules_of(view: View) -> Rules:
     )
 
 
-async def plan_all(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[Outcome]:
-    """What becomes of each document, in order. `rules`: others than the view's.
+async def plan_all(
+    view: View, batch: Sequence[Pushed], rules: Rules | None = None, *, suppose: bool = True
+) -> list[Outcome]:
+    """What becomes of each document, in order. `rules`: others than the view's. `suppose`: that there is nothing where
+    an interactive write creates, since the source will say so.
 
     Raises the source's error if it cannot tell what it has.
     """
@@ -48,7 +56,7 @@ async def plan_all(view: View, batch: Sequence[Pushed], rules: Rules | None = No
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
-    async with aclosing(ahead(_parts(batch), partial(_plan_some, view, rules))) as planned:
+    async with aclosing(ahead(_parts(batch), partial(_plan_some, view, rules, suppose))) as planned:
         async for some in planned:
             outcomes += some
     return outcomes
@@ -59,7 +67,20 @@ async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], No
         yield batch[start : start + AT_ONCE]
 
 
-async def _plan_some(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
+async def _plan_some(view: View, rules: Rules, suppose: bool, batch: Sequence[Pushed]) -> list[Outcome]:
+    supposed: dict[int, Outcome] = {}
+    if suppose:
+        for index, pushed in enumerate(batch):
+            if pushed.creates and isinstance(outcome := plan(pushed, NOTHING, rules), Send):
+                supposed[index] = outcome
+    if not supposed:
+        return await _plan_looked_up(view, rules, batch)
+    others = [pushed for index, pushed in enumerate(batch) if index not in supposed]
+    planned = iter(await _plan_looked_up(view, rules, others) if others else ())
+    return [supposed[index] if index in supposed else next(planned) for index in range(len(batch))]
+
+
+async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
     """While the source looks up what it has, what edits nothing is planned as new: mostly it is."""
     looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
     try:
@@ -74,6 +95,20 @@ async def _plan_some(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[
         else plan(pushed, stored.get(pushed.id, NOTHING), rules)
         for index, pushed in enumerate(batch)
     ]
+
+
+async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[CouchError]:
+    """What the client is told of creations for which the source said `conflict`, in order: as had it been asked before.
+
+    That is Conflict also where the document is gone by now, or the source cannot be asked: it was the source's word.
+    """
+    rules = rules or rules_of(view)
+    try:
+        outcomes = await plan_all(view, batch, rules, suppose=False)
+    except CouchError as error:
+        log.warning("the source said conflict, and cannot be asked what it has: %s", error)
+        return [Conflict() for _ in batch]
+    return [outcome.told() if isinstance(outcome, Refuse) else Conflict() for outcome in outcomes]
 
 
 async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:

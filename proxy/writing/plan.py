@@ -10,7 +10,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
   5. An interactive write (`new_edits`) edits the leaf that `_rev` names, or creates; anything else is a conflict, as in
-     CouchDB, where the source checks it once more when it stores the document.
+     CouchDB, where the source checks it once more when it stores the document. Whether a creation is one the source
+     alone decides (see `originals`).
   6. If the source has the document, but no ancestor's body, the write is an orphan: restored onto the winner of the
      leaves that the client sees, or refused, as the profile says.
   7. A document of which all leaves are deleted holds nothing that could be lost: writing it anew creates it.
@@ -23,7 +24,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      been stored tells that something is there, as it must.
 
 So whatever is hidden in the original is in the document that is sent, unless the client deleted it; and what is
-refused never reaches the source. A filter that fails refuses the write. Reasons never quote what is stored.
+refused here never reaches the source. A filter that fails refuses the write. Reasons never quote what is stored.
 """
 
 from __future__ import annotations

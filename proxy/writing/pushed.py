@@ -72,6 +72,11 @@ class Pushed(NamedTuple):
         return self.path if self.new_edits else self.path[1:]
 
     @property
+    def creates(self) -> bool:
+        """Whether the source itself would say `conflict` if it had such a document: an edit of none."""
+        return self.new_edits and not self.path
+
+    @property
     def deleted(self) -> bool:
         return self.body.get("_deleted") is True
 

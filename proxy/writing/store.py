@@ -11,15 +11,15 @@ from typing import NamedTuple
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.errors import Unavailable
+from proxy.errors import CouchError, Unavailable
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.upstream import JSON_HEADERS, Headers, Reply
 from proxy.writing.lending import with_lent
-from proxy.writing.originals import plan_all, rules_of
+from proxy.writing.originals import errors_of_taken, plan_all, rules_of
 from proxy.writing.pushed import Pushed
 from proxy.writing.related import Bodies, Upload, following
-from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules
+from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send
 from proxy.writing.settle import heard, missing_revisions, never_sent, not_stored, unknown
 
 
@@ -37,8 +37,14 @@ async def write(
 
     Raises the CouchError that the client gets.
     """
-    [outcome] = await plan_all(exchange.view, [pushed], rules)
-    return await carry_out(exchange, pushed, outcome, bodies)
+    [outcome] = await plan_all(exchange.view, [pushed], rules, suppose=bodies is None)
+    try:
+        return await carry_out(exchange, pushed, outcome, bodies)
+    except CouchError as error:
+        if not (pushed.creates and error.error == "conflict" and isinstance(outcome, Send)):
+            raise
+    [told] = await errors_of_taken(exchange.view, [pushed], rules)
+    raise told
 
 
 async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies: Bodies | None = None) -> Written:

@@ -10,8 +10,8 @@ from typing import Any
 
 from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS, Upstream
+from tests.bench.lanes import document
 from tests.bench.servers import DATABASE, Process, Stage
-from tests.bench.speed import document
 
 OWN = 100
 """Documents of each user, whatever the size of the database."""

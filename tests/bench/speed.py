@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import shutil
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from hashlib import md5
 from typing import Any
 
 from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS
+from tests.bench import pushes
+from tests.bench.lanes import Lane, document
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
 
 DOCS = 10_000
 _SECONDS = 3
 _CONNECTIONS = 16
-
-
-@dataclass
-class Lane:
-    """One way to the documents."""
-
-    name: str
-    url: str
-    database: str
-    samples: list[float] = field(default_factory=list)
-    latencies: list[tuple[float, float]] = field(default_factory=list)
-
-
-def document(number: int) -> dict[str, Any]:
-    """A document of about 500 bytes, with something to hide."""
-    chance = random.Random(number)
-    return {
-        "_id": f"patient:{number:07}",
-        "type": "patient",
-        "facility": f"f{number % 10}",
-        "owner": "rare" if number % 1000 == 0 else "common",
-        "name": {"first": f"First{number}", "last": f"Last{number}"},
-        "ssn": f"{number:09}",
-        "billing": {"insurer": "Harmony", "owed": chance.randrange(1000)},
-        "notes": [
-            {"text": f"private {chance.getrandbits(200):x}", "private": True},
-            {"text": f"public {chance.getrandbits(200):x}", "private": False},
-        ],
-        "weight": chance.randrange(400, 1000) / 10,
-        "phone": f"+49 30 {chance.randrange(10**6)}",
-    }
 
 
 async def fill(stage: Stage, count: int, start: int = 0) -> None:
@@ -71,8 +39,9 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
         await _measure(stage, rounds, "_changes, judging profile", "rows/s", _changes, ("phone",)),
         await _measure(stage, rounds, "_changes?include_docs=true", "rows/s", _changes_docs, ("phone",)),
         await _measure(stage, rounds, "_all_docs?include_docs=true", "rows/s", _all_docs, ("phone",)),
-        await _measure(stage, 3 * rounds, "_bulk_docs, 500 new documents", "docs/s", _bulk_docs, ("phone",)),
-        await _measure(stage, 3 * rounds, "_revs_diff and _bulk_docs, 500 new", "docs/s", _replicate, ("phone",)),
+        await _measure(stage, 3 * rounds, "_bulk_docs, 500 created", "docs/s", pushes.create, ("phone",)),
+        await _measure(stage, 3 * rounds, "_bulk_docs, 500 replicated", "docs/s", pushes.push, ("phone",)),
+        await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("phone",)),
     ]
     head = ["measure", "unit", "source", "nginx", "proxy", "proxy / source", "proxy / nginx"]
     report.add_table("Throughput (medians; ratios round by round)", head, [row for row, _ in rows])
@@ -197,56 +166,3 @@ async def _changes_docs(stage: Stage, lane: Lane) -> float:
 
 async def _all_docs(stage: Stage, lane: Lane) -> float:
     return await _timed(stage, lane, "GET", f"/{lane.database}/_all_docs?include_docs=true", None, b'"doc":', DOCS)
-
-
-_written = 0
-
-
-async def _bulk_docs(stage: Stage, lane: Lane) -> float:
-    """Write revisions made elsewhere, as a replicator does, and take them away again."""
-    return await _push(stage, lane, asking=False)
-
-
-async def _replicate(stage: Stage, lane: Lane) -> float:
-    """As `_bulk_docs`, after the question that replicators ask first."""
-    return await _push(stage, lane, asking=True)
-
-
-async def _push(stage: Stage, lane: Lane, *, asking: bool) -> float:
-    docs = _new_documents(500)
-    client = stage.client(lane.url)
-    headers = {**JSON_HEADERS, "Authorization": stage.authorization}
-    question = jsonio.dumps({doc["_id"]: [doc["_rev"]] for doc in docs})
-    body = jsonio.dumps({"docs": docs, "new_edits": False})
-    await stage.settle()
-    began = time.perf_counter()
-    if asking:
-        async with await client.request(
-            "POST", f"/{lane.database}/_revs_diff", headers=headers, body=question
-        ) as reply:
-            missing = jsonio.loads(await reply.read())
-        if len(missing) != len(docs):
-            raise RuntimeError(f"{lane.name} misses {len(missing)} of {len(docs)} new documents")
-    async with await client.request("POST", f"/{lane.database}/_bulk_docs", headers=headers, body=body) as reply:
-        answer = await reply.read()
-    elapsed = time.perf_counter() - began
-    client.close()
-    if reply.status != 201 or answer.strip() != b"[]":
-        raise RuntimeError(f"{lane.name} did not store all: {answer[:300]!r}")
-    gone = [{**{key: doc[key] for key in ("_id", "_rev")}, "_deleted": True} for doc in docs]
-    await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": gone})
-    return len(docs) / elapsed
-
-
-def _new_documents(count: int) -> list[dict[str, Any]]:
-    """Documents as the profile `phone` shows them, with a revision made elsewhere."""
-    global _written
-    docs = []
-    for _ in range(count):
-        _written += 1
-        digest = md5(str(_written).encode(), usedforsecurity=False).hexdigest()
-        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
-        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
-        rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
-        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
-    return docs

@@ -70,7 +70,7 @@ async def test_the_ancestor_may_be_some_generations_back() -> None:
 
 async def test_rows_come_in_the_order_of_the_request() -> None:
     async with world() as there:
-        await there.put({"_id": "of-bob", "owner": "bob"})
+        of_bob = await there.put({"_id": "of-bob", "owner": "bob"})
         first = await there.put(ANN)
         docs: list[Doc] = [
             {"_id": "of-bob", "owner": "ann"},
@@ -91,7 +91,9 @@ async def test_rows_come_in_the_order_of_the_request() -> None:
         assert len(rows[4]["id"]) == 32
         assert "ssn" in rows[5]["reason"]
         [write] = there.tap.writes
-        assert [doc["_id"] for doc in write.json["docs"]] == ["new", rows[4]["id"]]
+        # what creates is sent, since the source itself stores it only where there is nothing
+        assert [doc["_id"] for doc in write.json["docs"]] == ["of-bob", "new", "p1", rows[4]["id"]]
+        assert (list(await there.leaves("of-bob")), list(await there.leaves("p1"))) == ([of_bob], [first])
 
 
 async def test_replicated_refusals_have_their_rows_and_reach_nobody() -> None:

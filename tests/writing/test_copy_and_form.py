@@ -141,7 +141,8 @@ async def test_forms_that_are_refused() -> None:
             assert await post(there, "/b", data, **headers) == expected
         answer = await there.ask("POST", "/b", data=body, headers=FORM)
         assert answer.error == (400, "bad_request", "Referer header required.")
-        assert there.tap.writes == []
+        assert [write.json for write in there.tap.writes] == [{"_id": "b", "owner": "ann"}]  # for the source to refuse
+        assert list(await there.leaves("b")) == [of_bob]
 
 
 @pytest.mark.parametrize("method", ["COPY", "POST"])

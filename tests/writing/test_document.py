@@ -67,7 +67,12 @@ async def test_put_of_what_is_not_the_clients() -> None:
             assert (await there.ask("PUT", path, body)).error == expected
         answer = await there.ask("PUT", f"/p1?rev={mine}", {"owner": "bob"})
         assert answer.status == 403
-        assert there.tap.writes == []
+        # of creations, the source itself is asked, by trying: it does not store over what it has
+        assert [(write.path.rpartition("/")[2], "_rev" in write.json) for write in there.tap.writes] == [
+            ("b", False),
+            ("p1", False),
+        ]
+        assert (list(await there.leaves("b")), list(await there.leaves("p1"))) == ([of_bob], [mine])
 
 
 @pytest.mark.parametrize("query", ["", f"?rev={REV}", "?rev={its_own}"])
@@ -169,6 +174,7 @@ async def test_post_to_the_database() -> None:
     async with world() as there:
         assert (await there.ask("POST", "", {"_id": "x", "owner": "ann"})).json["id"] == "x"
         assert (await there.ask("POST", "", {"_id": "x", "owner": "ann"})).error == CONFLICT
+        assert (await there.ask("POST", "", {"_id": "z", "owner": "ann", "_deleted": True})).status == 201
         assert (await there.ask("POST", "", {"_id": "y", "owner": "bob"})).status == 403
         assert (await there.ask("POST", "", [])).error == (400, "bad_request", "Document must be a JSON object")
         local = await there.ask("POST", "", {"_id": "_local/cp", "seq": 1})

@@ -1,0 +1,90 @@
+"""Writing: batches of new documents, as applications and as replicators send them."""
+
+from __future__ import annotations
+
+import time
+from hashlib import md5
+from typing import Any
+
+from proxy.core import jsonio
+from proxy.upstream import JSON_HEADERS
+from tests.bench.lanes import Lane, document
+from tests.bench.servers import DATABASE, Stage
+
+COUNT = 500
+"""Documents of a batch: what CouchDB's own replicator sends."""
+_written = 0
+
+
+async def create(stage: Stage, lane: Lane) -> float:
+    """Documents a second, of which the source makes the revisions."""
+    docs = [{name: value for name, value in doc.items() if name[:4] != "_rev"} for doc in _new_documents()]
+    rate, rows = await _write(stage, lane, {"docs": docs})
+    if len(rows) != COUNT or not all(row.get("ok") for row in rows):
+        raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
+    await _remove(stage, rows)
+    return rate
+
+
+async def push(stage: Stage, lane: Lane) -> float:
+    """Documents a second, of which the revisions were made elsewhere."""
+    return await _replicate(stage, lane, asking=False)
+
+
+async def replicate(stage: Stage, lane: Lane) -> float:
+    """As `push`, after the question that replicators ask first."""
+    return await _replicate(stage, lane, asking=True)
+
+
+async def _replicate(stage: Stage, lane: Lane, *, asking: bool) -> float:
+    docs = _new_documents()
+    question = {doc["_id"]: [doc["_rev"]] for doc in docs} if asking else None
+    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, question)
+    if rows:
+        raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
+    await _remove(stage, [{"id": doc["_id"], "rev": doc["_rev"]} for doc in docs])
+    return rate
+
+
+async def _write(stage: Stage, lane: Lane, batch: Any, question: Any = None) -> tuple[float, Any]:
+    """Documents a second, and the rows. `question`: of `_revs_diff`."""
+    client = stage.client(lane.url)
+    headers = {**JSON_HEADERS, "Authorization": stage.authorization}
+
+    async def post(path: str, body: bytes) -> Any:
+        async with await client.request("POST", f"/{lane.database}/{path}", headers=headers, body=body) as reply:
+            answer = jsonio.loads(await reply.read())
+        if reply.status >= 300:
+            raise RuntimeError(f"{lane.name} refused {path}: {answer}")
+        return answer
+
+    body, asked = jsonio.dumps(batch), jsonio.dumps(question)
+    await stage.settle()
+    began = time.perf_counter()
+    if question is not None:
+        missing = await post("_revs_diff", asked)
+        if len(missing) != COUNT:
+            raise RuntimeError(f"{lane.name} misses {len(missing)} of {COUNT} new documents")
+    rows = await post("_bulk_docs", body)
+    elapsed = time.perf_counter() - began
+    client.close()
+    return COUNT / elapsed, rows
+
+
+async def _remove(stage: Stage, rows: list[dict[str, Any]]) -> None:
+    gone = [{"_id": row["id"], "_rev": row["rev"], "_deleted": True} for row in rows]
+    await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": gone})
+
+
+def _new_documents() -> list[dict[str, Any]]:
+    """Documents as the profile `phone` shows them, with a revision made elsewhere."""
+    global _written
+    docs = []
+    for _ in range(COUNT):
+        _written += 1
+        digest = md5(str(_written).encode(), usedforsecurity=False).hexdigest()
+        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
+        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
+        rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
+        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
+    return docs
