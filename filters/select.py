@@ -35,10 +35,13 @@ class Select(Filter):
         else:
             message = "may read any field: name those that it reads in audience_fields, for tombstones to keep them"
             raise OptionError("where", message, text=where)
+        self._judge = None if self._where.uses_client else self._where.judge(None, False)
         self._sharing = sharing(self._where)
         self.declares_audience = self._sharing is not None
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
+        if self._judge is not None:
+            return doc if self._judge(doc) else None
         if self._where.lacks(client, self._optional) is not None:
             return None
         try:

@@ -23,6 +23,7 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), 5 * 1024))
 
 _ROOM = 16
 _ROOMY = 1024 - _ROOM
+_SHORT = 16 * 1024
 
 JSONDecodeError = orjson.JSONDecodeError
 """Raised by `loads`; a ValueError."""
@@ -38,8 +39,8 @@ def loads_sent(data: bytes) -> Any:
 
     A single document that the source has and the proxy cannot parse would stop every feed that comes upon it.
     """
-    # no level without a bracket: so many are seldom, but in long batches, and then are mostly not nested
-    if data.count(b"[") + data.count(b"{") <= _ROOMY:
+    # no level without a bracket; to count them in a long batch would not be worth the while
+    if len(data) <= _ROOMY or (len(data) <= _SHORT and data.count(b"[") + data.count(b"{") <= _ROOMY):
         return loads(data)
     value = orjson.loads(b"[" * _ROOM + data + b"]" * _ROOM)
     for _ in range(_ROOM):

@@ -51,7 +51,9 @@ class Chain:
         self._set = _set_paths(filters)
         self._set_fields = _in_source(filters, _set_fields)
         self._steps = tuple((link.filter.shape, link.name) for link in self.links)
-        self._back = tuple((link.filter.restore, link.name) for link in reversed(self.links))
+        # the default leaves what is new as it is
+        creating = [link for link in self.links if type(link.filter).restore is not Filter.restore]
+        self._creating: _Back = [(link.filter.restore, None, link.name) for link in reversed(creating)]
 
     def __bool__(self) -> bool:
         return bool(self.links)
@@ -72,10 +74,10 @@ class Chain:
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""
-        stages = self._stages(original, client)
-        whole = self._restore(edited, stages, client)
+        back = self._creating if original is None else self._back(original, client)
+        whole = _restore(edited, back, client)
         if original is not None and edited.get("_deleted") is True and original.get("_deleted") is not True:
-            whole = self._deletion(whole, edited, original, stages, client)
+            whole = self._deletion(whole, edited, original, back, client)
         return whole
 
     def tombstone(self, original: Doc, client: Client) -> Doc:
@@ -137,47 +139,35 @@ class Chain:
     def _shown(self, original: Doc | None, client: Client) -> Doc:
         return {} if original is None else self.shape(original, client) or {}
 
-    def _stages(self, original: Doc | None, client: Client) -> list[Doc | None]:
-        """What each filter is given of the original. Raises Refused if the client does not get it."""
-        if original is None:
-            return [None] * len(self._steps)
-        stages: list[Doc | None] = [original]
-        for step, name in self._steps:
-            stage = stages[-1]
-            if stage is not None:
-                try:
-                    stage = step(stage, client)
-                except Exception as error:
-                    raise Withheld(name, error) from error
-                if stage is None:
-                    raise Refused("the document is not visible to this client")
-            stages.append(stage)
-        return stages[:-1]
-
-    def _restore(self, edited: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
-        whole = edited
-        for (step, name), stage in zip(self._back, reversed(stages), strict=True):
+    def _back(self, original: Doc, client: Client) -> _Back:
+        """The steps back to the whole document. Raises Refused if the client does not get the original."""
+        back: _Back = []
+        stage = original
+        for link in self.links:
+            back.append((link.filter.restore, stage, link.name))
             try:
-                whole = step(whole, stage, client)
-            except Refused:
-                raise
+                shaped = link.filter.shape(stage, client)
             except Exception as error:
-                raise Withheld(name, error) from error
-        return whole if whole is edited else _same_identity(whole, edited)
+                raise Withheld(link.name, error) from error
+            if shaped is None:
+                raise Refused("the document is not visible to this client")
+            stage = shaped
+        back.reverse()
+        return back
 
-    def _deletion(self, whole: Doc, edited: Doc, original: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
+    def _deletion(self, whole: Doc, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """`whole` without the fields that came from the original alone, but with those of the audience."""
-        hidden = self._from_original(edited, original, stages, client)
+        hidden = self._from_original(edited, original, back, client)
         left = {name: value for name, value in whole.items() if not (name in hidden and same(hidden[name], value))}
         if "_attachments" not in edited:
             left.pop("_attachments", None)
         kept = {name: value for name, value in original.items() if name in self.audience_fields}
         return {**left, **{name: value for name, value in kept.items() if name not in left}}
 
-    def _from_original(self, edited: Doc, original: Doc, stages: Sequence[Doc | None], client: Client) -> Doc:
+    def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """What a deletion without a body would carry on of the original, except for what filters set anew."""
         try:
-            bare = self._restore(_bare_deletion(edited), stages, client)
+            bare = _restore(_bare_deletion(edited), back, client)
         except Refused:  # by a rule about the body, which the client's own has passed
             bare = {name: value for name, value in original.items() if name not in edited}
         return {
@@ -185,6 +175,22 @@ class Chain:
             for name, value in bare.items()
             if not name.startswith("_") and (name not in self._set_fields or same(value, original.get(name)))
         }
+
+
+_Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, str]]
+"""The steps back: of each filter `restore`, what it was given of the original, and its name."""
+
+
+def _restore(edited: Doc, back: _Back, client: Client) -> Doc:
+    whole = edited
+    for restore, original, name in back:
+        try:
+            whole = restore(whole, original, client)
+        except Refused:
+            raise
+        except Exception as error:
+            raise Withheld(name, error) from error
+    return whole if whole is edited else _same_identity(whole, edited)
 
 
 def depends_on_client(filter_: Filter) -> bool:

@@ -47,7 +47,7 @@ class Local:
     doc: Doc
 
 
-@dataclass
+@dataclass(slots=True)
 class Slot:
     """A document of the request on its way: to the source (`doc`), and to the row that it gets."""
 
@@ -231,10 +231,11 @@ async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, lis
 
 
 def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:
-    if [row.get("id") for row in rows] != [slot.key[0] for slot in sent]:
+    if [row.get("id") for row in rows] != [slot.doc and slot.doc["_id"] for slot in sent]:
         raise Unavailable("The source's _bulk_docs reply does not match the documents that it was sent.")
     for slot, row in zip(sent, rows, strict=True):
-        slot.row = {**_heard_row(row, rules), "id": slot.written.id}
+        told = _heard_row(row, rules)
+        slot.row = {**told, "id": slot.written.id} if isinstance(slot.written, Local) else told
 
 
 async def _tell_of_taken(view: View, sent: Sequence[Slot]) -> None:

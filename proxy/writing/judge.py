@@ -33,22 +33,23 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 
 def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
-    if pushed.attachments:
+    body = pushed.body
+    if "_attachments" in body:
         _check_attachments(pushed, original, rules)
-    whole, deleted = rules.chain.restore(pushed.body, original, rules.client), pushed.deleted
-    if "_deleted" in whole or deleted:
+    whole, deleted = rules.chain.restore(body, original, rules.client), "_deleted" in body
+    if deleted or "_deleted" in whole:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if deleted:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
-    if whole is not pushed.body and _following(whole) != _following(pushed.body):
+    if whole is not body and _following(whole) != _following(body):
         raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
     described = _described(whole) if "_attachments" in whole else whole
-    differing = rules.chain.check_putget(described, pushed.body, rules.client, original)
+    differing = rules.chain.check_putget(described, body, rules.client, original)
     if differing and not deleted and rules.on_surplus == "refuse":
         raise Refused("this client would not read back what it wrote", differing[0])
-    if (differing or deleted) and rules.chain.uncovers(described, pushed.body, rules.client, original):
+    if (differing or deleted) and rules.chain.uncovers(described, body, rules.client, original):
         raise Refused("this write would show the client what is hidden from it")
     return whole
 

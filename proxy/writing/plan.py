@@ -62,6 +62,8 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     """What becomes of one pushed document."""
     try:
         applied = rules.applied_to(pushed.id)
+        if not stored.leaves and len(pushed.path) < 2:  # nothing there, and no ancestor that could be a graft
+            return judge(pushed, None, applied)
         if pushed.new_edits:
             return judge(pushed, _edited_leaf(pushed, stored, applied), applied)
         return _plan_replicated(pushed, stored, applied)

@@ -39,6 +39,7 @@ _PLACING = frozenset((*_OWN, "_revisions"))
 _RESERVED = ("_design/", "_local/")
 _rev_of: Callable[[tuple[int, str]], Rev] = partial(tuple.__new__, Rev)
 """A Rev of its fields, in half the time: there are as many as there are ancestors."""
+_USUAL_FIRST = re.compile("1-[0-9a-f]{32}")
 _USUAL_HASHES = re.compile("[0-9a-f]{32}(?:,[0-9a-f]{32})*")
 _GREATEST = 10**15 - 1
 """Of generations."""
@@ -86,14 +87,17 @@ class Pushed(NamedTuple):
 
     def complete(self, body: Doc) -> Doc:
         """`body` with the members that place it in the tree: what goes to the source."""
+        mine, path, new_edits = self
         whole = body
-        if body is not self.body:
-            own = {name: self.body[name] for name in _OWN if name in self.body}
+        if body is not mine:
+            own = {name: mine[name] for name in _OWN if name in mine}
             whole = own | {name: value for name, value in body.items() if name not in _OWN}
-        path = self.path
-        if self.new_edits or len(path) < 2:
+        if new_edits or len(path) < 2:
             return whole
         return {**whole, "_revisions": {"start": path[0].generation, "ids": [rev.hash for rev in path]}}
+
+
+_pushed_of: Callable[[tuple[Doc, tuple[Rev, ...], bool]], Pushed] = partial(tuple.__new__, Pushed)
 
 
 def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
@@ -104,10 +108,14 @@ def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
     check_id(doc["_id"])
-    path = _path(doc)
-    if not new_edits and not path:
-        raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
     body = doc.copy()
+    path = _first(doc)
+    if path is None:
+        path = _path(doc)
+        if path:
+            body["_rev"] = str(path[0])
+        elif not new_edits:
+            raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
     for name in doc:
         if name[:1] == "_" and name not in _PLACING:
             _check_member(name, doc[name], follows)
@@ -116,9 +124,7 @@ def read_pushed(doc: Any, new_edits: bool, *, follows: bool = False) -> Pushed:
     body.pop("_revisions", None)
     if body.get("_deleted") is False:
         del body["_deleted"]
-    if path:
-        body["_rev"] = str(path[0])
-    return Pushed(body, path, new_edits)
+    return _pushed_of((body, path, new_edits))
 
 
 def named_rev(doc: Any) -> Rev | None:
@@ -167,6 +173,16 @@ def _invalid(reason: str) -> BadRequest:
     return BadRequest(reason, error="doc_validation")
 
 
+def _first(doc: Doc) -> tuple[Rev, ...] | None:
+    """As `_path`, where it is a first revision spelled as most are: most of what comes in large numbers is new."""
+    rev, revisions = doc.get("_rev"), doc.get("_revisions")
+    if type(rev) is str and _USUAL_FIRST.fullmatch(rev):
+        path = (_rev_of((1, rev[2:])),)
+        if "_revisions" not in doc or (revisions == {"start": 1, "ids": [rev[2:]]} and type(revisions["start"]) is int):
+            return path
+    return None
+
+
 def _path(doc: Doc) -> tuple[Rev, ...]:
     revisions = doc.get("_revisions")
     if revisions is None and "_revisions" not in doc:
@@ -195,8 +211,6 @@ def _ancestry(revisions: Any) -> tuple[Rev, ...]:
         hashes = ids if usual else [parse_hash(start - age, name) for age, name in enumerate(ids)]
     except ValueError as error:
         raise BadRequest(str(error)) from None
-    if len(hashes) == 1:
-        return (Rev(start, hashes[0]),)
     return tuple(map(_rev_of, zip(range(start, 0, -1), hashes, strict=False)))
 
 

@@ -55,12 +55,13 @@ class Expression:
         found = self.search(doc, client, names)
         return found if found is True or found is False else not is_false(found)
 
-    def judge(self, client: Client, in_doubt: bool) -> Callable[[Any], bool]:
+    def judge(self, client: Client | None, in_doubt: bool) -> Callable[[Any], bool]:
         """A function that says whether the expression is true for a value, for one client.
 
-        It gives `in_doubt` where that cannot be judged: the evaluation fails, or the client lacks what is named.
+        It gives `in_doubt` where that cannot be judged: the evaluation fails, or the client lacks what is named. An
+        expression that does not use the client needs none.
         """
-        if not self.uses_client:
+        if client is None or not self.uses_client:
             return self._judges[in_doubt]
         if self.lacks(client) is not None:
             return lambda value: in_doubt
