@@ -104,7 +104,7 @@ async def read_revisions(there: Site) -> None:
 
 
 async def write_in_bulk(there: Site) -> None:
-    docs = [revision(f"r{number}") for number in range(300)]
+    docs = [revision(f"r{number}") for number in range(600)]
     answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
     assert answer.json == []
     rows = (await succeed(there, "POST", "/clinic-phone/_bulk_docs", {"docs": [{"_id": "p1", "facility": "f2"}]})).json
@@ -136,7 +136,7 @@ async def be_refused(there: Site) -> None:
 
 
 async def be_malformed(there: Site) -> None:
-    docs = [*(revision(f"m{number}") for number in range(300)), {"_id": "z", "_rev": "none"}]
+    docs = [*(revision(f"m{number}") for number in range(600)), {"_id": "z", "_rev": "none"}]
     answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})
     assert answer.status == 400
 
@@ -170,7 +170,7 @@ async def test_a_source_that_fails_leaves_no_cycles(monkeypatch: pytest.MonkeyPa
         await asyncio.sleep(0.001)
         raise CouchError("down", status=503)
 
-    docs = [revision(f"f{number}") for number in range(300)]
+    docs = [revision(f"f{number}") for number in range(600)]
     for step in ("_post", "plan_all"):
         monkeypatch.setattr(bulk, step, fail)
         async with site(PHONE, docs=DOCS) as there:

@@ -57,7 +57,7 @@ def _apply(
         try:
             results.append(Updated(edit.id, str(apply(document, edit))))
         except Conflict as conflict:
-            results.append(Updated(edit.id, None, conflict))
+            results.append(Updated(edit.id, None, conflict.with_traceback(None)))  # which would refer to the results
     for document in documents.values():
         document.save(revs_limit)
     return results

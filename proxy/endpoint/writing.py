@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -86,7 +87,7 @@ class Writing(Reading):
     async def _store_one(self, edit: Edit, *, new_edits: bool = True) -> Updated:
         [result] = await self._store([edit], new_edits=new_edits)
         if result.error is not None:
-            raise result.error
+            raise copy(result.error)  # another one: an error refers to this frame, which refers to the result
         return result
 
     async def _store(self, edits: list[Edit], *, new_edits: bool) -> list[Updated]:

@@ -43,8 +43,8 @@ async def write(
     except CouchError as error:
         if not (pushed.creates and error.error == "conflict" and isinstance(outcome, Send)):
             raise
-    [told] = await errors_of_taken(exchange.view, [pushed], rules)
-    raise told
+    # nameless: an error refers to this frame, which must not refer to the error
+    raise (await errors_of_taken(exchange.view, [pushed], rules))[0]
 
 
 async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies: Bodies | None = None) -> Written:

@@ -93,6 +93,8 @@ class Endpoint:
         except asyncio.CancelledError:
             task.add_done_callback(_note_failure)
             raise
+        finally:
+            del task  # its error refers to this frame
 
 
 def _note_failure(task: asyncio.Task[Reply]) -> None:
