@@ -15,7 +15,7 @@ ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
-AT_ONCE = 200
+AT_ONCE = 250
 """Documents that are asked for in one request."""
 
 

@@ -25,7 +25,7 @@ from proxy.writing.plan import needed, plan
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
 
-AT_ONCE = 200
+AT_ONCE = 250
 
 Bodies = dict[tuple[str, str], Doc]
 

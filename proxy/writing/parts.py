@@ -1,7 +1,8 @@
-"""A batch in parts: while some are being stored, the next are looked up and planned.
+"""A batch in parts: while the source looks up some, others are read and planned; while it stores some, so are the next.
 
-Storing is the source's work and planning the proxy's; one after the other, each would wait for the other. The first
-part is small, so that the source has something to do soon; parts are few, since each costs the source a commit.
+Looking up and storing are the source's work, reading and planning the proxy's; one after the other, each would wait for
+the other. A source answers two look-ups at the same time sooner than one of both, but stores most together: each write
+costs it a commit. So parts are planned by PART documents and stored by TOGETHER.
 """
 
 from __future__ import annotations
@@ -17,34 +18,34 @@ from proxy.writing.settle import Untold
 
 T = TypeVar("T")
 
-_FIRST = 100
-LARGEST = 400
+PART = 250
+TOGETHER = 500
 _STORED_AT_ONCE = 3
 
 
 def cut(batch: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The parts of a batch, each twice as large as the one before, up to LARGEST."""
-    start, size = 0, _FIRST
-    while start < len(batch):
-        yield batch[start : start + size]
-        start, size = start + size, min(2 * size, LARGEST)
+    """The parts of a batch."""
+    for start in range(0, len(batch), PART):
+        yield batch[start : start + PART]
 
 
 async def store_parts(
-    parts: AsyncGenerator[T, None], plan: Callable[[T], Awaitable[T]], store: Callable[[T], Awaitable[int]]
+    parts: AsyncGenerator[Sequence[T], None],
+    plan: Callable[[Sequence[T]], Awaitable[Sequence[T]]],
+    store: Callable[[Sequence[T]], Awaitable[int]],
 ) -> int:
-    """Plan each part and store it; the greatest of the statuses that `store` gives.
+    """Plan each part, and store them; the greatest of the statuses that `store` gives.
 
-    No part is stored before the one after it has been given. After an error no further part is begun. Raises the first
-    part's error, when all that were begun have ended; rather one that says that nobody knows what was stored.
+    No part is stored before the one after it has been given. After an error nothing further is stored. Raises the first
+    part's error, when all that was begun has ended; rather one that says that nobody knows what was stored.
     """
     storing: list[asyncio.Task[int]] = []
     pending: list[asyncio.Task[int]] = []
     failed: CouchError | None = None
     try:
-        async with aclosing(ahead(parts, plan, most=1)) as planned:
-            async for part in planned:
-                storing.append(asyncio.ensure_future(store(part)))
+        async with aclosing(_together(ahead(parts, plan, most=1))) as batches:
+            async for batch in batches:
+                storing.append(asyncio.ensure_future(store(batch)))
                 while len(pending := [task for task in storing if not task.done()]) >= _STORED_AT_ONCE:
                     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 if any(task.done() and task.exception() is not None for task in storing):
@@ -63,3 +64,16 @@ async def store_parts(
     finally:
         # an error refers to this frame: it must not refer to the error
         del storing, results, errors, untold, failed, first, pending
+
+
+async def _together(parts: AsyncGenerator[Sequence[T], None]) -> AsyncGenerator[Sequence[T], None]:
+    """Parts that were planned, joined until they are TOGETHER or more."""
+    held: list[T] = []
+    async with aclosing(parts):
+        async for part in parts:
+            held += part
+            if len(held) >= TOGETHER:
+                yield held
+                held = []
+    if held:
+        yield held

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.core.lens import Chain
+from proxy.writing import parts
 from proxy.writing.originals import AT_ONCE, plan_all
 from proxy.writing.parts import cut
 from proxy.writing.pushed import read_pushed
@@ -33,6 +34,13 @@ def revision(doc_id: str, *path: str, **body: Any) -> Doc:
         "_revisions": {"start": start, "ids": [each.partition("-")[2] for each in path]},
         **body,
     }
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that batches of some hundreds are large ones."""
+    monkeypatch.setattr(parts, "PART", 50)
+    monkeypatch.setattr(parts, "TOGETHER", 100)
 
 
 async def test_an_edit_keeps_what_is_hidden() -> None:
@@ -113,20 +121,21 @@ async def test_replicated_refusals_have_their_rows_and_reach_nobody() -> None:
 
 async def test_a_large_batch_is_stored_in_parts() -> None:
     async with world() as there:
-        number = 400
-        parts = list(cut(range(number)))
+        number = 2 * parts.TOGETHER + 30
+        planned = list(cut(range(number)))
         ids = [f"p{index:04}" for index in range(number)]
-        hidden = {0, parts[1][0], parts[1][-1], number - 1}
+        hidden = {0, planned[1][0], planned[1][-1], number - 1}
         for index in hidden:
             await there.put({"_id": ids[index], "owner": "bob"})
-        edited = parts[2][1]
+        edited = planned[2][1]
         first = await there.put({"_id": ids[edited], "owner": "ann", "ssn": "1-2-3"})
         docs = [revision(doc_id, rev(1, "a"), owner="ann") for doc_id in ids]
         docs[edited] = revision(ids[edited], rev(2, "b"), first, owner="ann", name="new")
         rows = await there.push(*docs)
         assert [(row["id"], row["error"]) for row in rows] == [(ids[index], "forbidden") for index in sorted(hidden)]
         sent = sorted([doc["_id"] for doc in write.json["docs"]] for write in there.tap.writes)
-        assert sent == [[ids[i] for i in part if i not in hidden] for part in parts]
+        together = [range(number)[start : start + parts.TOGETHER] for start in range(0, number, parts.TOGETHER)]
+        assert sent == [[ids[i] for i in batch if i not in hidden] for batch in together]
         assert (await there.leaves(ids[edited]))[rev(2, "b")]["ssn"] == "1-2-3"
 
 
