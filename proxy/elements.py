@@ -23,7 +23,7 @@ async def elements(
     """
     split = splitter.feed_decoded if decoded else splitter.feed
     read = 0
-    async for chunk in reply.chunks():
+    async for chunk in reply.chunks(gathered=True):
         read += len(chunk)
         if most is not None and read > most:
             raise WireError(f"the reply has more than {most} bytes")

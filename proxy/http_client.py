@@ -19,6 +19,8 @@ import httptools
 from multidict import CIMultiDict
 
 HIGH_WATER = 256 * 1024
+GATHER_SECONDS = 0.004
+"""How long what comes is left to gather in the kernel."""
 _LARGEST_HEAD = 2**20
 """Bytes before the body of a reply, interim replies included: a source that goes on and on would fill the memory."""
 
@@ -184,6 +186,18 @@ class Connection(asyncio.Protocol):
             self._resume()
             await self._wait()
         return self.take()
+
+    async def gather(self) -> None:
+        """If nothing has come yet, leave what comes in the next moment to the kernel, to be read at once.
+
+        CouchDB sends a row or two at a time: to be woken for each of them costs as much as all that is done with it.
+        """
+        if self._chunks or self.complete or self._failure is not None or self._transport is None:
+            return
+        if not self._paused:
+            self._paused = True  # until more is asked for
+            self._transport.pause_reading()
+        await asyncio.sleep(GATHER_SECONDS)
 
     def take(self) -> bytes:
         """What of the body has arrived."""

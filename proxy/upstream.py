@@ -51,6 +51,12 @@ def word(error: str) -> str:
     return error if _WORD.match(error) else "unknown_error"
 
 
+_SMALL = 16 * 1024
+"""A piece of fewer bytes was not worth the while."""
+_LONG = 64 * 1024
+"""A reply of fewer bytes is nearly there: nobody is kept waiting for its end."""
+
+
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
@@ -111,11 +117,18 @@ class Reply:
         except WireError as error:
             raise Unavailable(f"{self._where} answered with multipart that cannot be read: {error.reason}") from error
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises Unavailable if it breaks off."""
+    async def chunks(self, *, gathered: bool = False) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises Unavailable if it breaks off.
+
+        `gathered`: once it has proven to be long, small pieces are left to gather for a moment.
+        """
+        received = 0
         try:
             while chunk := await self._open.read_some():
                 yield chunk
+                received += len(chunk)
+                if gathered and len(chunk) < _SMALL and received > _LONG:
+                    await self._open.gather()
         except (Silent, BrokenOff) as error:
             raise _unavailable(error, self._where) from error
 

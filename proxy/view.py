@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -21,6 +21,8 @@ from proxy.place import Place
 from proxy.upstream import Upstream
 
 log = logging.getLogger("couch_tailor.view")
+
+_PROTOCOL = frozenset(PROTOCOL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +73,10 @@ class View(Place):
     def _shape(self, doc: Doc) -> Doc | None:
         if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
             return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
-        protocol = [name for name in PROTOCOL if name in doc]
+        protocol: Sequence[str] = ()
         body = doc
-        if protocol:
+        if not _PROTOCOL.isdisjoint(doc):
+            protocol = [name for name in PROTOCOL if name in doc]
             body = doc.copy()
             for name in protocol:
                 del body[name]

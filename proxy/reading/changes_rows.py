@@ -44,6 +44,8 @@ class Rows:
         self._looks = view.judges or wanted.include_docs or wanted.matches is not None
         self.lasting = True
         """Whether all that was judged follows from the documents' leaves, whatever the source says of ancestors."""
+        self._usual = wanted.matches is None and wanted.fields is None
+        """Whether of a document without conflicts and attachments all is wanted, or nothing."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
 
     @property
@@ -96,9 +98,16 @@ class Rows:
         if doc is None or len(changes) > 1 or doc["_rev"] != rev or doc["_id"] != row["id"]:
             return None
         shaped = self._view.shape(doc)
-        if shaped is not None:
+        if shaped is None:
+            return Change(row["seq"]) if rev.startswith("1-") else None
+        if not self._usual or "_attachments" in shaped or "_revisions" in shaped:
             return self._change(row, [Shown(shaped, rev)])
-        return Change(row["seq"]) if rev.startswith("1-") else None
+        change: Row = {"id": row["id"], "changes": [{"rev": rev}]}
+        if "_deleted" in shaped and shaped["_deleted"] is True:
+            change["deleted"] = True
+        if self._wanted.include_docs:
+            change["doc"] = shaped
+        return Change(row["seq"], jsonio.dumps(change))
 
     def _kept(self, row: Row) -> Doc | None:
         """The document of a row that names its only leaf, if that is kept."""
