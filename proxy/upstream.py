@@ -53,7 +53,7 @@ def word(error: str) -> str:
 
 _SMALL = 16 * 1024
 """A piece of fewer bytes was not worth the while."""
-_LONG = 64 * 1024
+LONG = 64 * 1024
 """A reply of fewer bytes is nearly there: nobody is kept waiting for its end."""
 
 
@@ -127,7 +127,7 @@ class Reply:
             while chunk := await self._open.read_some():
                 yield chunk
                 received += len(chunk)
-                if gathered and len(chunk) < _SMALL and received > _LONG:
+                if gathered and len(chunk) < _SMALL and received > LONG:
                     await self._open.gather()
         except (Silent, BrokenOff) as error:
             raise _unavailable(error, self._where) from error

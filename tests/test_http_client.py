@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from proxy import http_client
 from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.http_client import HIGH_WATER, Sized
-from proxy.upstream import Upstream
+from proxy.upstream import LONG, Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -339,3 +340,76 @@ async def test_a_long_reply_is_read_whole() -> None:
     async with scripted(replying(reply), timeout=1.0) as (_, upstream):
         async with await upstream.request("GET", "/", headers={}) as answer:
             assert await answer.read() == body
+
+
+BEGINNING = b"a" * (LONG + 1)
+"""After so much, a reply is a long one."""
+
+
+def dripping(pieces: int, end: bool = True) -> Script:
+    """A reply in chunks of three bytes after its beginning, again and again on a connection; `end`: with the last."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request_line(reader)
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%b\r\n" % (len(BEGINNING), BEGINNING))
+            for _ in range(pieces):
+                await asyncio.sleep(0)
+                writer.write(b"3\r\nabc\r\n")
+                await writer.drain()
+            if not end:
+                return
+            writer.write(b"0\r\n\r\n")
+
+    return script
+
+
+async def read_gathered(upstream: Upstream) -> bytes:
+    async with await upstream.request("GET", "/", headers={}) as got:
+        return b"".join([piece async for piece in got.chunks(gathered=True)])
+
+
+async def test_small_pieces_of_a_long_reply_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "GATHER_SECONDS", 0.1)
+    async with scripted(dripping(300)) as (server, upstream):
+        for gathered in (False, True):
+            async with await upstream.request("GET", "/", headers={}) as got:
+                pieces = [piece async for piece in got.chunks(gathered=gathered)]
+            assert b"".join(pieces) == BEGINNING + 300 * b"abc"
+            assert (len(pieces) < 30) is gathered
+        assert server.connections == 1
+
+
+async def test_nobody_waits_for_what_has_come_or_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("proxy.upstream.LONG", 2 * LONG)
+    async with scripted(dripping(300)) as (_, upstream):
+        assert await read_gathered(upstream) == BEGINNING + 300 * b"abc"
+    monkeypatch.setattr("proxy.upstream.LONG", LONG)
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BEGINNING), BEGINNING)
+    async with scripted(replying(whole)) as (_, upstream):
+        assert await read_gathered(upstream) == BEGINNING
+
+
+async def test_what_breaks_off_while_it_gathers_is_not_taken_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "GATHER_SECONDS", 0.01)
+    async with scripted(dripping(300, end=False)) as (_, upstream):
+        with pytest.raises(Unavailable):
+            await read_gathered(upstream)
+
+
+async def test_whoever_gives_up_what_gathers_does_not_harm_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "GATHER_SECONDS", 3600.0)
+
+    async with scripted(dripping(300)) as (server, upstream):
+        reading = asyncio.ensure_future(read_gathered(upstream))
+        while not (server.writers and reading.get_stack()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        async with await upstream.request("GET", "/", headers={}) as got:
+            assert await got.read() == BEGINNING + 300 * b"abc"
+        assert server.connections == 2
