@@ -51,6 +51,10 @@ def word(error: str) -> str:
     return error if _WORD.match(error) else "unknown_error"
 
 
+class Redirected(Unavailable):
+    """The source sends to another place, and did nothing itself."""
+
+
 _SMALL = 16 * 1024
 """A piece of fewer bytes was not worth the while."""
 LONG = 64 * 1024
@@ -139,7 +143,7 @@ class Reply:
         working on, which can be a document that the client may not see.
         """
         if self.status < 400:
-            return Unavailable(
+            return Redirected(
                 f"{self._where} answered {self.status}: redirects are not followed, its url must be right."
             )
         try:

@@ -206,15 +206,18 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
         if new_edits:
             await _tell_of_taken(view, sent)
         return status
-    except CouchError as error:
-        broken = isinstance(error, Unavailable)
-        if error.status < 500 or (new_edits and not broken) or (isinstance(error, Unavailable) and never_sent(error)):
+    except Unavailable as error:
+        if never_sent(error):
             raise
         if new_edits:
-            raise unknown() from error
+            raise unknown(error) from error
         await _ask(view, sent)
-        if broken and all(slot.stored for slot in sent):
+        if all(slot.stored for slot in sent):
             return 201
+        raise
+    except CouchError as error:
+        if error.status >= 500 and not new_edits:
+            await _ask(view, sent)
         raise
 
 

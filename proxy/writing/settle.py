@@ -13,7 +13,7 @@ from logging import INFO, WARNING
 
 from proxy.errors import CouchError, Unavailable
 from proxy.pool import Unreachable
-from proxy.upstream import word
+from proxy.upstream import Redirected, word
 from proxy.view import View
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Rules, log
@@ -50,13 +50,14 @@ class Untold(Unavailable):
 
 
 def never_sent(error: Unavailable) -> bool:
-    """Whether a failed request cannot have had any effect: there was no connection to send it on."""
-    return isinstance(error.__cause__, Unreachable)
+    """Whether a failed request cannot have had any effect: there was no connection to send it on, or it was sent on."""
+    return isinstance(error.__cause__, Unreachable) or isinstance(error, Redirected)
 
 
-def unknown() -> Unavailable:
-    """The answer to an interactive write that may or may not have been stored."""
-    return Unavailable("The source broke off: it is unknown whether the write was stored. Fetch before trying again.")
+def unknown(error: Unavailable) -> Unavailable:
+    """The answer to an interactive write that may or may not have been stored, because of `error`."""
+    reason = f"{error.reason} It is unknown whether the write was stored: fetch before trying again."
+    return Unavailable(reason, error=error.error, status=error.status)
 
 
 def not_stored() -> Unavailable:

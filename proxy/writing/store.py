@@ -96,7 +96,7 @@ async def edit(
     except Unavailable as error:
         if never_sent(error):
             raise
-        raise unknown() from error
+        raise unknown(error) from error
 
 
 async def _send(
