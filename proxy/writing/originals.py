@@ -68,16 +68,12 @@ async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], No
 
 
 async def _plan_some(view: View, rules: Rules, suppose: bool, batch: Sequence[Pushed]) -> list[Outcome]:
-    supposed: dict[int, Outcome] = {}
+    guesses: list[Outcome | None] = [None] * len(batch)
     if suppose:
-        for index, pushed in enumerate(batch):
-            if pushed.creates and isinstance(outcome := plan(pushed, NOTHING, rules), Send):
-                supposed[index] = outcome
-    if not supposed:
-        return await _plan_looked_up(view, rules, batch)
-    others = [pushed for index, pushed in enumerate(batch) if index not in supposed]
-    planned = iter(await _plan_looked_up(view, rules, others) if others else ())
-    return [supposed[index] if index in supposed else next(planned) for index in range(len(batch))]
+        guesses = [plan(pushed, NOTHING, rules) if pushed.creates else None for pushed in batch]
+    others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if not isinstance(guess, Send)]
+    looked_up = iter(await _plan_looked_up(view, rules, others) if others else ())
+    return [guess if isinstance(guess, Send) else next(looked_up) for guess in guesses]
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:

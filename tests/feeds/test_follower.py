@@ -28,6 +28,7 @@ from proxy.feeds.index import Damaged, IndexReader, IndexWriter
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.pace import Pace
 from proxy.feeds.watcher import Watcher
+from proxy.fetch import AT_ONCE
 from proxy.upstream import Reply
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
@@ -423,6 +424,7 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[int] = []
+    number = 2 * AT_ONCE + 1
 
     class Counted(Pace):
         async def end(self) -> None:
@@ -430,7 +432,7 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
             await super().end()
 
     monkeypatch.setattr(follower_module, "Pace", Counted)
-    async with site(PHONE, docs=[{"_id": f"d{n}", "facility": "f1"} for n in range(500)]) as direct:
+    async with site(PHONE, docs=[{"_id": f"d{n}", "facility": "f1"} for n in range(number)]) as direct:
         async with _in_front_of(direct, tmp_path) as at:
             follower = follower_of(await at.indexed())
             assert len(kept) == 3
@@ -442,7 +444,7 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
         await alone.build()
         assert len(kept) == 3
         with IndexReader(tmp_path / "alone.index") as reader:
-            assert (reader.meta("complete"), reader.count_documents()) == (1, 501)
+            assert (reader.meta("complete"), reader.count_documents()) == (1, number + 1)
 
 
 async def test_pages_are_small_while_a_build_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
