@@ -260,9 +260,10 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        ended_by_source = error is None and self._failure is None and not self.closed
         self.closed = True
         self._parser = None  # it calls us: together we would be there until cycles are looked for
-        if self._headers_done and self._lasts_until_close() and error is None:
+        if self._headers_done and self._lasts_until_close() and ended_by_source:
             self.complete = True
         elif not self.complete:
             self._fail("the connection was closed")

@@ -18,7 +18,7 @@ import pytest
 from filters.drop import Drop
 from filters.select import Select
 from proxy.errors import CouchError
-from proxy.writing import bulk
+from proxy.writing import bulk, originals
 from tests.support.inprocess import Answer, Site, basic, profile, site
 
 PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
@@ -171,8 +171,8 @@ async def test_a_source_that_fails_leaves_no_cycles(monkeypatch: pytest.MonkeyPa
         raise CouchError("down", status=503)
 
     docs = [revision(f"f{number}") for number in range(600)]
-    for step in ("_post", "plan_all"):
-        monkeypatch.setattr(bulk, step, fail)
+    for module, step in ((bulk, "_post"), (originals, "fetch_stored"), (bulk, "plan_all")):
+        monkeypatch.setattr(module, step, fail)
         async with site(PHONE, docs=DOCS) as there:
             with cycles() as found:
                 answer = await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs, "new_edits": False})

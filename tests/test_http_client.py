@@ -413,3 +413,15 @@ async def test_whoever_gives_up_what_gathers_does_not_harm_the_next(monkeypatch:
         async with await upstream.request("GET", "/", headers={}) as got:
             assert await got.read() == BEGINNING + 300 * b"abc"
         assert server.connections == 2
+
+
+async def test_a_reply_without_length_that_falls_silent_is_not_taken_for_whole() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_line(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nthe first half")
+        await reader.read()
+
+    async with scripted(script, timeout=0.2) as (_, upstream):
+        async with await upstream.request("GET", "/", headers={}) as got:
+            with pytest.raises(Unavailable, match="did not answer in time"):
+                await got.read()

@@ -52,7 +52,7 @@ class Chain:
         self._set_fields = _in_source(filters, _set_fields)
         self._steps = tuple((link.filter.shape, link.name) for link in self.links)
         # the default leaves what is new as it is
-        creating = [link for link in self.links if type(link.filter).restore is not Filter.restore]
+        creating = [link for link in self.links if getattr(link.filter.restore, "__func__", None) is not Filter.restore]
         self._creating: _Back = [(link.filter.restore, None, link.name) for link in reversed(creating)]
 
     def __bool__(self) -> bool:

@@ -12,6 +12,7 @@ refusals that are final, and goes on.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,7 @@ from proxy.writing.originals import errors_of_taken, plan_all, rules_of
 from proxy.writing.parts import cut, store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
-from proxy.writing.settle import Untold, heard, missing_revisions, never_sent, partly_stored, unknown
+from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, never_sent, partly_stored, unknown
 
 Row = dict[str, Any]
 
@@ -203,7 +204,7 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
     try:
         status, rows = await _post(view, body, sent)
         (_answer_edits if new_edits else _answer_replicated)(sent, rows, rules_of(view))
-        if new_edits:
+        if new_edits and view.profile.chain:
             await _tell_of_taken(view, sent)
         return status
     except Unavailable as error:
@@ -234,16 +235,31 @@ async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, lis
 
 
 def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:
-    if [row.get("id") for row in rows] != [slot.doc and slot.doc["_id"] for slot in sent]:
-        raise Unavailable("The source's _bulk_docs reply does not match the documents that it was sent.")
-    for slot, row in zip(sent, rows, strict=True):
+    for slot, row in zip(sent, _in_order(sent, rows), strict=True):
         told = _heard_row(row, rules)
         slot.row = {**told, "id": slot.written.id} if isinstance(slot.written, Local) else told
 
 
+def _in_order(sent: Sequence[Slot], rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows in the order of what was sent. Raises Unavailable if they are of other documents.
+
+    PouchDB Server puts the rows of an id that comes twice beside each other.
+    """
+    ids = [slot.key[0] for slot in sent]
+    given = [str(row.get("id")) for row in rows]
+    if given == ids:
+        return rows
+    if Counter(given) != Counter(ids):
+        raise Unavailable("The source's _bulk_docs reply does not match the documents that it was sent.")
+    by_id: dict[str, deque[Row]] = defaultdict(deque)
+    for doc_id, row in zip(given, rows, strict=True):
+        by_id[doc_id].append(row)
+    return [by_id[doc_id].popleft() for doc_id in ids]
+
+
 async def _tell_of_taken(view: View, sent: Sequence[Slot]) -> None:
     """What the source has by the ids of creations was not asked for before; where it has something it said so."""
-    conflicts = [slot for slot in sent if slot.row and slot.row.get("error") == "conflict"]
+    conflicts = [slot for slot in sent if slot.row and is_conflict(slot.row.get("error"))]
     taken = [(slot, slot.written) for slot in conflicts if isinstance(slot.written, Pushed) and slot.written.creates]
     if taken:
         errors = await errors_of_taken(view, [pushed for _, pushed in taken])

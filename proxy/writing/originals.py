@@ -85,6 +85,7 @@ async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> 
         stored = await looking
     finally:
         looking.cancel()
+        del looking  # its error would refer to this frame
     return [
         guesses[index]
         if index in guesses and pushed.id not in stored

@@ -22,7 +22,7 @@ _PAUSES = (0.1, 0.5, 1.5)
 """Seconds before each time the source is asked."""
 
 VALIDATION = "The source's validation refused the document."
-FAILED = "The source failed on the document; the proxy's log has its words."
+FAILED = "The source could not store it; the proxy's log has its words."
 
 _OF_REQUESTS = frozenset(
     [
@@ -40,6 +40,14 @@ _OF_REQUESTS = frozenset(
     ]
 )
 """CouchDB's errors whose reasons are about what was sent, and fixed text otherwise."""
+_OF_ACCESS = frozenset(
+    [
+        "You are not authorized to access this db.",
+        "You are not allowed to access this db.",
+        "Name or password is incorrect.",
+    ]
+)
+"""What CouchDB itself says with the errors by which validation refuses."""
 
 
 class Untold(Unavailable):
@@ -105,7 +113,7 @@ def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchErro
         return error
     reason = error.reason
     if error.error in ("forbidden", "unauthorized"):
-        reason = VALIDATION
+        reason = reason if reason in _OF_ACCESS else VALIDATION
     elif error.error == "missing_stub":
         reason = reason if _own_stub(reason, batch) else "Invalid attachment stub"
     elif error.error not in _OF_REQUESTS:
@@ -113,6 +121,11 @@ def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchErro
     if reason != error.reason:
         log.log(WARNING if reason == FAILED else INFO, "the source refused a write: %s: %s", error.error, error.reason)
     return CouchError(reason, error=word(error.error), status=error.status)
+
+
+def is_conflict(error: object) -> bool:
+    """Whether a source's error says so; some begin it with a capital."""
+    return isinstance(error, str) and error.lower() == "conflict"
 
 
 def _own_stub(reason: str, batch: Iterable[Pushed]) -> bool:

@@ -20,7 +20,7 @@ from proxy.writing.originals import errors_of_taken, plan_all, rules_of
 from proxy.writing.pushed import Pushed
 from proxy.writing.related import Bodies, Upload, following
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send
-from proxy.writing.settle import heard, missing_revisions, never_sent, not_stored, unknown
+from proxy.writing.settle import heard, is_conflict, missing_revisions, never_sent, not_stored, unknown
 
 
 class Written(NamedTuple):
@@ -41,7 +41,8 @@ async def write(
     try:
         return await carry_out(exchange, pushed, outcome, bodies)
     except CouchError as error:
-        if not (pushed.creates and error.error == "conflict" and isinstance(outcome, Send)):
+        is_taken = pushed.creates and isinstance(outcome, Send) and is_conflict(error.error)
+        if not (is_taken and rules_of(exchange.view).chain):
             raise
     # nameless: an error refers to this frame, which must not refer to the error
     raise (await errors_of_taken(exchange.view, [pushed], rules))[0]

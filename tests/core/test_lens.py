@@ -97,6 +97,26 @@ def test_filters_shape_in_order_and_restore_in_reverse() -> None:
     assert CLINIC.check_putget(whole, edited, ANN, DOC) == []
 
 
+class Chooses(Filter):
+    """Its `restore` is made with it, instead of with its class."""
+
+    def __init__(self) -> None:
+        self.restore = self._stamped  # type: ignore[method-assign]
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return doc
+
+    def _stamped(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return {**edited, "by": client.name}
+
+
+def test_what_is_new_goes_back_through_every_filter_that_has_something_to_do_with_it() -> None:
+    chain = Chain(
+        [Link("default", Select(where="a")), Link("own", Stamp(fields={"at": "`1`"})), Link("late", Chooses())]
+    )
+    assert chain.restore({"_id": "x", "a": 1}, None, ANN) == {"_id": "x", "a": 1, "by": "ann", "at": 1}
+
+
 def test_a_chain_passes_all_if_each_filter_does() -> None:
     assert chain(Drop(paths=["a"]), Rename(fields={"a": "b"})).passes_all
     assert not CLINIC.passes_all

@@ -272,6 +272,7 @@ def test_select_fails_closed() -> None:
     assert member.shape({"_id": "d", "members": ["ann"]}, ANN) is not None
     assert member.shape({"_id": "d"}, ANN) is None
     assert Select(where="size > `1`").shape({"_id": "d", "size": "big"}, ANN) is None
+    assert Select(where="merge(a, b).x", audience_fields=["a"]).shape({"_id": "d", "a": {}, "b": "zz"}, ANN) is None
 
 
 def test_select_says_what_it_reads() -> None:

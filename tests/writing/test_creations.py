@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from proxy.core.lens import Chain
 from proxy.errors import Conflict, CouchError
 from proxy.writing.originals import plan_all
 from proxy.writing.pushed import read_pushed
 from proxy.writing.rules import Refuse
+from tests.writing.filters import profile
 from tests.writing.world import Answer, Fault, World, answer_with, break_before, world
 
 Doc = dict[str, Any]
@@ -156,6 +158,60 @@ async def test_rows_of_taken_ids_stand_where_they_belong() -> None:
         assert [row["id"] for row in rows] == ["a", "b", "c", "d", "a", "c"]
         assert [row.get("error") for row in rows] == [None, "forbidden", None, "forbidden", "conflict", "conflict"]
         assert (await there.stored("c")) == {**docs[2], "_rev": rows[2]["rev"], "ssn": "1"}
+
+
+async def test_rows_of_an_id_that_comes_twice_may_stand_beside_each_other() -> None:
+    """As PouchDB Server has them."""
+    docs = [{"_id": doc_id, "owner": "ann"} for doc_id in ("a", "b", "a")]
+    rows: list[Doc] = [
+        {"ok": True, "id": "a", "rev": "1-" + "a" * 32},
+        {"id": "a", "error": "conflict", "reason": "Document update conflict."},
+        {"ok": True, "id": "b", "rev": "1-" + "b" * 32},
+    ]
+    async with world() as there:
+        there.tap.fail("POST", "_bulk_docs", answer_with(201, rows))
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": docs})
+        assert answer.json == [rows[0], rows[2], rows[1]]
+        for others in (
+            rows[:2],
+            [*rows[:2], {**rows[2], "id": "c"}],
+            [*rows[:2], {**rows[2], "id": ["b"]}],
+            [*rows, rows[2]],
+        ):
+            there.tap.fail("POST", "_bulk_docs", answer_with(201, others))
+            assert (await there.ask("POST", "/_bulk_docs", {"docs": docs})).status == 502
+
+
+async def test_a_source_may_write_its_conflict_with_a_capital() -> None:
+    row = {"id": "x", "error": "Conflict", "reason": "there is one"}
+    async with world() as there:
+        await there.put({"_id": "x", "owner": "bob"})
+        there.tap.fail("POST", "_bulk_docs", answer_with(201, [row]))
+        [told] = (await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "x", "owner": "ann"}]})).json
+        assert (403, told["error"], told["reason"]) == HIDDEN
+
+
+async def test_a_profile_without_filters_hears_the_sources_own_words() -> None:
+    told = {"error": "conflict", "reason": "in other words"}
+    async with world(profile(Chain())) as there:
+        there.tap.fail("PUT", "/x", answer_with(409, told))
+        assert (await there.ask("PUT", "/x", {})).json == told
+        there.tap.fail("POST", "_bulk_docs", answer_with(201, [{"id": "x", **told}]))
+        assert (await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "x"}]})).json == [{"id": "x", **told}]
+        assert [request.method for request in there.tap.requests] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (401, "unauthorized", "You are not authorized to access this db."),
+        (403, "forbidden", "You are not allowed to access this db."),
+    ],
+)
+async def test_who_may_not_use_the_database_is_told_so(status: int, error: str, reason: str) -> None:
+    async with world() as there:
+        there.tap.fail("PUT", "/x", answer_with(status, {"error": error, "reason": reason}))
+        assert (await there.ask("PUT", "/x", {"owner": "ann"})).error == (status, error, reason)
 
 
 async def test_before_bodies_that_follow_the_source_is_asked() -> None:

@@ -89,7 +89,7 @@ def _judge(run: Run, names: Names, in_doubt: bool) -> Callable[[Any], bool]:
         try:
             found = run(value, names)
             return found if found is True or found is False else not is_false(found)
-        except (JMESPathError, ArithmeticError, TypeError, RecursionError):
+        except (ValueError, ArithmeticError, TypeError, RecursionError):  # JMESPathError is a ValueError
             return in_doubt
 
     return holds
