@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from random import Random
 from typing import Any
 
 import pytest
 
+from filters.drop import Drop
+from filters.select import Select
 from proxy.core.lens import Chain
 from proxy.errors import Conflict, CouchError
 from proxy.writing.originals import plan_all
 from proxy.writing.pushed import read_pushed
 from proxy.writing.rules import Refuse
+from tests.support import inprocess
 from tests.writing.filters import profile
 from tests.writing.world import Answer, Fault, World, answer_with, break_before, world
 
@@ -228,3 +233,38 @@ async def _related(there: World, path: str, doc: Doc) -> Answer:
     parts = (b"Content-Type: application/json\r\n\r\n" + json.dumps(doc).encode(), b"\r\n\r\nx")
     data = b"".join(b"--b\r\n" + part.removeprefix(b"\r\n") + b"\r\n" for part in parts) + b"--b--"
     return await there.ask("PUT", path, data=data, headers={"Content-Type": 'multipart/related; boundary="b"'})
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_of_two_who_create_the_same_at_once_one_does_and_the_other_changes_nothing(seed: int) -> None:
+    """They do not see each other's documents, and nothing of either is lost or joined."""
+    chance = Random(seed)
+    phone = inprocess.profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
+    facilities = {"ann": "f1", "bob": "f2"}
+    ids = [f"d{number}" for number in range(12)]
+    told: dict[str, dict[str, Doc]] = {doc_id: {} for doc_id in ids}
+
+    async with inprocess.site(phone) as there:
+
+        async def put(user: str, doc: Doc) -> Doc:
+            path = f"/clinic-phone/{doc['_id']}"
+            row: Doc = (await there.ask("PUT", path, doc, user=(user, user))).json
+            return row
+
+        async def create(user: str, at_once: bool) -> None:
+            docs: list[Doc] = [{"_id": doc_id, "facility": facilities[user]} for doc_id in chance.sample(ids, len(ids))]
+            if at_once:
+                rows = (await there.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs}, user=(user, user))).json
+            else:
+                rows = await asyncio.gather(*(put(user, doc) for doc in docs))
+            for doc, row in zip(docs, rows, strict=True):
+                told[doc["_id"]][user] = row
+
+        await asyncio.gather(*(create(user, chance.random() < 0.5) for user in facilities))
+        for doc_id, rows in told.items():
+            [winner] = [user for user, row in rows.items() if row.get("ok")]
+            [loser] = facilities.keys() - {winner}
+            assert (rows[loser]["error"], rows[loser]["reason"]) == HIDDEN[1:]
+            leaves = (await there.at_source("GET", f"/clinic/{doc_id}?open_revs=all")).json
+            expected = {"_id": doc_id, "_rev": rows[winner]["rev"], "facility": facilities[winner]}
+            assert leaves == [{"ok": expected}]
