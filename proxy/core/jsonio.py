@@ -40,7 +40,7 @@ def loads_sent(data: bytes) -> Any:
     A single document that the source has and the proxy cannot parse would stop every feed that comes upon it.
     """
     # no level without a bracket; to count them in a long batch would not be worth the while
-    if len(data) <= _ROOMY or (len(data) <= _SHORT and data.count(b"[") + data.count(b"{") <= _ROOMY):
+    if len(data) <= _SHORT and data.count(b"[") + data.count(b"{") <= _ROOMY:
         return loads(data)
     value = orjson.loads(b"[" * _ROOM + data + b"]" * _ROOM)
     for _ in range(_ROOM):

@@ -103,7 +103,7 @@ class Rows:
         if not self._usual or "_attachments" in shaped or "_revisions" in shaped:
             return self._change(row, [Shown(shaped, rev)])
         change: Row = {"id": row["id"], "changes": [{"rev": rev}]}
-        if "_deleted" in shaped and shaped["_deleted"] is True:
+        if shaped.get("_deleted") is True:
             change["deleted"] = True
         if self._wanted.include_docs:
             change["doc"] = shaped
