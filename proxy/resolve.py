@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.contract import Doc
-from proxy.core.revisions import parse_rev, rank
+from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
 from proxy.view import View
@@ -82,7 +82,7 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
 def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
     """Whether the client will learn what became of a graft's parent from another leaf that descends from it."""
     parents = ancestry(graft.doc)[:1]
-    return any(parent in ancestry(leaf.doc) for parent in parents for leaf in leaves)
+    return any(descends(leaf.doc, parent) for parent in parents for leaf in leaves)
 
 
 async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
@@ -164,7 +164,7 @@ async def resolve(
         if rev is None:
             found = leaves.get(doc_id, [])
         elif latest:
-            found = [leaf for leaf in leaves.get(doc_id, ()) if leaf.rev == rev or rev in ancestry(leaf.doc)]
+            found = [leaf for leaf in leaves.get(doc_id, ()) if descends(leaf.doc, rev)]
         else:
             found = [named[doc_id, rev]] if (doc_id, rev) in named else []
         if not found and rev is not None:

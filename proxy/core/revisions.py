@@ -135,6 +135,18 @@ def parse_hash(generation: int, name: str) -> str:
         raise ValueError("Invalid rev format") from None
 
 
+def descends(doc: Mapping[str, Any], rev: str) -> bool:
+    """Whether a canonical revision is a document's own, or above it in its `_revisions`."""
+    if doc["_rev"] == rev:
+        return True
+    revisions = doc.get("_revisions")
+    if not revisions:
+        return False
+    generation, _, digest = rev.partition("-")
+    age, ids = revisions["start"] - int(generation), revisions["ids"]
+    return bool(0 <= age < len(ids) and ids[age] == digest)
+
+
 def hash_bytes(name: str) -> bytes:
     """The bytes that CouchDB holds, hashes and compares for a canonical hash of a generation above 0."""
     return bytes.fromhex(name) if len(name) == 32 else name.encode()

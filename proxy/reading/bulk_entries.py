@@ -18,13 +18,13 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.core.revisions import canonical
+from proxy.core.revisions import canonical, descends
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import BadRequest, Unavailable
 from proxy.feeds.index import Damaged, Full, has_leaf
-from proxy.fetch import ancestry, documents_of
+from proxy.fetch import documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, find_grafts, judge, resolve
 from proxy.upstream import JSON_HEADERS, Reply
@@ -350,7 +350,7 @@ def _is_of(entry: Entry, found: list[Any]) -> bool:
 
 def _descendants(leaves: Sequence[Shown], rev: str) -> list[Shown]:
     """The leaves that descend from `rev`: the answer to `latest`."""
-    return [leaf for leaf in leaves if leaf.rev == rev or rev in ancestry(leaf.doc)]
+    return [leaf for leaf in leaves if descends(leaf.doc, rev)]
 
 
 def _generation(leaf: Shown) -> int:

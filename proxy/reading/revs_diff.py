@@ -11,16 +11,20 @@ Rules (traps 3 and 11):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
+from proxy import absent
+from proxy.ahead import ahead
 from proxy.contract import Doc
-from proxy.core.revisions import canonical
+from proxy.core.revisions import canonical, descends
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
-from proxy.fetch import ancestry, fetch_leaves, fetch_revisions
+from proxy.fetch import AT_ONCE, fetch_leaves, fetch_revisions
 from proxy.resolve import Shown, departures, judge
 from proxy.view import View
 
@@ -48,21 +52,33 @@ def parse_asked(body: dict[str, Any]) -> _Asked:
         if not isinstance(revs, list):
             raise BadRequest("The value of each document id must be a list of revisions.")
         try:
-            asked[doc_id] = list(dict.fromkeys(map(canonical, revs)))
+            if len(revs) == 1:  # most are: a new document, or the next revision of one
+                asked[doc_id] = [canonical(revs[0])]
+            elif revs:
+                asked[doc_id] = list(dict.fromkeys(map(canonical, revs)))
         except ValueError as error:
             raise BadRequest(str(error)) from None
-    return {doc_id: revs for doc_id, revs in asked.items() if revs}
+    return asked
 
 
 async def _diff(view: View, asked: _Asked) -> dict[str, Any]:
-    if not asked:
-        return {}
-    lacking, ancestors = await _ask_source(view, asked)
-    if view.hides:
-        lacking, ancestors = await _as_the_view_has_it(view, asked, lacking)
-    else:
-        grafts = await _grafts(view, _pairs(lacking))
-        lacking = {doc_id: [rev for rev in revs if (doc_id, rev) not in grafts] for doc_id, revs in lacking.items()}
+    if not view.hides:
+        lacking, ancestors = await _as_the_source_has_it(view, asked)
+        return _entries(lacking, ancestors)
+    diff: dict[str, Any] = {}
+    async with aclosing(ahead(_parts(asked), partial(_as_the_view_has_it, view))) as parts:
+        async for lacking, ancestors in parts:
+            diff |= _entries(lacking, ancestors)
+    return diff
+
+
+async def _parts(asked: _Asked) -> AsyncGenerator[_Asked, None]:
+    items = list(asked.items())
+    for start in range(0, len(items), AT_ONCE):
+        yield dict(items[start : start + AT_ONCE])
+
+
+def _entries(lacking: _Asked, ancestors: _Asked) -> dict[str, Any]:
     return {doc_id: _entry(revs, ancestors.get(doc_id)) for doc_id, revs in lacking.items() if revs}
 
 
@@ -73,7 +89,16 @@ def _entry(missing: list[str], ancestors: list[str] | None) -> dict[str, Any]:
     return entry
 
 
-async def _ask_source(view: View, asked: _Asked) -> tuple[_Asked, dict[str, list[str]]]:
+async def _as_the_source_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
+    """What a view that hides nothing lacks: what the source does, but for grafts; and the ancestors that it names."""
+    lacking, ancestors = await _ask_source(view, asked)
+    candidates = [pair for pair in _pairs(lacking) if _is_document(pair[0]) and _may_be_graft(pair[1])]
+    leaves = await fetch_leaves(view, (doc_id for doc_id, _ in candidates)) if candidates else {}
+    grafts = {pair for pair in candidates if _is_graft(view, pair, leaves)}
+    return {doc_id: [rev for rev in revs if (doc_id, rev) not in grafts] for doc_id, revs in lacking.items()}, ancestors
+
+
+async def _ask_source(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
     """What the source lacks of the revisions, in their order, and the ancestors that it names."""
     sent = {doc_id: revs for doc_id, revs in asked.items() if _is_document(doc_id)}
     reply: Any = {}
@@ -82,7 +107,7 @@ async def _ask_source(view: View, asked: _Asked) -> tuple[_Asked, dict[str, list
     if not isinstance(reply, dict):
         raise Unavailable("The source's _revs_diff reply is not of CouchDB's form.")
     lacking: _Asked = {}
-    ancestors: dict[str, list[str]] = {}
+    ancestors: _Asked = {}
     try:
         for doc_id, revs in asked.items():
             if doc_id not in sent:
@@ -102,24 +127,34 @@ def _those_in(revs: list[str], some: Iterable[Any]) -> list[str]:
     return [rev for rev in revs if rev in found]
 
 
-async def _as_the_view_has_it(view: View, asked: _Asked, lacking: _Asked) -> tuple[_Asked, dict[str, list[str]]]:
-    """What the view lacks, given what the source lacks, and the ancestors that the view shows."""
-    there = {doc_id: revs for doc_id, revs in asked.items() if lacking.get(doc_id) is not revs}
-    held = [(doc_id, rev) for doc_id, rev in _pairs(there) if rev not in lacking.get(doc_id, ())]
-    known, gone = await _judge_bodies(view, held)
-    # a revision of generation 1 is no graft and has no ancestors: its document need not be looked at
-    open_questions = [
-        pair for pair in _pairs(asked) if pair not in known and (not pair[1].startswith(("0-", "1-")) or pair in gone)
-    ]
-    leaves = await _leaves(view, open_questions)
+async def _as_the_view_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
+    """What the view lacks, and the ancestors that it shows, from the documents' leaves."""
+    asked_at, documents = absent.now(), [doc_id for doc_id in asked if _is_document(doc_id)]
+    leaves = await fetch_leaves(view, documents) if documents else {}
+    absent.remember(view, [doc_id for doc_id in documents if doc_id not in leaves], asked_at)
+    if not leaves:
+        return asked, {}
     shown = await judge(view, leaves)
-    known.update(pair for pair in gone if _is_on_a_path(pair[1], shown.get(pair[0], ())))
-    known.update(pair for pair in open_questions if _is_graft(view, pair, leaves))
-    if not known:
-        missing = asked
-    else:
-        missing = {doc_id: [rev for rev in revs if (doc_id, rev) not in known] for doc_id, revs in asked.items()}
-    return missing, {d: _ancestors(missing[d], leaves) for d, leaves in shown.items() if missing[d]}
+    known = await _known(view, [pair for pair in _pairs(asked) if pair[0] in leaves], leaves, shown)
+    missing = {doc_id: [rev for rev in revs if (doc_id, rev) not in known] for doc_id, revs in asked.items()}
+    return missing, {d: _ancestors(missing[d], of) for d, of in shown.items() if missing[d]}
+
+
+async def _known(
+    view: View, pairs: Iterable[_Pair], leaves: dict[str, list[Doc]], shown: dict[str, list[Shown]]
+) -> set[_Pair]:
+    """Those of the revisions that the view shows, or once did."""
+    known: set[_Pair] = set()
+    inner: list[_Pair] = []
+    for pair in pairs:
+        doc_id, rev = pair
+        if any(leaf.rev == rev for leaf in shown.get(doc_id, ())) or _is_graft(view, pair, leaves):
+            known.add(pair)
+        elif any(descends(leaf, rev) for leaf in leaves[doc_id]):
+            inner.append(pair)
+    seen, gone = await _judge_bodies(view, inner)
+    known |= seen
+    return known | {(d, rev) for d, rev in gone if any(descends(leaf.doc, rev) for leaf in shown.get(d, ()))}
 
 
 def _ancestors(missing: list[str], leaves: Iterable[Shown]) -> list[str]:
@@ -145,18 +180,6 @@ async def _judge_bodies(view: View, held: list[_Pair]) -> tuple[set[_Pair], set[
     return known, gone
 
 
-async def _grafts(view: View, pairs: Iterable[_Pair]) -> set[_Pair]:
-    """Those of the revisions that are grafts of this view."""
-    candidates = [pair for pair in pairs if _may_be_graft(pair[1])]
-    leaves = await _leaves(view, candidates)
-    return {pair for pair in candidates if _is_graft(view, pair, leaves)}
-
-
-async def _leaves(view: View, pairs: Iterable[_Pair]) -> dict[str, list[Doc]]:
-    ids = dict.fromkeys(doc_id for doc_id, _ in pairs if _is_document(doc_id))
-    return await fetch_leaves(view, ids) if ids else {}
-
-
 def _is_graft(view: View, pair: _Pair, leaves: dict[str, list[Doc]]) -> bool:
     """Whether a revision is the view's own: its hash is keyed by its parent, which may have lost its body since."""
     doc_id, rev = pair
@@ -169,10 +192,6 @@ def _is_graft(view: View, pair: _Pair, leaves: dict[str, list[Doc]]) -> bool:
 def _may_be_graft(rev: str) -> bool:
     generation, _, digest = rev.partition("-")
     return int(generation) > 1 and len(digest) == 32
-
-
-def _is_on_a_path(rev: str, leaves: Iterable[Shown]) -> bool:
-    return any(rev == leaf.rev or rev in ancestry(leaf.doc) for leaf in leaves)
 
 
 def _generation(rev: str) -> int:

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
+from proxy import absent
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
@@ -70,7 +71,8 @@ async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], No
 async def _plan_some(view: View, rules: Rules, suppose: bool, batch: Sequence[Pushed]) -> list[Outcome]:
     guesses: list[Outcome | None] = [None] * len(batch)
     if suppose:
-        guesses = [plan(pushed, NOTHING, rules) if pushed.creates else None for pushed in batch]
+        new = absent.take(view, [pushed.id for pushed in batch])
+        guesses = [plan(pushed, NOTHING, rules) if pushed.creates or pushed.id in new else None for pushed in batch]
     others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if not isinstance(guess, Send)]
     looked_up = iter(await _plan_looked_up(view, rules, others) if others else ())
     return [guess if isinstance(guess, Send) else next(looked_up) for guess in guesses]

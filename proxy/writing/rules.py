@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from proxy.contract import Client, Doc
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
+from proxy.core.revisions import descends
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.pushed import DESCRIPTIVE
 
@@ -70,8 +71,7 @@ class Stored:
 
     def knows(self, rev: str) -> bool:
         """Whether the revision is on the path of a leaf, with or without a body."""
-        generation, _, digest = rev.partition("-")
-        return any(leaf["_rev"] == rev or _holds(leaf, int(generation), digest) for leaf in self.leaves)
+        return any(descends(leaf, rev) for leaf in self.leaves)
 
 
 NOTHING = Stored()
@@ -117,11 +117,3 @@ def content(doc: Doc) -> Doc:
     if any(name in doc for name in DESCRIPTIVE):
         return {name: value for name, value in doc.items() if name not in DESCRIPTIVE}
     return doc
-
-
-def _holds(leaf: Doc, generation: int, digest: str) -> bool:
-    revisions = leaf.get("_revisions")
-    if not revisions:
-        return False
-    age, ids = revisions["start"] - generation, revisions["ids"]
-    return bool(0 <= age < len(ids) and ids[age] == digest)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from proxy.core.endpoints import Kind
 from proxy.errors import BadRequest
+from proxy.fetch import AT_ONCE
 from proxy.reading.revs_diff import parse_asked, post_missing_revs, post_revs_diff
 from proxy.resolve import resolve
 from tests.reading.couch import Couch, ancestors, rev, revision, serving
@@ -114,9 +115,13 @@ async def test_revisions_are_the_same_in_either_case(ann: Front) -> None:
     assert await ann.json("POST", DIFF, asked) == {"plain": {"missing": [f"1-{NEW}"]}}
 
 
-async def test_new_documents_cost_one_request(ann: Front, couch: Couch) -> None:
-    await ann.json("POST", DIFF, {f"new{i}": [f"1-{NEW}"] for i in range(50)})
-    assert len(couch.requests) == 1
+async def test_new_documents_cost_one_request_and_large_questions_some(ann: Front, couch: Couch) -> None:
+    await ann.json("POST", DIFF, {"plain": [rev(2, "b")]})  # the first one finds out how the source is to be asked
+    for count, requests in ((50, 1), (AT_ONCE, 1), (AT_ONCE + 1, 2)):
+        couch.requests.clear()
+        asked = {f"new{i}": [f"1-{NEW}"] for i in range(count)}
+        assert await ann.json("POST", DIFF, asked) == {doc_id: {"missing": revs} for doc_id, revs in asked.items()}
+        assert [path for _, path, _ in couch.requests] == ["/db/_bulk_get?revs=true"] * requests
 
 
 async def test_ids_that_are_no_documents_are_missing_without_asking(ann: Front, couch: Couch) -> None:
@@ -143,12 +148,14 @@ async def test_bad_requests_in_couchdbs_words(ann: Front) -> None:
 
 
 @pytest.mark.parametrize("text", [b"[]", b'{"plain":1}', b'{"plain":{}}', b'{"plain":{"missing":["bad"]}}', b"{"])
-async def test_a_source_that_lies_is_as_good_as_down(ann: Front, couch: Couch, text: bytes) -> None:
+async def test_a_source_that_lies_is_as_good_as_down(couch: Couch, text: bytes) -> None:
     async def lie(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(body=text)
 
-    couch.instead["/db/_revs_diff"] = lie
-    assert (await ann.error("POST", DIFF, {"plain": [f"2-{NEW}"]}))[0] == 502
+    async with front(couch, HANDLERS) as ann, front(couch, HANDLERS, profile(PLAIN, design_docs=True)) as open_view:
+        couch.instead = {"/db/_revs_diff": lie, "/db/_bulk_get": lie}
+        for view in (ann, open_view):
+            assert (await view.error("POST", DIFF, {"plain": [f"2-{NEW}"]}))[0] == 502
 
 
 @given(trees)

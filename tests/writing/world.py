@@ -26,6 +26,7 @@ from proxy.endpoint.serve import start
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
 from proxy.identify import Principal, service_headers
+from proxy.reading.revs_diff import post_revs_diff
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
 from proxy.writing import attachment, bulk, copy, document, form
@@ -38,6 +39,7 @@ NAMES = (f"tailor-writing-{os.getpid()}-{number}" for number in itertools.count(
 HANDLERS: Mapping[tuple[Kind, str], Callable[[Exchange], Awaitable[web.StreamResponse]]] = {
     (Kind.BULK_DOCS, "POST"): bulk.bulk_docs,
     (Kind.DATABASE, "POST"): document.post_database,
+    (Kind.REVS_DIFF, "POST"): post_revs_diff,
     **{
         (kind, method): handler
         for kind in (Kind.DOCUMENT, Kind.DESIGN)

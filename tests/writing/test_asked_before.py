@@ -1,0 +1,170 @@
+"""Pushes after `_revs_diff`: what the source was said not to have is not looked up again, and all else is as before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from filters.drop import Drop
+from filters.select import Select
+from proxy import absent
+from tests.support import inprocess
+from tests.support.inprocess import Site
+from tests.writing.world import World, world
+
+Doc = dict[str, Any]
+
+HIDDEN = "The document is not visible to this client."
+PHONE = inprocess.profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
+FACILITIES = {"ann": "f1", "bob": "f2"}
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[World]:
+    async with world() as there:
+        assert await diff(there, new("y")) == {"y": {"missing": ["1-" + "a" * 32]}}
+        there.tap.requests.clear()
+        yield there
+
+
+def new(doc_id: str, letter: str = "a", **body: Any) -> Doc:
+    return {"_id": doc_id, "_rev": "1-" + letter * 32, "owner": "ann", **body}
+
+
+async def diff(there: World, *docs: Doc) -> Any:
+    """What a replicator does first."""
+    return (await there.ask("POST", "/_revs_diff", {doc["_id"]: [doc["_rev"]] for doc in docs})).json
+
+
+def asked(there: World) -> list[str]:
+    found = [request.path.rpartition("/")[2] for request in there.tap.requests]
+    there.tap.requests.clear()
+    return found
+
+
+async def test_what_was_asked_about_is_not_looked_up_once(there: World) -> None:
+    await diff(there, new("x"))
+    assert await there.push(new("x")) == []
+    assert asked(there) == ["_bulk_get", "_bulk_docs"]
+    assert await there.push(new("x", "b")) == []  # it is there now: a conflict
+    assert asked(there) == ["_bulk_get", "_bulk_docs"]
+    assert set(await there.leaves("x")) == {new("x", "b")["_rev"], new("x")["_rev"]}
+
+
+async def test_of_a_batch_only_what_was_not_asked_about_is_looked_up(there: World) -> None:
+    await there.put({"_id": "taken", "owner": "bob"})
+    there.tap.requests.clear()
+    await diff(there, new("x"), new("taken"))
+    rows = await there.push(new("z"), new("x"), new("taken"))
+    assert [row["id"] for row in rows] == ["taken"]
+    looked_up = [each.json["docs"] for each in there.tap.requests if each.path.endswith("_bulk_get")]
+    assert [sorted(entry["id"] for entry in entries) for entries in looked_up] == [["taken", "x"], ["taken", "z"]]
+
+
+async def test_edits_of_what_nobody_has_are_not_looked_up_either(there: World) -> None:
+    path = {"start": 3, "ids": ["c" * 32, "b" * 32, "a" * 32]}
+    doc = {"_id": "x", "_rev": "3-" + "c" * 32, "owner": "ann", "_revisions": path}
+    await diff(there, doc)
+    assert await there.push(doc) == []
+    assert asked(there) == ["_bulk_get", "_bulk_docs"]
+    [leaf] = (await there.leaves("x")).values()
+    assert leaf["_rev"] == doc["_rev"]
+
+
+async def test_it_holds_for_a_time(there: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = absent.now()
+    await diff(there, new("x"))
+    monkeypatch.setattr(absent, "now", lambda: began + 2 * absent.SECONDS)
+    assert await there.push(new("x")) == []
+    assert asked(there) == ["_bulk_get", "_bulk_get", "_bulk_docs"]
+
+
+async def test_a_refused_push_is_looked_up_the_next_time(there: World) -> None:
+    await diff(there, new("x", owner="bob"))
+    [row] = await there.push(new("x", owner="bob"))
+    assert row["error"] == "forbidden"
+    await there.put({"_id": "x", "owner": "bob"})
+    [row] = await there.push(new("x"))
+    assert (row["error"], row["reason"]) == ("forbidden", HIDDEN)
+
+
+async def test_what_another_client_created_meanwhile_is_looked_up() -> None:
+    async with inprocess.site(PHONE) as site:
+        for create in (_put, _bulk, _replicated):
+            doc_id = create.__name__.strip("_")
+            doc = {"_id": doc_id, "_rev": "1-" + "a" * 32, "facility": "f1"}
+            await site.ask("POST", "/clinic-phone/_revs_diff", {doc_id: [doc["_rev"]]}, user=("ann", "ann"))
+            await create(site, {"_id": doc_id, "facility": "f2"})
+            assert await _push(site, "ann", doc) == [(doc_id, "forbidden", HIDDEN)]
+            [leaf] = (await site.at_source("GET", f"/clinic/{doc_id}?open_revs=all")).json
+            assert leaf["ok"]["facility"] == "f2"
+
+
+async def _put(site: Site, doc: Doc) -> None:
+    assert (await site.ask("PUT", f"/clinic-phone/{doc['_id']}", doc, user=("bob", "bob"))).status == 201
+
+
+async def _bulk(site: Site, doc: Doc) -> None:
+    assert (await site.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [doc]}, user=("bob", "bob"))).json[0]["ok"]
+
+
+async def _replicated(site: Site, doc: Doc) -> None:
+    assert await _push(site, "bob", {**doc, "_rev": "1-" + "b" * 32}) == []
+
+
+async def _push(site: Site, user: str, *docs: Doc) -> list[tuple[str, str, str]]:
+    batch = {"docs": docs, "new_edits": False}
+    rows = (await site.ask("POST", "/clinic-phone/_bulk_docs", batch, user=(user, user))).json
+    return [(row["id"], row["error"], row["reason"]) for row in rows]
+
+
+async def test_what_was_created_past_the_proxy_meanwhile_becomes_a_conflict_of_which_nothing_is_told() -> None:
+    """As without the proxy: both are kept, and each client reads its own."""
+    async with inprocess.site(PHONE) as site:
+        doc = {"_id": "x", "_rev": "1-" + "a" * 32, "facility": "f1"}
+        await site.ask("POST", "/clinic-phone/_revs_diff", {"x": [doc["_rev"]]}, user=("ann", "ann"))
+        await site.put({"_id": "x", "facility": "f2", "ssn": "1"})
+        assert await _push(site, "ann", doc) == []
+        leaves = (await site.at_source("GET", "/clinic/x?open_revs=all")).json
+        assert sorted(leaf["ok"]["facility"] for leaf in leaves) == ["f1", "f2"]
+        for user, facility in FACILITIES.items():
+            found = (await site.ask("GET", "/clinic-phone/x?conflicts=true", user=(user, user))).json
+            assert (found["facility"], "ssn" in found, "_conflicts" in found) == (facility, False, False)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_asking_before_changes_neither_what_is_stored_nor_what_is_told(seed: int) -> None:
+    results = []
+    for asking in (False, True):
+        chance = Random(seed)
+        async with world() as there:
+            await there.replicate(*_some(chance, 30))
+            pushed = _some(chance, 60)
+            if asking:
+                await diff(there, *pushed)
+            rows = []
+            while pushed:
+                batch, pushed = pushed[:25], pushed[25:]
+                rows += await there.push(*batch)
+            ids = [row["id"] for row in (await there.source("GET", "/_all_docs")).json["rows"]]
+            results.append((rows, {doc_id: await there.leaves(doc_id) for doc_id in ids}))
+    assert results[0] == results[1]
+    assert results[0][0], "nothing was refused"
+
+
+def _some(chance: Random, count: int) -> list[Doc]:
+    """Revisions of one to three generations, of 40 documents of two owners."""
+    docs = []
+    for _ in range(count):
+        hashes = [chance.choice("abc") * 32 for _ in range(chance.randint(1, 3))]
+        doc = {
+            "_id": f"d{chance.randrange(40)}",
+            "_rev": f"{len(hashes)}-{hashes[0]}",
+            "owner": chance.choice(("ann", "ann", "bob")),
+            "_revisions": {"start": len(hashes), "ids": hashes},
+        }
+        docs.append(doc if chance.random() < 0.9 else {**doc, "_deleted": True})
+    return docs
