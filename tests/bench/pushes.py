@@ -18,11 +18,11 @@ _written = 0
 
 async def create(stage: Stage, lane: Lane) -> float:
     """Documents a second, of which the source makes the revisions."""
-    docs = [{name: value for name, value in doc.items() if name[:4] != "_rev"} for doc in _new_documents()]
+    docs = [without_revision(doc) for doc in new_documents(COUNT)]
     rate, rows = await _write(stage, lane, {"docs": docs})
     if len(rows) != COUNT or not all(row.get("ok") for row in rows):
         raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
-    await _remove(stage, rows)
+    await remove(stage, rows)
     return rate
 
 
@@ -37,12 +37,12 @@ async def replicate(stage: Stage, lane: Lane) -> float:
 
 
 async def _replicate(stage: Stage, lane: Lane, *, asking: bool) -> float:
-    docs = _new_documents()
+    docs = new_documents(COUNT)
     question = {doc["_id"]: [doc["_rev"]] for doc in docs} if asking else None
     rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, question)
     if rows:
         raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
-    await _remove(stage, [{"id": doc["_id"], "rev": doc["_rev"]} for doc in docs])
+    await remove(stage, [{"id": doc["_id"], "rev": doc["_rev"]} for doc in docs])
     return rate
 
 
@@ -71,16 +71,22 @@ async def _write(stage: Stage, lane: Lane, batch: Any, question: Any = None) -> 
     return COUNT / elapsed, rows
 
 
-async def _remove(stage: Stage, rows: list[dict[str, Any]]) -> None:
+async def remove(stage: Stage, rows: list[dict[str, Any]]) -> None:
+    """Delete at the source what was written: `id` and `rev` of each."""
     gone = [{"_id": row["id"], "_rev": row["rev"], "_deleted": True} for row in rows]
     await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": gone})
 
 
-def _new_documents() -> list[dict[str, Any]]:
+def without_revision(doc: dict[str, Any]) -> dict[str, Any]:
+    """The document as it is before it is written."""
+    return {name: value for name, value in doc.items() if name[:4] != "_rev"}
+
+
+def new_documents(count: int) -> list[dict[str, Any]]:
     """Documents as the profile `phone` shows them, with a revision made elsewhere."""
     global _written
     docs = []
-    for _ in range(COUNT):
+    for _ in range(count):
         _written += 1
         digest = md5(str(_written).encode(), usedforsecurity=False).hexdigest()
         visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}

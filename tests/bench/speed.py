@@ -8,11 +8,12 @@ import shutil
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS
-from tests.bench import pushes
+from tests.bench import pushes, replicator
 from tests.bench.lanes import Lane, document
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
@@ -39,10 +40,20 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
         await _measure(stage, rounds, "_changes, judging profile", "rows/s", _changes, ("phone",)),
         await _measure(stage, rounds, "_changes?include_docs=true", "rows/s", _changes_docs, ("phone",)),
         await _measure(stage, rounds, "_all_docs?include_docs=true", "rows/s", _all_docs, ("phone",)),
+    ]
+    pouchdb = replicator.PouchDB() if replicator.is_installed() else None
+    if pouchdb is not None:  # before there are the tombstones of what is written
+        rows.append(await _measure(stage, rounds, "pull by PouchDB 9, by 100", "docs/s", pouchdb.pull, ("phone",)))
+    rows += [
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 created", "docs/s", pushes.create, ("phone",)),
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 replicated", "docs/s", pushes.push, ("phone",)),
         await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("phone",)),
     ]
+    if pouchdb is not None:
+        for size in (100, 500):  # its own way, and that of other replicators
+            push, title = partial(pouchdb.push, size), f"push by PouchDB 9, by {size}"
+            rows.append(await _measure(stage, 2 * rounds, title, "docs/s", push, ("phone",)))
+        pouchdb.close()
     head = ["measure", "unit", "source", "nginx", "proxy", "proxy / source", "proxy / nginx"]
     report.add_table("Throughput (medians; ratios round by round)", head, [row for row, _ in rows])
     latencies = [latency for _, latency in rows if latency]

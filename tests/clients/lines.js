@@ -1,4 +1,4 @@
-// The other end of tests/compatibility/npm/driver.py: operations by JSON lines, one after the other.
+// The other end of tests/compatibility/clients/driver.py: operations by JSON lines, one after the other.
 //
 //     → {"op": "put", "args": [{"_id": "a"}]}
 //     ← {"ok": …}   or   {"error": {"name", "status", "message", …}}
