@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from proxy import absent
-from proxy.config.model import Database, Source
 from proxy.place import Place
 from proxy.upstream import Upstream
+from tests.support.places import place_of, source_of
 
 IDS = [f"d{number}" for number in range(10)]
 
 
 @pytest.fixture
 def upstream() -> Upstream:
-    return Upstream(Source("main", "http://127.0.0.1:1"), 1.0)
+    return source_of()
 
 
 @pytest.fixture
@@ -31,10 +31,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return time
 
 
-def place_of(upstream: Upstream, source_db: str = "clinic", user: str = "ann", name: str = "db") -> Place:
-    return Place(database=Database(name, upstream.source, source_db), upstream=upstream, headers={"X-User": user})
-
-
 def test_it_holds_once(place: Place) -> None:
     assert absent.take(place, IDS) == set()
     absent.remember(place, IDS[:3], absent.now())
@@ -46,7 +42,7 @@ def test_it_holds_once(place: Place) -> None:
 def test_it_is_a_fact_about_the_sources_database(upstream: Upstream, place: Place) -> None:
     absent.remember(place, IDS, absent.now())
     assert absent.take(place_of(upstream, "other"), IDS) == set()
-    assert absent.take(place_of(Upstream(upstream.source, 1.0)), IDS) == set()
+    assert absent.take(place_of(source_of()), IDS) == set()
     assert absent.take(place_of(upstream, name="another-name-of-it"), IDS) == set(IDS)
 
 

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
@@ -142,7 +143,7 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
     """
     hub, bodies = view.hub, view.bodies
     if hub is None or hub.index is None or bodies is None:
-        return {}
+        return _recent(view, entries)
     found: dict[int, Doc] = {}
     for place, entry in enumerate(entries):
         doc = bodies.get((entry.doc_id, entry.asked)) if entry.asked is not None and not entry.atts_since else None
@@ -163,6 +164,21 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
         shaped = view.shape(doc)
         if shaped is not None:
             kept[place] = Shown(shaped, rev)
+    return kept
+
+
+def _recent(view: View, entries: Sequence[Entry]) -> dict[int, Shown]:
+    wanted = [
+        (place, (entry.doc_id, entry.asked))
+        for place, entry in enumerate(entries)
+        if entry.asked is not None and not entry.atts_since
+    ]
+    found = recent.find(view, (pair for _, pair in wanted))
+    kept: dict[int, Shown] = {}
+    for (place, _), doc in zip(wanted, found, strict=True):
+        shaped = None if doc is None else view.shape(doc)
+        if doc is not None and shaped is not None:
+            kept[place] = Shown(shaped, doc["_rev"])
     return kept
 
 

@@ -31,6 +31,7 @@ from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full
 from proxy.feeds.waiting import Keys
+from proxy.leaves import revisions_are_in_bulk
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
 from proxy.reading.changes_rows import Change, Rows
@@ -144,7 +145,11 @@ class _Feed:
                 hub.complain(error)
         if isinstance(since, Position):
             since = since.seq
-        return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit)
+        apart = self.rows.asked_apart
+        if apart is not None and not await revisions_are_in_bulk(view):
+            apart = None
+        self.rows.keeps = apart is not None
+        return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit, apart)
 
     def _can_wait(self, hub: Hub, since: Any) -> bool:
         """Whether it is enough to be told as soon as the index knows, from where it knows by itself."""

@@ -4,6 +4,9 @@ A row stands for the leaves of one document. Where a view has to look at bodies,
 row (`include_docs`): it is the revision that the row announces, so a document without conflicts is settled by a look at
 it. Only what that leaves open is looked up: documents with several leaves, and invisible ones that the client may have
 seen before, which have a generation above 1. So a feed is one stream, however far away the source is.
+
+A page for a replicator is judged by the documents' leaves instead, read apart and with their paths: they are what it
+asks for next (see `recent`), and the source reads them once.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
@@ -47,6 +51,8 @@ class Rows:
         self._usual = wanted.matches is None and wanted.fields is None
         """Whether of a document without conflicts and attachments all is wanted, or nothing."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
+        self.keeps = False
+        """Whether what is read of documents is kept for the `_bulk_get` that follows."""
 
     @property
     def asked(self) -> Pairs:
@@ -55,6 +61,15 @@ class Rows:
         if not self._looks:
             return [("style", self._wanted.style), *own]
         return [("style", "all_docs"), ("include_docs", "true"), *self._encodings, *own]
+
+    @property
+    def asked_apart(self) -> Pairs | None:
+        """What instead where the documents are read apart; None where the client is not likely to ask for them next."""
+        wanted = self._wanted
+        by_page = wanted.style == "all_docs" and wanted.limit and not wanted.descending
+        if not by_page or wanted.include_docs or self._encodings or not self._looks:
+            return None
+        return [("style", "all_docs"), *wanted.source_filter]
 
     async def judge(self, batch: list[Row]) -> list[Change]:
         """What becomes of each row, in order."""
@@ -89,7 +104,11 @@ class Rows:
         }
         # one that is not there any more has a successor
         others = [row["id"] for row in rows if row["id"] not in found]
-        return {**found, **await fetch_leaves(self._view, others, extra=self._encodings)} if others else found
+        if others:
+            found |= await fetch_leaves(self._view, others, extra=self._encodings)
+        if self.keeps:
+            recent.keep(self._view, found)
+        return found
 
     def _settle(self, row: Row) -> Change | None:
         """What becomes of a row by the document that came with it; None if that leaves it open."""

@@ -2,7 +2,7 @@
 
 A feed of the source is read as pages of a normal feed until its end and, for the waiting kinds, as one longpoll after
 the other from there. So every kind of feed of a client is served by one way of reading, and a source only ever has to
-know the two simplest kinds.
+know the two simplest kinds. A page that may be enough is judged before another one is asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from proxy import recent
 from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.core.wire import WireError
@@ -38,7 +39,8 @@ class SourceFeed:
 
     `asked`: what the rows are to have. `limit`: how many rows the client wants, some of which may be left out: pages
     are so large at first, and twice as large each time that one was not enough. Downwards there is one page only, for
-    CouchDB takes no `since` there.
+    CouchDB takes no `since` there. `asked_apart`: what is asked for as long as one page is enough, if documents are
+    read apart: rows then name all their `leaves`, and come as many at a time as documents are to be read at once.
     """
 
     view: View
@@ -47,6 +49,7 @@ class SourceFeed:
     descending: bool = False
     doc_ids: list[str] | None = None
     limit: int | None = None
+    asked_apart: Pairs | None = None
     pending: int = 0
     """Rows that the source still has after `seq`, as far as it says."""
     last_page: bool = False
@@ -100,11 +103,13 @@ class SourceFeed:
                 async for batch in self._rows(reply):
                     count += len(batch)
                     yield batch
-            if self.limit is None or self.descending or self.last_page:
+            if self.limit is None or self.descending or count == 0 or (count < self.limit and not self.pending):
                 return
-            if count == 0 or (count < self.limit and not self.pending):
+            yield []  # whoever wants more has judged all that was before this
+            if self.last_page:
                 return
             self.limit *= 2
+            self.asked_apart = None  # of few documents that the client sees it makes the source read many
 
     async def wait(self) -> None:
         """Nothing: the source waits for `news`."""
@@ -121,7 +126,7 @@ class SourceFeed:
             await asyncio.sleep(_SPIN)  # a source that does not wait must not be asked in a tight loop
 
     async def _request(self, pairs: Pairs, timeout: float | None) -> Reply:
-        pairs = [*pairs, *self.asked]
+        pairs = [*pairs, *(self.asked if self.asked_apart is None else self.asked_apart)]
         method, body = "GET", None
         if self.doc_ids is not None:
             pairs.append(("filter", "_doc_ids"))
@@ -141,10 +146,11 @@ class SourceFeed:
 
     async def _rows(self, reply: Reply) -> AsyncGenerator[list[Row], None]:
         splitter = ArraySplitter("results")
+        apart = self.asked_apart is not None
         try:
             async with aclosing(elements(reply, splitter)) as batches:
-                async for batch in batches:
-                    yield _checked(batch)
+                async for batch in self._gathered(batches) if apart else batches:
+                    yield _checked(batch, apart)
                     self.seq = batch[-1]["seq"]
         except WireError as error:
             raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
@@ -154,11 +160,29 @@ class SourceFeed:
         pending = end.get("pending")
         self.pending = pending if isinstance(pending, int) else 0
 
+    async def _gathered(self, batches: AsyncGenerator[list[Any], None]) -> AsyncGenerator[list[Any], None]:
+        """The same rows, as many at a time as documents are to be read at once; fewer at the end."""
+        held: list[Any] = []
+        async for batch in batches:
+            held += batch
+            while len(held) >= (count := recent.at_once(self.view)):
+                yield held[:count]
+                held = held[count:]
+        if held:
+            yield held
 
-def _checked(batch: list[Any]) -> list[Row]:
+
+def _checked(batch: list[Any], apart: bool) -> list[Row]:
     for row in batch:
         if not (isinstance(row, dict) and isinstance(row.get("id"), str) and "seq" in row):
             raise Unavailable("The source's _changes has a row without id or seq.")
+    if apart:
+        try:
+            for row in batch:
+                row["leaves"] = leaves = [change["rev"] for change in row["changes"]]
+                "".join(leaves)  # text, all of them
+        except (KeyError, TypeError):
+            raise Unavailable("The source's _changes has a row without its revisions.") from None
     return batch
 
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from proxy import absent
+from proxy import absent, recent
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
@@ -54,6 +54,7 @@ async def plan_all(
     Raises the source's error if it cannot tell what it has.
     """
     rules = rules or rules_of(view)
+    recent.forget(view, (pushed.id for pushed in batch))
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
