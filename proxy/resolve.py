@@ -67,11 +67,12 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
                 dark.append(doc)
             else:
                 shown[doc_id].append(Shown(shaped, doc["_rev"]))
-    for departed in await departures(view, dark):
-        others = shown[departed.doc["_id"]]
-        if departed.origin is None and _superseded(departed, others):
-            continue
-        others.append(departed)
+    # tombstones, then grafts, the newest first: what may supersede one comes before it, in any order of leaves
+    departed = await departures(view, dark)
+    for leaf in sorted(departed, key=lambda leaf: (leaf.origin is None, -parse_rev(leaf.rev).generation)):
+        others = shown[leaf.doc["_id"]]
+        if leaf.origin is not None or not _superseded(leaf, others):
+            others.append(leaf)
     return {
         doc_id: sorted(docs, key=lambda leaf: precedence(leaf.rev, leaf.deleted), reverse=True) if docs[1:] else docs
         for doc_id, docs in shown.items()
