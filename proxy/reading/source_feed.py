@@ -39,8 +39,10 @@ class SourceFeed:
 
     `asked`: what the rows are to have. `limit`: how many rows the client wants, some of which may be left out: pages
     are so large at first, and twice as large each time that one was not enough. Downwards there is one page only, for
-    CouchDB takes no `since` there. `asked_apart`: what is asked for as long as one page is enough, if documents are
-    read apart: rows then name all their `leaves`, and come as many at a time as documents are to be read at once.
+    CouchDB takes no `since` there.
+
+    `asked_apart`: what is asked for instead for the first page of what there is, if documents are read apart: its rows
+    name all their `leaves`, and come as many at a time as documents are to be read at once.
     """
 
     view: View
@@ -116,6 +118,7 @@ class SourceFeed:
 
     async def news(self) -> AsyncGenerator[list[Row], None]:
         """The rows of one longpoll, which the source answers when there is a change after `seq`."""
+        self.asked_apart = None  # most of what comes can be for others: each would cost every feed a request
         pairs = [("feed", "longpoll"), ("since", _text(self.seq)), ("heartbeat", str(_HEARTBEAT_MS))]
         began, count = time.monotonic(), 0
         async with await self._request(pairs, timeout=3 * _HEARTBEAT_MS / 1000) as reply:

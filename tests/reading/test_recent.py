@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
@@ -103,6 +104,17 @@ async def test_where_much_is_hidden_documents_come_with_the_rows(clinic: Site, a
     asked.clear()
     assert (await documents(clinic, found["results"], BOB)).count(b'"ok"') == 5
     assert asked == [DOCUMENTS]
+
+
+async def test_where_changes_are_waited_for_documents_come_with_the_rows(clinic: Site, asked: list[str]) -> None:
+    end = (await page(clinic, 1, "now"))["last_seq"]
+    waiting = asyncio.ensure_future(page(clinic, 5, end, more="&feed=longpoll"))
+    while not any("longpoll" in each for each in asked):
+        await asyncio.sleep(0.01)
+    await clinic.put({"_id": "bob:1", "owner": "bob"})
+    await clinic.put({"_id": "doc:99", "owner": "ann"})
+    assert [row["id"] for row in (await waiting)["results"]] == ["doc:99"]
+    assert not [each for each in asked if each.startswith("_bulk_get")]
 
 
 @pytest.mark.parametrize(
