@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.bench import pages, speed, workers
 from tests.bench.indexed import OWN, fill
+from tests.bench.lanes import DOCS
 from tests.bench.live import measure_memory_of
 from tests.bench.report import Report
 from tests.bench.servers import Stage
@@ -29,7 +30,7 @@ class Curves:
 async def measure_curves(stage: Stage, report: Report, *, full: bool) -> Curves:
     """Measure all points, and tell of them in tables."""
     found = Curves()
-    await speed.fill(stage, speed.DOCS)
+    await speed.fill(stage, DOCS)
     found.rates = await workers.measure_workers(stage, _WORKERS)
     report.add_table("Workers", workers.HEAD, workers.lines(found.rates))
     sizes = (*SIZES, _LARGEST) if full else SIZES

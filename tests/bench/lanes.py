@@ -6,6 +6,9 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+DOCS = 10_000
+"""Documents that there are."""
+
 
 @dataclass
 class Lane:

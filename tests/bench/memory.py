@@ -9,9 +9,10 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.http_client import Sized
 from proxy.upstream import JSON_HEADERS
+from tests.bench.lanes import DOCS
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
-from tests.bench.speed import DOCS, fill
+from tests.bench.speed import fill
 
 _MIB = 1024 * 1024
 

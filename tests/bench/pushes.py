@@ -8,12 +8,12 @@ from typing import Any
 
 from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS
-from tests.bench.lanes import Lane, document
+from tests.bench.lanes import DOCS, Lane, document
 from tests.bench.servers import DATABASE, Stage
 
 COUNT = 500
 """Documents of a batch: what CouchDB's own replicator sends."""
-_written = 0
+_written = _edited = 0
 
 
 async def create(stage: Stage, lane: Lane) -> float:
@@ -34,6 +34,33 @@ async def push(stage: Stage, lane: Lane) -> float:
 async def replicate(stage: Stage, lane: Lane) -> float:
     """As `push`, after the question that replicators ask first."""
     return await _replicate(stage, lane, asking=True)
+
+
+async def edit(stage: Stage, lane: Lane) -> float:
+    """Documents a second that were edited elsewhere, after the question that replicators ask first.
+
+    Whoever writes to the source itself has the whole document; a device has it as the profile `phone` shows it.
+    """
+    global _edited
+    ids = [{"id": f"patient:{(_edited + number) % DOCS:07}"} for number in range(COUNT)]
+    _edited += COUNT
+    url, path = stage.source_url, f"/{DATABASE}/_bulk_get?revs=true"
+    found = await stage.request("POST", url, path, {"docs": ids})
+    docs = [_edit(result["docs"][0]["ok"], whole=lane.database == DATABASE) for result in found["results"]]
+    question = {doc["_id"]: [doc["_rev"]] for doc in docs}
+    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, question)
+    if rows:
+        raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
+    return rate
+
+
+def _edit(leaf: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    """The next revision of a document."""
+    doc = leaf if whole else _shown(leaf)
+    generation, ids = leaf["_revisions"]["start"] + 1, leaf["_revisions"]["ids"]
+    digest = md5(leaf["_rev"].encode(), usedforsecurity=False).hexdigest()
+    rev = {"_rev": f"{generation}-{digest}", "_revisions": {"start": generation, "ids": [digest, *ids]}}
+    return {**doc, "weight": doc["weight"] + 0.1, **rev}
 
 
 async def _replicate(stage: Stage, lane: Lane, *, asking: bool) -> float:
@@ -89,8 +116,12 @@ def new_documents(count: int) -> list[dict[str, Any]]:
     for _ in range(count):
         _written += 1
         digest = md5(str(_written).encode(), usedforsecurity=False).hexdigest()
-        visible = {key: value for key, value in document(_written).items() if key not in ("ssn", "billing")}
-        visible["notes"] = [note for note in visible["notes"] if not note["private"]]
         rev = {"_rev": f"1-{digest}", "_revisions": {"start": 1, "ids": [digest]}}
-        docs.append({**visible, "_id": f"written:{_written:07}", **rev})
+        docs.append({**_shown(document(_written)), "_id": f"written:{_written:07}", **rev})
     return docs
+
+
+def _shown(doc: dict[str, Any]) -> dict[str, Any]:
+    """A document as the profile `phone` shows it."""
+    visible = {key: value for key, value in doc.items() if key not in ("ssn", "billing")}
+    return {**visible, "notes": [note for note in visible["notes"] if not note["private"]]}

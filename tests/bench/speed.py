@@ -14,11 +14,10 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.upstream import JSON_HEADERS
 from tests.bench import pushes, replicator
-from tests.bench.lanes import Lane, document
+from tests.bench.lanes import DOCS, Lane, document
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
 
-DOCS = 10_000
 _SECONDS = 3
 _CONNECTIONS = 16
 
@@ -48,6 +47,7 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 created", "docs/s", pushes.create, ("phone",)),
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 replicated", "docs/s", pushes.push, ("phone",)),
         await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("phone",)),
+        await _measure(stage, 3 * rounds, "the same, 500 edits", "docs/s", pushes.edit, ("phone",)),
     ]
     if pouchdb is not None:
         for size in (100, 500):  # its own way, and that of other replicators
