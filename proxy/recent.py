@@ -1,17 +1,19 @@
-"""Documents that were looked at for a page of a client's feed, for the `_bulk_get` that follows.
+"""What the source has just said of documents, for what their client does next with them.
 
-Replicators read a page of `_changes`, and then the documents that it announces. To judge the page, these have to be
-read; to read them a second time costs a source more than anything else that a pull does. Where the database has an
-index, what feeds look at is kept with it (`bodies`), for all clients.
+Replicators read a page of `_changes`, and then the documents that it announces; and they ask which revisions are
+missing (`_revs_diff`), and then push those. In both cases the documents have to be read to answer the first question,
+and that is what the second one needs: to read them again would cost a source more than all else that it does. (Where
+the database has an index, the documents that feeds look at are kept with it, for all clients: see `bodies`.)
 
 Rules:
-  - what is kept are the source's documents, and all leaves of each, as they were when the page was read; who gets one
-    is judged anew;
-  - it is for those who asked (the same credentials), and for SECONDS;
-  - a later look at a document takes its place, and a write of it through this process ends it.
+  - what is kept are all leaves of a document as the source had them, by a look-up as for a write (in a cluster,
+    `_revs_diff` itself can be answered by a node that lags behind); none, if it had no such document;
+  - it is for those who asked (the same credentials), and for SECONDS; who gets a document is judged anew;
+  - a later look at a document takes its place, and a write of it by anybody through this process ends it.
 
-So a client that asks for the latest of a revision may hear that it is that one for SECONDS longer than it is. The one
-that took its place is in its feed, later than the page.
+What somebody else writes meanwhile is heard of up to SECONDS later. A client that asks for the latest of a revision may
+get the one before; the latest is in its feed, later. Between a look-up and the write that follows somebody can always
+write the same document: it then has another branch, a conflict, as without the proxy; this makes that time longer.
 """
 
 from __future__ import annotations
@@ -30,36 +32,52 @@ from proxy.upstream import Upstream
 
 SECONDS = 10.0
 ROOM = 16 * 1024 * 1024
-"""Bytes of documents of a source."""
+"""Bytes for the documents of a source."""
 _OVERHEAD = 3
 """A decoded document takes about so many times the bytes of its JSON."""
+_ENTRY = 500
+"""Bytes that it takes to know of a document, whatever is in it."""
 _TOGETHER = 4 * 1024 * 1024
 """Bytes of JSON that are read at once."""
 _SUPPOSED = 64 * 1024
 """Bytes of a document in a database of which none was looked at."""
 
-_Whom = tuple[str, ...]
-"""A database of the source, and the credentials with which it was asked."""
+_Whom = tuple[tuple[str, str], ...]
+"""The credentials with which the source was asked."""
+_Name = tuple[str, str]
+"""A database of the source, and the id of a document."""
 
 
 class _Kept(NamedTuple):
-    leaves: Mapping[str, Doc]
+    leaves: Sequence[Doc]
     until: float
     size: int
 
 
 class _Source:
-    """What is kept of a source. `size`: bytes. `usual`: bytes of JSON of a document of a database, as it was lately."""
+    """What is kept of a source: of each document, by the credentials with which it was asked; the last one last.
+
+    `size`: bytes. `usual`: bytes of JSON of a document of a database, as it was lately.
+    """
 
     def __init__(self) -> None:
-        self.kept: OrderedDict[tuple[_Whom, str], _Kept] = OrderedDict()
+        self.kept: OrderedDict[_Name, dict[_Whom, _Kept]] = OrderedDict()
         self.size = 0
         self.usual: dict[str, int] = {}
 
-    def drop(self, key: tuple[_Whom, str]) -> None:
-        kept = self.kept.pop(key, None)
-        if kept is not None:
-            self.size -= kept.size
+    def drop(self, name: _Name) -> dict[_Whom, _Kept]:
+        """What was kept of a document."""
+        dropped = self.kept.pop(name, {})
+        for each in dropped.values():
+            self.size -= each.size
+        return dropped
+
+    def make_room(self) -> None:
+        while self.kept:
+            name, oldest = next(iter(self.kept.items()))
+            if self.size <= ROOM and any(each.until > now() for each in oldest.values()):
+                return
+            self.drop(name)
 
 
 _sources: WeakKeyDictionary[Upstream, _Source] = WeakKeyDictionary()
@@ -70,26 +88,31 @@ def now() -> float:
     return time.monotonic()
 
 
-def keep(place: Place, documents: Mapping[str, Sequence[Doc]]) -> None:
-    """These are all leaves of documents, with their `_revisions`, by id."""
+def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], asked_at: float) -> None:
+    """Of these documents, those among `leaves` have these, with their `_revisions`; the others are not there.
+
+    The source was asked at `asked_at`, or later.
+    """
     source = _sources.setdefault(place.upstream, _Source())
-    whom, until, read = _whom(place), now() + SECONDS, 0
-    for doc_id, leaves in documents.items():
-        key = (whom, doc_id)
-        source.drop(key)
-        length = sum(len(jsonio.dumps(leaf)) for leaf in leaves)
+    database, whom, until = place.database.source_db, _whom(place), asked_at + SECONDS
+    read = 0
+    for doc_id in ids:
+        name, found = (database, doc_id), leaves.get(doc_id, ())
+        length = len(doc_id) + sum([len(jsonio.dumps(leaf)) for leaf in found])
         read += length
-        size = _OVERHEAD * length + 200 * len(leaves)
+        others = source.kept.setdefault(name, {})
+        if whom in others:
+            source.size -= others.pop(whom).size
+        size = _OVERHEAD * length + _ENTRY
         if size < ROOM // 16:
-            source.kept[key] = _Kept({leaf["_rev"]: leaf for leaf in leaves}, until, size)
+            others[whom] = _Kept(found, until, size)
             source.size += size
-    if documents:
-        source.usual[place.database.source_db] = max(1, read // len(documents))
-    while source.kept:
-        oldest = next(iter(source.kept))
-        if source.size <= ROOM and source.kept[oldest].until > now():
-            break
-        source.drop(oldest)
+            source.kept.move_to_end(name)
+        elif not others:
+            del source.kept[name]
+    if leaves:
+        source.usual[database] = max(1, read // len(leaves))
+    source.make_room()
 
 
 def at_once(place: Place) -> int:
@@ -104,22 +127,28 @@ def find(place: Place, wanted: Iterable[tuple[str, str]]) -> list[Doc | None]:
     source = _sources.get(place.upstream)
     if source is None or not source.kept:
         return [None for _ in wanted]
-    whom, present = _whom(place), now()
-    found = []
+    database, whom, present = place.database.source_db, _whom(place), now()
+    found: list[Doc | None] = []
     for doc_id, rev in wanted:
-        kept = source.kept.get((whom, doc_id))
-        found.append(kept.leaves.get(rev) if kept is not None and kept.until > present else None)
+        kept = source.kept.get((database, doc_id), {}).get(whom)
+        leaves = kept.leaves if kept is not None and kept.until > present else ()
+        found.append(next((leaf for leaf in leaves if leaf["_rev"] == rev), None))
     return found
 
 
-def forget(place: Place, ids: Iterable[str]) -> None:
-    """The documents are about to be written."""
+def take(place: Place, ids: Iterable[str]) -> dict[str, Sequence[Doc]]:
+    """The leaves of those of the documents, which are about to be written, of which they are kept."""
     source = _sources.get(place.upstream)
-    if source is not None and source.kept:
-        whom = _whom(place)
-        for doc_id in ids:
-            source.drop((whom, doc_id))
+    if source is None or not source.kept:
+        return {}
+    database, whom, present = place.database.source_db, _whom(place), now()
+    taken: dict[str, Sequence[Doc]] = {}
+    for doc_id in ids:
+        kept = source.drop((database, doc_id)).get(whom)
+        if kept is not None and kept.until > present:
+            taken[doc_id] = kept.leaves
+    return taken
 
 
 def _whom(place: Place) -> _Whom:
-    return (place.database.source_db, *(text for header in place.headers.items() for text in header))
+    return tuple(place.headers.items())

@@ -8,6 +8,7 @@ import pytest
 
 from proxy import recent
 from proxy.contract import Doc
+from proxy.fetch import AT_ONCE
 from proxy.place import Place
 from proxy.upstream import Upstream
 from tests.support.places import place_of, source_of
@@ -36,6 +37,14 @@ def leaf(doc_id: str, rev: str = A, **body: Any) -> Doc:
     return {"_id": doc_id, "_rev": rev, **body}
 
 
+def keep(place: Place, *leaves: Doc, none: str = "") -> None:
+    """These are the leaves of their documents, and of others (each a letter) there are none."""
+    by_id: dict[str, list[Doc]] = {}
+    for each in leaves:
+        by_id.setdefault(each["_id"], []).append(each)
+    recent.keep(place, [*by_id, *none], by_id, recent.now())
+
+
 def held(place: Place) -> tuple[list[str], int]:
     """The ids of what is kept, and the bytes."""
     source = recent._sources[place.upstream]
@@ -44,49 +53,81 @@ def held(place: Place) -> tuple[list[str], int]:
 
 def test_leaves_are_found_for_those_who_asked(upstream: Upstream, place: Place) -> None:
     assert recent.find(place, [("x", A)]) == [None]
-    recent.keep(place, {"x": [leaf("x"), leaf("x", B)], "y": [leaf("y")]})
-    assert recent.find(place, [("x", B), ("y", B), ("z", A), ("y", A)]) == [leaf("x", B), None, None, leaf("y")]
-    for other in (
-        place_of(upstream, "other"),
-        place_of(upstream, user="bob"),
-        place_of(source_of()),
-    ):
+    keep(place, leaf("x"), leaf("x", B), leaf("y"), none="n")
+    wanted = [("x", B), ("y", B), ("z", A), ("y", A), ("n", A)]
+    assert recent.find(place, wanted) == [leaf("x", B), None, None, leaf("y"), None]
+    for other in (place_of(upstream, "other"), place_of(upstream, user="bob"), place_of(source_of())):
         assert recent.find(other, [("x", A)]) == [None]
     assert recent.find(place_of(upstream, name="another-name-of-it"), [("x", A)]) == [leaf("x")]
 
 
+def test_each_has_its_own(upstream: Upstream, place: Place) -> None:
+    bob = place_of(upstream, user="bob")
+    keep(place, leaf("x"), leaf("y"))
+    keep(bob, leaf("x", B))
+    assert recent.find(place, [("x", A), ("y", A)]) == [leaf("x"), leaf("y")]
+    assert recent.find(bob, [("x", A), ("x", B), ("y", A)]) == [None, leaf("x", B), None]
+
+
 def test_a_later_look_takes_the_place_of_the_one_before(place: Place) -> None:
-    recent.keep(place, {"x": [leaf("x")]})
-    recent.keep(place, {"x": [leaf("x", B)]})
+    keep(place, leaf("x"))
+    _, size = held(place)
+    keep(place, leaf("x", B))
     assert recent.find(place, [("x", A), ("x", B)]) == [None, leaf("x", B)]
+    assert held(place) == (["x"], size)
 
 
-def test_a_write_ends_it(place: Place) -> None:
-    recent.forget(place, ["x"])
-    recent.keep(place, {"x": [leaf("x")], "y": [leaf("y")]})
-    recent.forget(place, ["x", "z"])
-    assert recent.find(place, [("x", A), ("y", A)]) == [None, leaf("y")]
-    recent.forget(place, ["y"])
+def test_what_is_about_to_be_written_is_taken_once(place: Place) -> None:
+    assert recent.take(place, "xyz") == {}
+    keep(place, leaf("x"), none="yz")
+    assert recent.take(place, "xy") == {"x": [leaf("x")], "y": ()}
+    assert recent.take(place, "xyz") == {"z": ()}
+    assert held(place) == ([], 0)
+
+
+def test_whoever_writes_takes_it_from_all(upstream: Upstream, place: Place) -> None:
+    keep(place, leaf("x"), none="yz")
+    keep(place_of(upstream, user="bob"), leaf("x"), none="y")
+    assert recent.take(place_of(upstream, user="eva"), "xy") == {}
+    assert recent.take(place_of(upstream, user="bob"), "xyz") == {}
     assert held(place) == ([], 0)
 
 
 def test_it_is_kept_for_a_time(place: Place, clock: list[float]) -> None:
-    recent.keep(place, {"x": [leaf("x")]})
+    keep(place, leaf("x"), none="n")
     clock[0] += recent.SECONDS / 2
-    recent.keep(place, {"y": [leaf("y")]})
+    keep(place, leaf("y"), none="m")
     assert recent.find(place, [("x", A), ("y", A)]) == [leaf("x"), leaf("y")]
     clock[0] += recent.SECONDS / 2
     assert recent.find(place, [("x", A), ("y", A)]) == [None, leaf("y")]
-    recent.keep(place, {"z": [leaf("z")]})
+    assert recent.take(place, "nm") == {"m": ()}
+    keep(place, leaf("z"))
     assert held(place)[0] == ["y", "z"]
+
+
+def test_it_is_dated_by_the_question(place: Place, clock: list[float]) -> None:
+    recent.keep(place, ["x"], {}, clock[0] - recent.SECONDS)
+    assert recent.take(place, ["x"]) == {}
 
 
 def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "ROOM", 100_000)
-    recent.keep(place, {str(number): [leaf(str(number), text="x" * 1000)] for number in range(100)})
+    keep(place, *(leaf(str(number), text="x" * 1000) for number in range(100)))
     ids, size = held(place)
     assert ids == [str(number) for number in range(100 - len(ids), 100)]
     assert 90_000 < size <= 100_000
-    recent.keep(place, {"large": [leaf("large", text="x" * 3000)], "small": [leaf("small")]})
-    assert "large" not in held(place)[0]
-    assert "small" in held(place)[0]
+    keep(place, leaf("large", text="x" * 3000), leaf("small"))
+    recent.keep(place, ["n" * 3000], {}, recent.now())
+    ids, _ = held(place)
+    assert ids[-1] == "small"
+    assert "large" not in ids
+
+
+def test_as_many_are_read_at_once_as_is_their_size(upstream: Upstream, place: Place) -> None:
+    supposed = recent.at_once(place)
+    assert 1 < supposed < AT_ONCE
+    for text, count in (("x", AT_ONCE), ("x" * 100_000, 41), ("x" * 10_000_000, 1)):
+        keep(place, leaf("x", text=text), leaf("y", text=text))
+        keep(place, none="nm")
+        assert recent.at_once(place) == count
+    assert recent.at_once(place_of(upstream, "other")) == supposed

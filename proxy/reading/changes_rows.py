@@ -94,6 +94,7 @@ class Rows:
 
     async def _leaves(self, rows: list[Row]) -> dict[str, list[Doc]]:
         """The documents of the rows' leaves: of those that the rows name, if they name all."""
+        asked_at = recent.now()
         named = {row["id"]: row["leaves"] for row in rows if "leaves" in row}
         wanted = [(doc_id, rev) for doc_id, revs in named.items() for rev in revs]
         bodies = await fetch_revisions(self._view, wanted, extra=self._encodings, kept=True) if wanted else {}
@@ -107,7 +108,7 @@ class Rows:
         if others:
             found |= await fetch_leaves(self._view, others, extra=self._encodings)
         if self.keeps:
-            recent.keep(self._view, found)
+            recent.keep(self._view, found, found, asked_at)
         return found
 
     def _settle(self, row: Row) -> Change | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy import absent
+from proxy import recent
 from proxy.ahead import ahead
 from proxy.contract import Doc
 from proxy.core.revisions import canonical, descends
@@ -129,9 +129,9 @@ def _those_in(revs: list[str], some: Iterable[Any]) -> list[str]:
 
 async def _as_the_view_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
     """What the view lacks, and the ancestors that it shows, from the documents' leaves."""
-    asked_at, documents = absent.now(), [doc_id for doc_id in asked if _is_document(doc_id)]
+    asked_at, documents = recent.now(), [doc_id for doc_id in asked if _is_document(doc_id)]
     leaves = await fetch_leaves(view, documents) if documents else {}
-    absent.remember(view, [doc_id for doc_id in documents if doc_id not in leaves], asked_at)
+    recent.keep(view, documents, leaves, asked_at)
     if not leaves:
         return asked, {}
     shown = await judge(view, leaves)

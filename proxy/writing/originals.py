@@ -1,8 +1,11 @@
 """Fetches what plans need: of each document its leaves and, for what is not edited on a leaf, some of its ancestors.
 
-At the most three requests for each AT_ONCE documents: the leaves and, at the same time, the immediate parents; and once
-more for documents of which neither is the newest ancestor that the source knows. Planning goes on beside the source's
+At the most three requests for each AT_ONCE documents: the leaves; where what was edited is none of them, the newest
+ancestor that the source knows; and more of them where it has no body of that. Planning goes on beside the source's
 work: on what was looked up while it looks up the next, and on creations before it is known that they are.
+
+What the client has just asked about, by `_revs_diff`, is known (see `recent`): what edits none of it, or a leaf, is not
+looked up again.
 
 An interactive creation that may be written is not looked up at all: the source stores it only if there is no such
 document, and says `conflict` otherwise, in one step, which is safer than any question before. What the client is to
@@ -12,17 +15,17 @@ hear of the conflict is decided then (`errors_of_taken`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from proxy import absent, recent
+from proxy import recent
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.view import View
-from proxy.writing.plan import needed, plan
+from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
 
@@ -54,11 +57,12 @@ async def plan_all(
     Raises the source's error if it cannot tell what it has.
     """
     rules = rules or rules_of(view)
-    recent.forget(view, (pushed.id for pushed in batch))
+    known = recent.take(view, (pushed.id for pushed in batch))
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
-    async with aclosing(ahead(_parts(batch), partial(_plan_some, view, rules, suppose))) as planned:
+    work = partial(_plan_some, view, rules, {} if not suppose else known, suppose)
+    async with aclosing(ahead(_parts(batch), work)) as planned:
         async for some in planned:
             outcomes += some
     return outcomes
@@ -69,14 +73,27 @@ async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], No
         yield batch[start : start + AT_ONCE]
 
 
-async def _plan_some(view: View, rules: Rules, suppose: bool, batch: Sequence[Pushed]) -> list[Outcome]:
-    guesses: list[Outcome | None] = [None] * len(batch)
-    if suppose:
-        new = absent.take(view, [pushed.id for pushed in batch])
-        guesses = [plan(pushed, NOTHING, rules) if pushed.creates or pushed.id in new else None for pushed in batch]
+async def _plan_some(
+    view: View, rules: Rules, known: Mapping[str, Sequence[Doc]], suppose: bool, batch: Sequence[Pushed]
+) -> list[Outcome]:
+    guesses = [_guess(pushed, known.get(pushed.id), rules, suppose) for pushed in batch]
     others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if not isinstance(guess, Send)]
     looked_up = iter(await _plan_looked_up(view, rules, others) if others else ())
     return [guess if isinstance(guess, Send) else next(looked_up) for guess in guesses]
+
+
+def _guess(pushed: Pushed, leaves: Sequence[Doc] | None, rules: Rules, suppose: bool) -> Outcome | None:
+    """What may be sent without a look-up: what creates a document, or edits one on a leaf. `leaves`: as they were when
+    the client asked about them; None: it did not.
+    """
+    if pushed.creates:
+        return plan(pushed, NOTHING, rules) if suppose else None
+    if leaves is None or pushed.new_edits:
+        return None
+    stored = Stored(leaves)
+    if leaves and (needed(pushed, stored) or not any(stored.body(str(rev)) for rev in pushed.ancestors)):
+        return None
+    return plan(pushed, stored, rules)
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
@@ -113,25 +130,25 @@ async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | No
 
 async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:
     """What the source has of the documents, as far as it matters to these writes, by id."""
-    parents = [(pushed.id, str(pushed.ancestors[0])) for pushed in batch if not pushed.new_edits and pushed.ancestors]
     if not batch:
         return {}
-    leaves, bodies = await asyncio.gather(
-        fetch_leaves(view, [pushed.id for pushed in batch]), _fetch_bodies(view, parents)
-    )
+    leaves = await fetch_leaves(view, [pushed.id for pushed in batch])
+    bodies: Bodies = {}
     stored = _stored(leaves, bodies)
-    asked = {rev for _, rev in parents}
-    wanted = [
-        (pushed.id, rev) for pushed in batch if pushed.id in stored for rev in needed(pushed, stored[pushed.id], asked)
-    ]
-    if wanted:
-        bodies |= await _fetch_bodies(view, wanted)
+    asked: set[str] = set()
+    for most in (1, ANCESTORS):
+        wanted = [
+            (pushed.id, rev)
+            for pushed in batch
+            if pushed.id in stored
+            for rev in needed(pushed, stored[pushed.id], asked)[:most]
+        ]
+        if not wanted:
+            break
+        bodies |= await fetch_revisions(view, wanted)
         stored = _stored(leaves, bodies)
+        asked = {rev for _, rev in wanted}
     return stored
-
-
-async def _fetch_bodies(view: View, wanted: Sequence[tuple[str, str]]) -> Bodies:
-    return await fetch_revisions(view, wanted) if wanted else {}
 
 
 def _stored(leaves: dict[str, list[Doc]], bodies: Bodies) -> dict[str, Stored]:

@@ -39,7 +39,7 @@ from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored
 
 ANCESTORS = 16
-"""How many ancestors' bodies are asked for, beside the leaves and the immediate parent."""
+"""How many ancestors' bodies are asked for, beside the leaves and the newest one."""
 
 HIDDEN = "The document is not visible to this client."
 ORPHAN = "The source no longer has the revision that was edited: fetch the document and edit it again."

@@ -10,7 +10,7 @@ import pytest
 
 from filters.drop import Drop
 from filters.select import Select
-from proxy import absent
+from proxy import recent
 from tests.support import inprocess
 from tests.support.inprocess import Site
 from tests.writing.world import World, world
@@ -32,6 +32,12 @@ async def there() -> AsyncIterator[World]:
 
 def new(doc_id: str, letter: str = "a", **body: Any) -> Doc:
     return {"_id": doc_id, "_rev": "1-" + letter * 32, "owner": "ann", **body}
+
+
+def edit(rev: str) -> Doc:
+    """Of `x`, of which `rev` is the first revision."""
+    path = {"start": 2, "ids": ["c" * 32, rev[2:]]}
+    return {"_id": "x", "_rev": "2-" + "c" * 32, "owner": "ann", "_revisions": path}
 
 
 async def diff(there: World, *docs: Doc) -> Any:
@@ -74,10 +80,45 @@ async def test_edits_of_what_nobody_has_are_not_looked_up_either(there: World) -
     assert leaf["_rev"] == doc["_rev"]
 
 
+async def test_an_edit_of_a_leaf_is_not_looked_up_and_keeps_what_is_hidden(there: World) -> None:
+    first = await there.put({"_id": "x", "owner": "ann", "ssn": "1"})
+    there.tap.requests.clear()
+    path = {"start": 3, "ids": ["c" * 32, "b" * 32, first[2:]]}
+    doc = {"_id": "x", "_rev": "3-" + "c" * 32, "owner": "ann", "name": "edited", "_revisions": path}
+    assert await diff(there, doc) == {"x": {"missing": [doc["_rev"]], "possible_ancestors": [first]}}
+    assert await there.push(doc) == []
+    assert asked(there) == ["_bulk_get", "_bulk_docs"]
+    [leaf] = (await there.leaves("x")).values()
+    assert (leaf["_rev"], leaf["name"], leaf["ssn"]) == (doc["_rev"], "edited", "1")
+
+
+async def test_an_edit_of_what_is_no_leaf_is_looked_up(there: World) -> None:
+    first = await there.put({"_id": "x", "owner": "ann", "ssn": "1"})
+    await there.put({"_id": "x", "_rev": first, "owner": "ann", "ssn": "2"})
+    there.tap.requests.clear()
+    doc = edit(first)
+    await diff(there, doc)
+    assert await there.push(doc) == []
+    assert asked(there) == ["_bulk_get"] * 3 + ["_bulk_docs"]
+    assert (await there.leaves("x"))[doc["_rev"]]["ssn"] == "1"
+
+
+async def test_what_was_edited_past_the_proxy_meanwhile_becomes_a_conflict_with_all_that_is_hidden(
+    there: World,
+) -> None:
+    """As it does where it is looked up."""
+    first = await there.put({"_id": "x", "owner": "ann", "ssn": "1"})
+    doc = edit(first)
+    await diff(there, doc)
+    second = await there.put({"_id": "x", "_rev": first, "owner": "bob", "ssn": "2"})
+    assert await there.push(doc) == []
+    assert {rev: leaf["ssn"] for rev, leaf in (await there.leaves("x")).items()} == {second: "2", doc["_rev"]: "1"}
+
+
 async def test_it_holds_for_a_time(there: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    began = absent.now()
+    began = recent.now()
     await diff(there, new("x"))
-    monkeypatch.setattr(absent, "now", lambda: began + 2 * absent.SECONDS)
+    monkeypatch.setattr(recent, "now", lambda: began + 2 * recent.SECONDS)
     assert await there.push(new("x")) == []
     assert asked(there) == ["_bulk_get", "_bulk_get", "_bulk_docs"]
 
