@@ -14,6 +14,7 @@ by its hash and never written to the source, through whatever profile it comes: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 
@@ -26,8 +27,8 @@ class Grafts:
     def departure(self, doc_id: str, last_seen: str) -> str:
         """The revision that deletes `doc_id` for a client whose newest visible revision was `last_seen`."""
         generation, _, digest = last_seen.partition("-")
-        keyed = self._keyed.copy()
-        keyed.update(f"{len(doc_id)}:{doc_id}{digest}".encode())
+        keyed = self._of(doc_id)
+        keyed.update(digest.encode())
         return f"{int(generation) + 1}-{keyed.hexdigest()}"
 
     def find_departure(self, doc_id: str, rev: str, start: int, ids: list[str]) -> list[str] | None:
@@ -38,10 +39,20 @@ class Grafts:
             return ids[index:]
         return None
 
-    def in_path(self, doc_id: str, start: int, ids: list[str]) -> int | None:
-        """The index of the newest graft in a pushed path, or None: a graft is known by its own parent."""
-        for index in range(len(ids) - 1):
-            rev = f"{start - index}-{ids[index]}"
-            if len(ids[index]) == 32 and self.departure(doc_id, f"{start - index - 1}-{ids[index + 1]}") == rev:
+    def in_path(self, doc_id: str, ids: Sequence[str]) -> int | None:
+        """The index of the newest graft in a path (hashes, newest first), or None. A graft is known by its parent, so
+        the last one is none.
+        """
+        of_document = self._of(doc_id)
+        for index, parent in enumerate(ids[1:]):
+            keyed = of_document.copy()
+            keyed.update(parent.encode())
+            if keyed.hexdigest() == ids[index]:
                 return index
         return None
+
+    def _of(self, doc_id: str) -> blake2b:
+        """The digest of a document's departures, before the hash of what they follow."""
+        keyed = self._keyed.copy()
+        keyed.update(f"{len(doc_id)}:{doc_id}".encode())
+        return keyed

@@ -5,7 +5,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   1. Nothing is sent for a profile that does not write, nor a design document for one that is not trusted.
   2. A departure graft of this view is the proxy's own word for "you may no longer see this". Pushed back it is
      acknowledged, and never sent. Below the pushed revision it is allowed if the client sees the document now, or if
-     there is none any more (rule 7).
+     there is none any more (rule 7). Below a revision that the source has it was judged when that was pushed.
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
@@ -105,9 +105,11 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
-    newest, graft = pushed.path[0], None
-    if len(pushed.path) > 1:
-        graft = rules.grafts.in_path(pushed.id, newest.generation, [rev.hash for rev in pushed.path])
+    path = pushed.path
+    newest, graft = path[0], None
+    if len(path) > 1:
+        known = next((index for index, rev in enumerate(path) if stored.knows(str(rev))), len(path))
+        graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]])
     if graft == 0:
         return Acknowledge()
     if not stored.leaves:

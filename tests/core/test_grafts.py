@@ -45,5 +45,7 @@ def test_a_graft_in_a_pushed_path_is_recognised_without_the_source(below: list[s
     grafts = Grafts(b"key")
     graft = grafts.departure("doc", f"{len(below)}-{below[0]}").partition("-")[2]
     ids = [*above, graft, *below]
-    assert grafts.in_path("doc", len(ids), ids) == len(above)
-    assert grafts.in_path("doc", len(ids), [*above, *below]) is None
+    assert grafts.in_path("doc", ids) == len(above)
+    assert grafts.in_path("doc", ids[: len(above) + 1]) is None  # its parent is not there to tell
+    assert grafts.in_path("doc", [*above, *below]) is None
+    assert grafts.in_path("other", ids) is None

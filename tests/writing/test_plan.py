@@ -271,6 +271,22 @@ def test_a_graft_is_acknowledged_and_never_sent() -> None:
     assert outcome.doc["_revisions"]["ids"][1] == graft.partition("-")[2]
 
 
+def test_a_graft_in_the_sources_tree_is_judged_by_those_who_build_on_it_alone() -> None:
+    source = Source()
+    first, edit, left = f"1-{'1' * 32}", f"3-{'3' * 32}", f"4-{'4' * 32}"
+    graft = GRAFTS.departure("x", first)
+    source.add(first, None, {"owner": "ann"})
+    source.parents[graft], source.bodies[graft] = first, None
+    source.add(edit, graft, {"owner": "ann", "ssn": "1"})
+    source.add(left, edit, {"owner": "bob"})
+    on_graft = revision([f"3-{'5' * 32}", graft, first], {"owner": "ann"})
+    assert isinstance(plan(on_graft, source.stored(), rules()), Refuse)
+    # as any edit of what the client saw
+    outcome = plan(revision([f"4-{'6' * 32}", edit, graft, first], {"owner": "ann"}), source.stored(), rules())
+    assert isinstance(outcome, Send)
+    assert outcome.doc["ssn"] == "1"
+
+
 def test_what_the_source_has_is_acknowledged_only_to_those_who_see_it() -> None:
     source = Source()
     first, second = f"1-{'1' * 32}", f"2-{'2' * 32}"
