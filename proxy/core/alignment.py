@@ -196,13 +196,21 @@ def _changed(new: list[Any], old: list[Any], among_new: list[int], among_old: li
     return pairs
 
 
+def _in_common(new: list[Any], old: list[Any]) -> int:
+    if not new or not old:
+        return 0
+    return sum((Counter(map(canonical, new)) & Counter(map(canonical, old))).values())
+
+
 def _paired(likeness: int, rest: int) -> int:
     return likeness + rest if likeness else 0
 
 
 def _likeness(new: Any, old: Any) -> int:
-    """0 for values of different kinds; otherwise 1 and more, with the members that two objects agree in."""
+    """0 for values of different kinds; otherwise 1 and more, with the members or elements that both have."""
     if isinstance(new, dict) and isinstance(old, dict):
         agreeing = sum(1 for name, value in new.items() if name in old and same(value, old[name]))
         return 1 + 4 * agreeing
+    if isinstance(new, list) and isinstance(old, list):
+        return 1 + 4 * _in_common(new[:_MAX_CANDIDATES], old[:_MAX_CANDIDATES])
     return int(isinstance(new, list) is isinstance(old, list) and isinstance(new, dict) is isinstance(old, dict))

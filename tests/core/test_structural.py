@@ -70,6 +70,8 @@ RULES: list[tuple[str, Doc, Doc, Doc, Doc]] = [
     ("an array that hides nothing is the client's", {"l": [1, 2], "h": 1}, {"l": [1, 2]}, {"l": [2, 1]},
      {"l": [2, 1], "h": 1}),
     ("arrays in arrays", {"l": [[1, "h"], [2]]}, {"l": [[1], [2]]}, {"l": [[1, 3], [2]]}, {"l": [[1, "h", 3], [2]]}),
+    ("of arrays, the one that has most in common", {"l": [[], [["h"], {"a": 1}]]}, {"l": [[], [[], {"a": 1}]]},
+     {"l": [[], [], [[]]]}, {"l": [[], [], [["h"]]]}),
     ("elements made up by the filter are not stored", {"l": [1]}, {"l": [1, "m"]}, {"l": [1, "m", 2]}, {"l": [1, 2]}),
     ("booleans are not numbers", {"a": 1, "h": 2}, {"a": 1}, {"a": True}, {"a": True, "h": 2}),
     ("numbers that JavaScript cannot tell apart are equal", {"a": 1.0, "b": 1, "h": 2}, {"a": 1.0, "b": 1},
