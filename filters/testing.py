@@ -45,7 +45,8 @@ def assert_lens_laws(
     - if it does not depend on the client: others are shown the same.
 
     Edits are those of `edits`, each visible value changed by itself, and `examples` that are made up: values of the
-    shaped sample are changed, added and removed, elements of arrays too, any number of times; the same at each run.
+    shaped sample are changed, added and removed, elements of arrays moved and copied (but for those with arrays in
+    them), any number of times; the same at each run.
     `fixed` names members that made-up edits leave alone,
     because the filter decides by them what it hides: an edit there may hide what the client wrote, which the proxy
     refuses.
@@ -157,7 +158,7 @@ def edits_of(draw: st.DrawFn, shaped: Doc, pool: Sequence[Doc] = (), fixed: Sequ
         places = [(container, key) for container, key in _places(edited) if key not in fixed]
         changes = [_add_member]
         changes += [_change_scalar, _remove] if places else []
-        changes += [_edit_array] if any(isinstance(c[k], list) and c[k] for c, k in places) else []
+        changes += [_edit_array] if any(_movable(container[key]) for container, key in places) else []
         draw(st.sampled_from(changes))(draw, edited, places, pool)
     return edited
 
@@ -223,11 +224,17 @@ def _add_member(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequen
 
 def _edit_array(draw: st.DrawFn, edited: Doc, places: list[_Place], pool: Sequence[Doc]) -> None:
     """Moves or copies an element."""
-    arrays = [container[key] for container, key in places if isinstance(container[key], list) and container[key]]
-    array = draw(st.sampled_from(arrays))
-    element = draw(st.integers(0, len(array) - 1))
+    array = draw(st.sampled_from([container[key] for container, key in places if _movable(container[key])]))
+    element = draw(st.sampled_from(_movable(array)))
     moved = array.pop(element) if draw(st.booleans()) else deepcopy(array[element])
     array.insert(draw(st.integers(0, len(array))), moved)
+
+
+def _movable(value: Any) -> list[int]:
+    """The elements of an array that may be moved: one that was changed as well is a new one, and what was hidden in the
+    former one stays behind.
+    """
+    return [i for i, element in enumerate(value) if not _may_hide(element)] if isinstance(value, list) else []
 
 
 def _report(what: str, paths: Sequence[str], sample: Doc, shaped: Doc, *rest: Any) -> str:
