@@ -74,21 +74,52 @@ async def test_a_database_that_is_not_there_says_nothing_about_the_source() -> N
         Given(200, b'{"_id":"plain"}'),
     ],
 )
-async def test_no_write_takes_a_lost_answer_for_a_document_that_is_new(given: Given) -> None:
-    """What is hidden in the document would be lost."""
+async def test_no_write_takes_a_lost_answer_for_a_revision_that_is_not_there(given: Given) -> None:
+    """What is hidden in the document would be lost. Here it is the ancestor that is asked for, which is no leaf."""
     old = couchdb_1()
 
     async def answer(asked: Asked, forward: Forward) -> Given:
-        lost = asked.endpoint == "plain" and asked.query.get("open_revs", "all") != "all"
+        lost = asked.endpoint == "conflict" and asked.query.get("open_revs", "all") != "all"
         return given if lost else await old(asked, forward)
 
     async with world(answer) as site:
         await grow(site)
-        edit = pushed("plain", "eda", facility="f1", n=9)
+        edit = pushed("conflict", "eda", facility="f1", n=9)
         answered = await site.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": [edit]})
         assert answered.status in (404, 502)
+        leaves = (await site.at_source("GET", "/clinic/conflict?open_revs=all")).json
+        assert {leaf["ok"]["_rev"] for leaf in leaves} == {TREES[1]["_rev"], TREES[2]["_rev"]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Given(404, b"<html>no such backend</html>"),
+        refusal(404, "not_found", "Database does not exist."),
+        refusal(404, "unknown", "missing"),
+        Given(200, b'{"_id":"plain"}'),
+    ],
+)
+@pytest.mark.parametrize("asking", [False, True])
+async def test_nor_for_a_document_that_is_not_there(given: Given, asking: bool) -> None:
+    """Nor does `_revs_diff`, of which the write would believe it."""
+    old, lost = couchdb_1(), True
+
+    async def answer(asked: Asked, forward: Forward) -> Given:
+        return given if lost and asked.endpoint == "plain" else await old(asked, forward)
+
+    async with world(answer) as site:
+        await grow(site)
+        edit = pushed("plain", "eda", facility="f1", n=9)
+        if asking:
+            diff = await site.ask("POST", "/clinic-phone/_revs_diff", {"plain": [edit["_rev"]]})
+            assert diff.status in (404, 502)
+            lost = False
+        answered = await site.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": [edit]})
+        assert answered.status in ([201] if asking else [404, 502])
         stored = await site.at_source("GET", "/clinic/plain")
-        assert (stored.json["_rev"], stored.json["secret"]) == (TREES[0]["_rev"], "hush")
+        assert stored.json["_rev"] == (edit if asking else TREES[0])["_rev"]
+        assert stored.json["secret"] == "hush"
 
 
 @row("sources", "CouchDB", "1.x", "integers for sequences")
