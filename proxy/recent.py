@@ -18,6 +18,7 @@ write the same document: it then has another branch, a conflict, as without the 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +65,7 @@ class _Source:
         self.kept: OrderedDict[_Name, dict[_Whom, _Kept]] = OrderedDict()
         self.size = 0
         self.usual: dict[str, int] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
 
     def drop(self, name: _Name) -> dict[_Whom, _Kept]:
         """What was kept of a document."""
@@ -73,11 +75,18 @@ class _Source:
         return dropped
 
     def make_room(self) -> None:
+        """Drop what is too old or too much, and what gets too old later then."""
         while self.kept:
             name, oldest = next(iter(self.kept.items()))
             if self.size <= ROOM and any(each.until > now() for each in oldest.values()):
-                return
+                break
             self.drop(name)
+        if self.kept and self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        self.make_room()
 
 
 _sources: WeakKeyDictionary[Upstream, _Source] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def held(place: Place) -> tuple[list[str], int]:
     return [doc_id for _, doc_id in source.kept], source.size
 
 
-def test_leaves_are_found_for_those_who_asked(upstream: Upstream, place: Place) -> None:
+async def test_leaves_are_found_for_those_who_asked(upstream: Upstream, place: Place) -> None:
     assert recent.find(place, [("x", A)]) == [None]
     keep(place, leaf("x"), leaf("x", B), leaf("y"), none="n")
     wanted = [("x", B), ("y", B), ("z", A), ("y", A), ("n", A)]
@@ -61,7 +62,7 @@ def test_leaves_are_found_for_those_who_asked(upstream: Upstream, place: Place) 
     assert recent.find(place_of(upstream, name="another-name-of-it"), [("x", A)]) == [leaf("x")]
 
 
-def test_each_has_its_own(upstream: Upstream, place: Place) -> None:
+async def test_each_has_its_own(upstream: Upstream, place: Place) -> None:
     bob = place_of(upstream, user="bob")
     keep(place, leaf("x"), leaf("y"))
     keep(bob, leaf("x", B))
@@ -69,7 +70,7 @@ def test_each_has_its_own(upstream: Upstream, place: Place) -> None:
     assert recent.find(bob, [("x", A), ("x", B), ("y", A)]) == [None, leaf("x", B), None]
 
 
-def test_a_later_look_takes_the_place_of_the_one_before(place: Place) -> None:
+async def test_a_later_look_takes_the_place_of_the_one_before(place: Place) -> None:
     keep(place, leaf("x"))
     _, size = held(place)
     keep(place, leaf("x", B))
@@ -77,7 +78,7 @@ def test_a_later_look_takes_the_place_of_the_one_before(place: Place) -> None:
     assert held(place) == (["x"], size)
 
 
-def test_what_is_about_to_be_written_is_taken_once(place: Place) -> None:
+async def test_what_is_about_to_be_written_is_taken_once(place: Place) -> None:
     assert recent.take(place, "xyz") == {}
     keep(place, leaf("x"), none="yz")
     assert recent.take(place, "xy") == {"x": [leaf("x")], "y": ()}
@@ -85,7 +86,7 @@ def test_what_is_about_to_be_written_is_taken_once(place: Place) -> None:
     assert held(place) == ([], 0)
 
 
-def test_whoever_writes_takes_it_from_all(upstream: Upstream, place: Place) -> None:
+async def test_whoever_writes_takes_it_from_all(upstream: Upstream, place: Place) -> None:
     keep(place, leaf("x"), none="yz")
     keep(place_of(upstream, user="bob"), leaf("x"), none="y")
     assert recent.take(place_of(upstream, user="eva"), "xy") == {}
@@ -93,7 +94,7 @@ def test_whoever_writes_takes_it_from_all(upstream: Upstream, place: Place) -> N
     assert held(place) == ([], 0)
 
 
-def test_it_is_kept_for_a_time(place: Place, clock: list[float]) -> None:
+async def test_it_is_kept_for_a_time(place: Place, clock: list[float]) -> None:
     keep(place, leaf("x"), none="n")
     clock[0] += recent.SECONDS / 2
     keep(place, leaf("y"), none="m")
@@ -105,12 +106,12 @@ def test_it_is_kept_for_a_time(place: Place, clock: list[float]) -> None:
     assert held(place)[0] == ["y", "z"]
 
 
-def test_it_is_dated_by_the_question(place: Place, clock: list[float]) -> None:
+async def test_it_is_dated_by_the_question(place: Place, clock: list[float]) -> None:
     recent.keep(place, ["x"], {}, clock[0] - recent.SECONDS)
     assert recent.take(place, ["x"]) == {}
 
 
-def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent, "ROOM", 100_000)
     keep(place, *(leaf(str(number), text="x" * 1000) for number in range(100)))
     ids, size = held(place)
@@ -123,7 +124,7 @@ def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.MonkeyPatch
     assert "large" not in ids
 
 
-def test_as_many_are_read_at_once_as_is_their_size(upstream: Upstream, place: Place) -> None:
+async def test_as_many_are_read_at_once_as_is_their_size(upstream: Upstream, place: Place) -> None:
     supposed = recent.at_once(place)
     assert 1 < supposed < AT_ONCE
     for text, count in (("x", AT_ONCE), ("x" * 100_000, 41), ("x" * 10_000_000, 1)):
@@ -131,3 +132,17 @@ def test_as_many_are_read_at_once_as_is_their_size(upstream: Upstream, place: Pl
         keep(place, none="nm")
         assert recent.at_once(place) == count
     assert recent.at_once(place_of(upstream, "other")) == supposed
+
+
+async def test_what_is_too_old_is_dropped_by_itself(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "SECONDS", 0.05)
+    keep(place, leaf("x"), none="n")
+    await asyncio.sleep(0.02)
+    keep(place, leaf("y"))
+    assert held(place)[0] == ["x", "n", "y"]
+    while held(place)[0]:
+        await asyncio.sleep(0.01)
+    assert held(place) == ([], 0)
+    keep(place, leaf("z"))
+    while held(place)[0]:
+        await asyncio.sleep(0.01)
