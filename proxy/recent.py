@@ -8,12 +8,15 @@ the database has an index, the documents that feeds look at are kept with it, fo
 Rules:
   - what is kept are all leaves of a document as the source had them, by a look-up as for a write (in a cluster,
     `_revs_diff` itself can be answered by a node that lags behind); none, if it had no such document;
-  - it is for those who asked (the same credentials), and for SECONDS; who gets a document is judged anew;
-  - a later look at a document takes its place, and a write of it by anybody through this process ends it.
+  - it is for those who asked (the same credentials), and for SECONDS from when they did; who gets a document is judged
+    anew;
+  - what was asked later takes its place, and a write of the document by anybody through this process ends it: what was
+    asked before that write was answered is not kept.
 
 What somebody else writes meanwhile is heard of up to SECONDS later. A client that asks for the latest of a revision may
-get the one before; the latest is in its feed, later. Between a look-up and the write that follows somebody can always
-write the same document: it then has another branch, a conflict, as without the proxy; this makes that time longer.
+get the one before; the latest is in its feed, later. A write may rely on this only where that does not matter: a
+revision has its body for ever. That there was no document does not hold for ever: if somebody makes it meanwhile, it
+has two first revisions, a conflict, as without the proxy.
 """
 
 from __future__ import annotations
@@ -56,15 +59,17 @@ class _Kept(NamedTuple):
 
 
 class _Source:
-    """What is kept of a source: of each document, by the credentials with which it was asked; the last one last.
+    """What is kept of a source: of each document, by the credentials with which it was asked; in the order of keeping.
 
-    `size`: bytes. `usual`: bytes of JSON of a document of a database, as it was lately.
+    `size`: bytes. `usual`: bytes of JSON of a document of a database, as it was lately. `written`: when writes of
+    documents were answered, the last one last.
     """
 
     def __init__(self) -> None:
         self.kept: OrderedDict[_Name, dict[_Whom, _Kept]] = OrderedDict()
         self.size = 0
         self.usual: dict[str, int] = {}
+        self.written: OrderedDict[_Name, float] = OrderedDict()
         self._sweeping: asyncio.TimerHandle | None = None
 
     def drop(self, name: _Name) -> dict[_Whom, _Kept]:
@@ -81,7 +86,9 @@ class _Source:
             if self.size <= ROOM and any(each.until > now() for each in oldest.values()):
                 break
             self.drop(name)
-        if self.kept and self._sweeping is None:
+        while self.written and next(iter(self.written.values())) <= now() - SECONDS:
+            self.written.popitem(last=False)
+        if (self.kept or self.written) and self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SECONDS, self._sweep)
 
     def _sweep(self) -> None:
@@ -104,21 +111,24 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
     """
     source = _sources.setdefault(place.upstream, _Source())
     database, whom, until = place.database.source_db, _whom(place), asked_at + SECONDS
-    read = 0
+    read, kept, written = 0, source.kept, source.written
     for doc_id in ids:
         name, found = (database, doc_id), leaves.get(doc_id, ())
         length = len(doc_id) + sum([len(jsonio.dumps(leaf)) for leaf in found])
         read += length
-        others = source.kept.setdefault(name, {})
+        others = kept.get(name, {})
+        if written.get(name, asked_at - 1) >= asked_at or (whom in others and others[whom].until > until):
+            continue
         if whom in others:
             source.size -= others.pop(whom).size
         size = _OVERHEAD * length + _ENTRY
+        kept.setdefault(name, others)
         if size < ROOM // 16:
             others[whom] = _Kept(found, until, size)
             source.size += size
-            source.kept.move_to_end(name)
+            kept.move_to_end(name)
         elif not others:
-            del source.kept[name]
+            del kept[name]
     if leaves:
         source.usual[database] = max(1, read // len(leaves))
     source.make_room()
@@ -157,6 +167,18 @@ def take(place: Place, ids: Iterable[str]) -> dict[str, Sequence[Doc]]:
         if kept is not None and kept.until > present:
             taken[doc_id] = kept.leaves
     return taken
+
+
+def wrote(place: Place, ids: Iterable[str]) -> None:
+    """Writes of these documents were answered, or broke off."""
+    source = _sources.setdefault(place.upstream, _Source())
+    database, present = place.database.source_db, now()
+    for doc_id in ids:
+        name = (database, doc_id)
+        source.drop(name)
+        source.written[name] = present
+        source.written.move_to_end(name)
+    source.make_room()
 
 
 def _whom(place: Place) -> _Whom:

@@ -69,7 +69,7 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
                 shown[doc_id].append(Shown(shaped, doc["_rev"]))
     # tombstones, then grafts, the newest first: what may supersede one comes before it, in any order of leaves
     departed = await departures(view, dark)
-    for leaf in sorted(departed, key=lambda leaf: (leaf.origin is None, -parse_rev(leaf.rev).generation)):
+    for leaf in sorted(departed, key=lambda leaf: (leaf.origin is None, -precedence(leaf.rev, True)[1])):
         others = shown[leaf.doc["_id"]]
         if leaf.origin is not None or not _superseded(leaf, others):
             others.append(leaf)

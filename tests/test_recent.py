@@ -94,6 +94,27 @@ async def test_whoever_writes_takes_it_from_all(upstream: Upstream, place: Place
     assert held(place) == ([], 0)
 
 
+async def test_what_was_asked_earlier_does_not_take_the_place_of_what_was_asked_later(
+    place: Place, clock: list[float]
+) -> None:
+    recent.keep(place, ["x"], {"x": [leaf("x", B)]}, clock[0])
+    recent.keep(place, ["x"], {"x": [leaf("x")]}, clock[0] - 1)
+    assert recent.find(place, [("x", A), ("x", B)]) == [None, leaf("x", B)]
+
+
+async def test_what_was_asked_before_a_write_was_answered_is_not_kept(place: Place, clock: list[float]) -> None:
+    keep(place, leaf("x"), leaf("y"))
+    clock[0] += 1
+    recent.wrote(place, ["x"])
+    assert recent.find(place, [("x", A), ("y", A)]) == [None, leaf("y")]
+    for asked_at, found in ((clock[0] - 1, None), (clock[0], None), (clock[0] + 0.1, leaf("x"))):
+        recent.keep(place, ["x"], {"x": [leaf("x")]}, asked_at)
+        assert recent.find(place, [("x", A)]) == [found]
+    clock[0] += recent.SECONDS
+    keep(place, leaf("z"))
+    assert not recent._sources[place.upstream].written
+
+
 async def test_it_is_kept_for_a_time(place: Place, clock: list[float]) -> None:
     keep(place, leaf("x"), none="n")
     clock[0] += recent.SECONDS / 2

@@ -21,6 +21,7 @@ from typing import Any
 
 from aiohttp import web
 
+from proxy import recent
 from proxy.ahead import ahead, one_by_one
 from proxy.core import jsonio
 from proxy.core.query import Query
@@ -148,7 +149,7 @@ class _Feed:
         apart = self.rows.asked_apart
         if apart is not None and not await revisions_are_in_bulk(view):
             apart = None
-        self.rows.keeps = apart is not None
+        self.rows.kept_from = None if apart is None else recent.now()
         return SourceFeed(view, since, self.rows.asked, wanted.descending, wanted.doc_ids, wanted.limit, apart)
 
     def _can_wait(self, hub: Hub, since: Any) -> bool:

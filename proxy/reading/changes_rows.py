@@ -51,8 +51,8 @@ class Rows:
         self._usual = wanted.matches is None and wanted.fields is None
         """Whether of a document without conflicts and attachments all is wanted, or nothing."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
-        self.keeps = False
-        """Whether what is read of documents is kept for the `_bulk_get` that follows."""
+        self.kept_from: float | None = None
+        """If what is read of documents is kept for the `_bulk_get` that follows: when the page was asked for."""
 
     @property
     def asked(self) -> Pairs:
@@ -94,7 +94,6 @@ class Rows:
 
     async def _leaves(self, rows: list[Row]) -> dict[str, list[Doc]]:
         """The documents of the rows' leaves: of those that the rows name, if they name all."""
-        asked_at = recent.now()
         named = {row["id"]: row["leaves"] for row in rows if "leaves" in row}
         wanted = [(doc_id, rev) for doc_id, revs in named.items() for rev in revs]
         bodies = await fetch_revisions(self._view, wanted, extra=self._encodings, kept=True) if wanted else {}
@@ -107,8 +106,8 @@ class Rows:
         others = [row["id"] for row in rows if row["id"] not in found]
         if others:
             found |= await fetch_leaves(self._view, others, extra=self._encodings)
-        if self.keeps:
-            recent.keep(self._view, found, found, asked_at)
+        if self.kept_from is not None:
+            recent.keep(self._view, found, found, self.kept_from)
         return found
 
     def _settle(self, row: Row) -> Change | None:

@@ -200,7 +200,7 @@ def _generation(rev: str) -> int:
 
 def _is_document(doc_id: str) -> bool:
     """Whether the source may be asked about an id; no other has revisions."""
-    return doc_id != "" and (not doc_id.startswith("_") or doc_id.startswith("_design/"))
+    return doc_id not in ("", "_design/") and (not doc_id.startswith("_") or doc_id.startswith("_design/"))
 
 
 def _pairs(revs: _Asked) -> list[_Pair]:

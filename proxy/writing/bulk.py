@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from proxy import recent
 from proxy.ahead import under_way
 from proxy.contract import Doc
 from proxy.core import jsonio
@@ -224,14 +225,17 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
 
 async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, list[Row]]:
     headers = {**JSON_HEADERS, **view.headers}
-    async with await view.upstream.request("POST", view.path("_bulk_docs"), headers=headers, body=body) as reply:
-        if reply.status >= 300:
-            batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
-            raise heard(await reply.error(verbatim=True), rules_of(view), batch)
-        rows = await reply.json()
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")
-        return reply.status, rows
+    try:
+        async with await view.upstream.request("POST", view.path("_bulk_docs"), headers=headers, body=body) as reply:
+            if reply.status >= 300:
+                batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
+                raise heard(await reply.error(verbatim=True), rules_of(view), batch)
+            rows = await reply.json()
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")
+            return reply.status, rows
+    finally:
+        recent.wrote(view, [slot.key[0] for slot in sent])
 
 
 def _answer_edits(sent: Sequence[Slot], rows: Sequence[Row], rules: Rules) -> None:

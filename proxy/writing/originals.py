@@ -4,8 +4,8 @@ At the most three requests for each AT_ONCE documents: the leaves; where what wa
 ancestor that the source knows; and more of them where it has no body of that. Planning goes on beside the source's
 work: on what was looked up while it looks up the next, and on creations before it is known that they are.
 
-What the client has just asked about, by `_revs_diff`, is known (see `recent`): what edits none of it, or a leaf, is not
-looked up again.
+What the client has just asked about, by `_revs_diff`, is known (see `recent`): the first revision of what was not
+there, and the child of a leaf, are not looked up again.
 
 An interactive creation that may be written is not looked up at all: the source stores it only if there is no such
 document, and says `conflict` otherwise, in one step, which is safer than any question before. What the client is to
@@ -15,6 +15,7 @@ hear of the conflict is decided then (`errors_of_taken`).
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -61,7 +62,7 @@ async def plan_all(
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
-    work = partial(_plan_some, view, rules, {} if not suppose else known, suppose)
+    work = partial(_plan_some, view, rules, known if suppose else {}, suppose)
     async with aclosing(ahead(_parts(batch), work)) as planned:
         async for some in planned:
             outcomes += some
@@ -83,17 +84,21 @@ async def _plan_some(
 
 
 def _guess(pushed: Pushed, leaves: Sequence[Doc] | None, rules: Rules, suppose: bool) -> Outcome | None:
-    """What may be sent without a look-up: what creates a document, or edits one on a leaf. `leaves`: as they were when
-    the client asked about them; None: it did not.
+    """What may be sent without a look-up: a first revision of what is not there, or one whose very parent was a live
+    leaf. `leaves`: as they were when the client asked about them, which may be out of date; None: it did not.
+
+    The body of the parent is what it was, whatever came after it. Any other ancestor may have been followed by what is
+    hidden, and the pushed revision may follow that.
     """
     if pushed.creates:
         return plan(pushed, NOTHING, rules) if suppose else None
     if leaves is None or pushed.new_edits:
         return None
     stored = Stored(leaves)
-    if leaves and (needed(pushed, stored) or not any(stored.body(str(rev)) for rev in pushed.ancestors)):
-        return None
-    return plan(pushed, stored, rules)
+    if pushed.ancestors:
+        parent = stored.leaf(str(pushed.ancestors[0]))
+        return None if parent is None or parent.get("_deleted") is True else plan(pushed, stored, rules)
+    return None if leaves else plan(pushed, NOTHING, rules)
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
@@ -135,19 +140,20 @@ async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]
     leaves = await fetch_leaves(view, [pushed.id for pushed in batch])
     bodies: Bodies = {}
     stored = _stored(leaves, bodies)
-    asked: set[str] = set()
+    asked: dict[str, set[str]] = defaultdict(set)
     for most in (1, ANCESTORS):
         wanted = [
             (pushed.id, rev)
             for pushed in batch
             if pushed.id in stored
-            for rev in needed(pushed, stored[pushed.id], asked)[:most]
+            for rev in needed(pushed, stored[pushed.id], asked[pushed.id])[:most]
         ]
         if not wanted:
             break
         bodies |= await fetch_revisions(view, wanted)
         stored = _stored(leaves, bodies)
-        asked = {rev for _, rev in wanted}
+        for doc_id, rev in wanted:
+            asked[doc_id].add(rev)
     return stored
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
@@ -110,12 +111,15 @@ async def _send(
     batch: Sequence[Pushed],
 ) -> Written:
     """The source's error is put in words that the client may hear."""
-    async with await exchange.view.upstream.request(
-        method, path, pairs, headers=headers, body=body, timeout=_patience(exchange, body)
-    ) as reply:
-        if reply.status >= 300:
-            raise heard(await reply.error(verbatim=True), rules_of(exchange.view), batch)
-        return await _written(reply)
+    try:
+        async with await exchange.view.upstream.request(
+            method, path, pairs, headers=headers, body=body, timeout=_patience(exchange, body)
+        ) as reply:
+            if reply.status >= 300:
+                raise heard(await reply.error(verbatim=True), rules_of(exchange.view), batch)
+            return await _written(reply)
+    finally:
+        recent.wrote(exchange.view, [pushed.id for pushed in batch] or [exchange.target.doc_id])
 
 
 def _patience(exchange: Exchange, body: Body) -> float:

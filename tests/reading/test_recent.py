@@ -145,15 +145,25 @@ async def test_it_is_kept_for_a_time(clinic: Site, asked: list[str], monkeypatch
     assert asked == [DOCUMENTS]
 
 
-async def test_whoever_writes_reads_what_it_wrote(clinic: Site) -> None:
-    rows = (await page(clinic, 3))["results"]
-    rev = rows[0]["changes"][0]["rev"]
-    edited = {"_id": "doc:00", "_rev": rev, "owner": "ann", "name": "edited"}
-    for doc in (edited, {"_id": "doc:01", "_rev": rows[1]["changes"][0]["rev"], "_deleted": True}):
-        assert (await clinic.ask("PUT", f"/clinic-phone/{doc['_id']}", doc, user=ANN)).status < 300
-    found = await documents(clinic, rows)
-    assert b'"name":"edited"' in found
-    assert found.count(b'"_deleted":true') == 1
+@pytest.mark.parametrize("write", ["PUT x", "DELETE x", "PUT x/t", "_bulk_docs", "new_edits"])
+async def test_whoever_writes_reads_what_it_wrote(clinic: Site, write: str) -> None:
+    [row] = (await page(clinic, 1))["results"]
+    doc_id, rev = row["id"], row["changes"][0]["rev"]
+    path, edited = f"/clinic-phone/{doc_id}", {"_id": doc_id, "_rev": rev, "owner": "ann", "name": "edited"}
+    if write == "PUT x":
+        answer = await clinic.ask("PUT", path, edited, user=ANN)
+    elif write == "DELETE x":
+        answer = await clinic.ask("DELETE", f"{path}?rev={rev}", user=ANN)
+    elif write == "PUT x/t":
+        answer = await clinic.ask("PUT", f"{path}/t?rev={rev}", "x", user=ANN)
+    elif write == "_bulk_docs":
+        answer = await clinic.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [edited]}, user=ANN)
+    else:
+        ids = ["e" * 32, rev[2:]]
+        pushed = {**edited, "_rev": f"2-{ids[0]}", "_revisions": {"start": 2, "ids": ids}}
+        answer = await clinic.ask("POST", "/clinic-phone/_bulk_docs", {"docs": [pushed], "new_edits": False}, user=ANN)
+    assert answer.status < 300, answer.body
+    assert b'"_rev":"2-' in await documents(clinic, [row])
 
 
 async def test_what_was_edited_by_others_is_as_it_was_announced_and_in_the_feed_once_more(clinic: Site) -> None:

@@ -125,7 +125,7 @@ async def test_new_documents_cost_one_request_and_large_questions_some(ann: Fron
 
 
 async def test_ids_that_are_no_documents_are_missing_without_asking(ann: Front, couch: Couch) -> None:
-    asked = {"": ["1-a"], "_x": ["1-a"], "_local/x": ["2-a"]}
+    asked = {"": ["1-a"], "_x": ["1-a"], "_local/x": ["2-a"], "_design/": ["2-a"]}
     assert await ann.json("POST", DIFF, asked) == {doc_id: {"missing": revs} for doc_id, revs in asked.items()}
     assert await ann.json("POST", DIFF, {}) == await ann.json("POST", DIFF, {"a": []}) == {}
     assert couch.requests == []

@@ -70,26 +70,62 @@ async def test_of_a_batch_only_what_was_not_asked_about_is_looked_up(there: Worl
     assert [sorted(entry["id"] for entry in entries) for entries in looked_up] == [["taken", "x"], ["taken", "z"]]
 
 
-async def test_edits_of_what_nobody_has_are_not_looked_up_either(there: World) -> None:
-    path = {"start": 3, "ids": ["c" * 32, "b" * 32, "a" * 32]}
-    doc = {"_id": "x", "_rev": "3-" + "c" * 32, "owner": "ann", "_revisions": path}
-    await diff(there, doc)
-    assert await there.push(doc) == []
-    assert asked(there) == ["_bulk_get", "_bulk_docs"]
-    [leaf] = (await there.leaves("x")).values()
-    assert leaf["_rev"] == doc["_rev"]
-
-
 async def test_an_edit_of_a_leaf_is_not_looked_up_and_keeps_what_is_hidden(there: World) -> None:
     first = await there.put({"_id": "x", "owner": "ann", "ssn": "1"})
     there.tap.requests.clear()
-    path = {"start": 3, "ids": ["c" * 32, "b" * 32, first[2:]]}
-    doc = {"_id": "x", "_rev": "3-" + "c" * 32, "owner": "ann", "name": "edited", "_revisions": path}
+    doc = {**edit(first), "name": "edited"}
     assert await diff(there, doc) == {"x": {"missing": [doc["_rev"]], "possible_ancestors": [first]}}
     assert await there.push(doc) == []
     assert asked(there) == ["_bulk_get", "_bulk_docs"]
     [leaf] = (await there.leaves("x")).values()
     assert (leaf["_rev"], leaf["name"], leaf["ssn"]) == (doc["_rev"], "edited", "1")
+
+
+@pytest.mark.parametrize("hidden", [{"owner": "ann", "ssn": "2"}, {"owner": "bob", "ssn": "2"}])
+@pytest.mark.parametrize("there_before", [True, False])
+async def test_an_edit_of_what_was_written_past_the_proxy_meanwhile_is_looked_up(
+    there: World, there_before: bool, hidden: Doc
+) -> None:
+    """It follows what is hidden: sewn onto what was asked about, that would be lost."""
+    path = ["c" * 32, "b" * 32]
+    if there_before:
+        first = await there.put({"_id": "x", "owner": "ann", "ssn": "1"})
+        path.append(first[2:])
+    start = len(path)
+    rev = f"{start}-{path[0]}"
+    doc = {"_id": "x", "_rev": rev, "owner": "ann", "_revisions": {"start": start, "ids": path}}
+    await diff(there, doc)
+    other = {"_id": "x", "_rev": f"{start - 1}-{path[1]}", **hidden}
+    await there.replicate({**other, "_revisions": {"start": start - 1, "ids": path[1:]}})
+    rows = await there.push(doc)
+    [leaf] = (await there.leaves("x")).values()
+    assert leaf["ssn"] == "2"
+    assert [row["error"] for row in rows] == ([] if hidden["owner"] == "ann" else ["forbidden"])
+    assert leaf["_rev"] == (rev if not rows else other["_rev"])
+
+
+async def test_a_deletion_that_is_followed_is_looked_up(there: World) -> None:
+    first = await there.put({"_id": "x", "owner": "bob"})
+    gone = await there.put({"_id": "x", "_rev": first, "_deleted": True})
+    doc = {**edit(first), "_rev": "3-" + "d" * 32}
+    doc["_revisions"] = {"start": 3, "ids": ["d" * 32, gone[2:], first[2:]]}
+    await diff(there, doc)
+    await there.replicate({"_id": "x", "_rev": "1-" + "e" * 32, "owner": "bob", "live": True})
+    [row] = await there.push(doc)
+    assert (row["error"], row["reason"]) == ("forbidden", HIDDEN)
+
+
+async def test_documents_of_equal_revisions_do_not_stand_for_each_other(there: World) -> None:
+    """Ids are no part of CouchDB's revision hashes."""
+    one = "1-" + "a" * 32
+    docs = []
+    for doc_id in ("x", "z"):
+        await there.replicate({"_id": doc_id, "_rev": one, "owner": "ann", "ssn": doc_id})
+        await there.put({"_id": doc_id, "_rev": one, "owner": "ann", "ssn": "later"})
+        docs.append({**edit(one), "_id": doc_id})
+    assert await there.push(*docs) == []
+    for doc in docs:
+        assert (await there.leaves(doc["_id"]))[doc["_rev"]]["ssn"] == doc["_id"]
 
 
 async def test_an_edit_of_what_is_no_leaf_is_looked_up(there: World) -> None:
