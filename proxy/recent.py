@@ -70,7 +70,7 @@ class _Source:
         self.size = 0
         self.usual: dict[str, int] = {}
         self.written: OrderedDict[_Name, float] = OrderedDict()
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweeps = False
 
     def drop(self, name: _Name) -> dict[_Whom, _Kept]:
         """What was kept of a document."""
@@ -88,11 +88,12 @@ class _Source:
             self.drop(name)
         while self.written and next(iter(self.written.values())) <= now() - SECONDS:
             self.written.popitem(last=False)
-        if (self.kept or self.written) and self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(SECONDS, self._sweep)
+        if (self.kept or self.written) and not self._sweeps:
+            self._sweeps = True
+            asyncio.get_running_loop().call_later(SECONDS, self._sweep)  # not kept: it refers to this
 
     def _sweep(self) -> None:
-        self._sweeping = None
+        self._sweeps = False
         self.make_room()
 
 
