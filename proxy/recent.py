@@ -114,22 +114,27 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
     database, whom, until = place.database.source_db, _whom(place), asked_at + SECONDS
     read, kept, written = 0, source.kept, source.written
     for doc_id in ids:
-        name, found = (database, doc_id), leaves.get(doc_id, ())
-        length = len(doc_id) + sum([len(jsonio.dumps(leaf)) for leaf in found])
-        read += length
-        others = kept.get(name, {})
-        if written.get(name, asked_at - 1) >= asked_at or (whom in others and others[whom].until > until):
+        name, found, length = (database, doc_id), leaves.get(doc_id, ()), len(doc_id)
+        if found:
+            length += sum([len(jsonio.dumps(leaf)) for leaf in found])
+            read += length
+        if name in written and written[name] >= asked_at:
             continue
-        if whom in others:
+        others = kept.get(name)
+        if others is not None and whom in others:
+            if others[whom].until > until:
+                continue
             source.size -= others.pop(whom).size
         size = _OVERHEAD * length + _ENTRY
-        kept.setdefault(name, others)
         if size < ROOM // 16:
+            if others is None:
+                others = kept[name] = {}
+            else:
+                kept.move_to_end(name)
             others[whom] = _Kept(found, until, size)
             source.size += size
-            kept.move_to_end(name)
         elif not others:
-            del kept[name]
+            kept.pop(name, None)
     if leaves:
         source.usual[database] = max(1, read // len(leaves))
     source.make_room()

@@ -12,7 +12,13 @@ def same(a: Any, b: Any) -> bool:
     """Whether two JSON values are equal. `1` and `1.0` are: JavaScript clients cannot tell them apart."""
     if a is b:
         return True
-    return bool(a == b) and (_same_text(a, b) or _same_booleans(a, b))
+    if a != b:
+        return False
+    if isinstance(a, str):
+        return True
+    if isinstance(a, dict | list):
+        return _same_text(a, b) or _same_booleans(a, b)
+    return isinstance(a, bool) is isinstance(b, bool)
 
 
 def _same_text(a: Any, b: Any) -> bool:

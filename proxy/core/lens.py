@@ -99,7 +99,7 @@ class Chain:
         """
         try:
             shaped = self.shape(_with_described_stubs(whole, original), client)
-            if shaped is edited or (shaped is None and _is_bare_deletion(edited)):
+            if same(shaped, edited) or (shaped is None and _is_bare_deletion(edited)):
                 return []
             if shaped is not None:
                 found = self.differences(shaped, edited, client)

@@ -43,7 +43,7 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
-    if whole is not body and _following(whole) != _following(body):
+    if ("_attachments" in whole or "_attachments" in body) and _following(whole) != _following(body):
         raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
     described = _described(whole) if "_attachments" in whole else whole
     differing = rules.chain.check_putget(described, body, rules.client, original)

@@ -94,11 +94,11 @@ def _guess(pushed: Pushed, leaves: Sequence[Doc] | None, rules: Rules, suppose: 
         return plan(pushed, NOTHING, rules) if suppose else None
     if leaves is None or pushed.new_edits:
         return None
+    if not pushed.ancestors:
+        return None if leaves else plan(pushed, NOTHING, rules)
     stored = Stored(leaves)
-    if pushed.ancestors:
-        parent = stored.leaf(str(pushed.ancestors[0]))
-        return None if parent is None or parent.get("_deleted") is True else plan(pushed, stored, rules)
-    return None if leaves else plan(pushed, NOTHING, rules)
+    parent = stored.leaf(str(pushed.ancestors[0]))
+    return None if parent is None or parent.get("_deleted") is True else plan(pushed, stored, rules)
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:

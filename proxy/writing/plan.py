@@ -106,18 +106,16 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     path = pushed.path
-    newest, graft = path[0], None
-    if len(path) > 1:
-        known = next((index for index, rev in enumerate(path) if stored.knows(str(rev))), len(path))
-        graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]])
+    known = next((index for index, rev in enumerate(path) if stored.knows(str(rev))), len(path))
+    graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
     if graft == 0:
         return Acknowledge()
     if not stored.leaves:
         return judge(pushed, None, rules)
     if graft is not None and stored.live and not _visible(stored.live, rules):
         raise _Hidden
-    original = next((body for rev in pushed.ancestors if (body := stored.body(str(rev)))), None)
-    if stored.knows(str(newest)):
+    original = next((body for rev in path[max(known, 1) :] if (body := stored.body(str(rev)))), None)
+    if known == 0:
         if _visible([*stored.leaves, *([original] if original else [])], rules):
             return Acknowledge()
         raise _Hidden

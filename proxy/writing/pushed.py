@@ -91,7 +91,9 @@ class Pushed(NamedTuple):
         whole = body
         if body is not mine:
             own = {name: mine[name] for name in _OWN if name in mine}
-            whole = own | {name: value for name, value in body.items() if name not in _OWN}
+            whole = {**own, **body, **own}
+            if "_rev" not in own:
+                whole.pop("_rev", None)
         if new_edits or len(path) < 2:
             return whole
         return {**whole, "_revisions": {"start": path[0].generation, "ids": [rev.hash for rev in path]}}

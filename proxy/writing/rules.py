@@ -114,6 +114,9 @@ Outcome = Send | Acknowledge | Refuse
 
 def content(doc: Doc) -> Doc:
     """A source's document as filters get it: without protocol members."""
-    if any(name in doc for name in DESCRIPTIVE):
-        return {name: value for name, value in doc.items() if name not in DESCRIPTIVE}
-    return doc
+    if DESCRIPTIVE.isdisjoint(doc):
+        return doc
+    left = doc.copy()
+    for name in DESCRIPTIVE.intersection(doc):
+        del left[name]
+    return left
