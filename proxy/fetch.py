@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from proxy.contract import Doc
+from proxy.core import jsonio
+from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
+from proxy.sizes import cut, noticed
+from proxy.upstream import JSON_HEADERS
 
 ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
-AT_ONCE = 250
-"""Documents that are asked for in one request."""
 
 
 def ancestry(doc: Doc, most: int | None = None) -> list[str]:
@@ -76,24 +78,29 @@ async def _read_revisions(
 
 
 async def _bulk_get(
-    place: Place, entries: list[dict[str, str]], extra: Sequence[tuple[str, str]], *, revs: bool = True
+    place: Place, entries: Sequence[dict[str, str]], extra: Sequence[tuple[str, str]], *, revs: bool = True
 ) -> list[Doc] | None:
     """The documents, None from a source whose `_bulk_get` gives no `_revisions`: they must be had in another way."""
     docs: list[Doc] = []
-    for start in range(0, len(entries), AT_ONCE):
-        reply = await place.upstream.json(
-            "POST",
-            place.path("_bulk_get"),
-            [*([("revs", "true")] if revs else []), *extra],
-            headers=place.headers,
-            body={"docs": entries[start : start + AT_ONCE]},
-        )
-        found = documents(reply, entries[start : start + AT_ONCE])
+    pairs = [*([("revs", "true")] if revs else []), *extra]
+    for asked in cut(place, entries):
+        found = documents(await _ask(place, asked, pairs), asked)
         if revs and not all("_revisions" in doc for doc in found):
             not_in_bulk(place)
             return None
         docs.extend(found)
     return docs
+
+
+async def _ask(place: Place, asked: Sequence[dict[str, str]], pairs: Pairs) -> Any:
+    """The JSON of a `_bulk_get` reply. Raises the source's error."""
+    path, headers, body = place.path("_bulk_get"), {**JSON_HEADERS, **place.headers}, jsonio.dumps({"docs": asked})
+    async with await place.upstream.request("POST", path, pairs, headers=headers, body=body) as reply:
+        if reply.status >= 300:
+            raise await reply.error()
+        answer = await reply.json()
+    noticed(place, reply.size, len(asked))
+    return answer
 
 
 def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:

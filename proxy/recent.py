@@ -30,7 +30,6 @@ from weakref import WeakKeyDictionary
 
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.fetch import AT_ONCE
 from proxy.place import Place
 from proxy.upstream import Upstream
 
@@ -41,10 +40,6 @@ _OVERHEAD = 3
 """A decoded document takes about so many times the bytes of its JSON."""
 _ENTRY = 500
 """Bytes that it takes to know of a document, whatever is in it."""
-_TOGETHER = 4 * 1024 * 1024
-"""Bytes of JSON that are read at once."""
-_SUPPOSED = 64 * 1024
-"""Bytes of a document in a database of which none was looked at."""
 
 _Whom = tuple[tuple[str, str], ...]
 """The credentials with which the source was asked."""
@@ -61,14 +56,12 @@ class _Kept(NamedTuple):
 class _Source:
     """What is kept of a source: of each document, by the credentials with which it was asked; in the order of keeping.
 
-    `size`: bytes. `usual`: bytes of JSON of a document of a database, as it was lately. `written`: when writes of
-    documents were answered, the last one last.
+    `size`: bytes. `written`: when writes of documents were answered, the last one last.
     """
 
     def __init__(self) -> None:
         self.kept: OrderedDict[_Name, dict[_Whom, _Kept]] = OrderedDict()
         self.size = 0
-        self.usual: dict[str, int] = {}
         self.written: OrderedDict[_Name, float] = OrderedDict()
         self._sweeps = False
 
@@ -112,12 +105,9 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
     """
     source = _sources.setdefault(place.upstream, _Source())
     database, whom, until = place.database.source_db, _whom(place), asked_at + SECONDS
-    read, kept, written = 0, source.kept, source.written
+    kept, written = source.kept, source.written
     for doc_id in ids:
-        name, found, length = (database, doc_id), leaves.get(doc_id, ()), len(doc_id)
-        if found:
-            length += sum([len(jsonio.dumps(leaf)) for leaf in found])
-            read += length
+        name, found = (database, doc_id), leaves.get(doc_id, ())
         if name in written and written[name] >= asked_at:
             continue
         others = kept.get(name)
@@ -125,7 +115,7 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
             if others[whom].until > until:
                 continue
             source.size -= others.pop(whom).size
-        size = _OVERHEAD * length + _ENTRY
+        size = _ENTRY + _OVERHEAD * (len(doc_id) + (sum([len(jsonio.dumps(leaf)) for leaf in found]) if found else 0))
         if size < ROOM // 16:
             if others is None:
                 others = kept[name] = {}
@@ -135,16 +125,7 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
             source.size += size
         elif not others:
             kept.pop(name, None)
-    if leaves:
-        source.usual[database] = max(1, read // len(leaves))
     source.make_room()
-
-
-def at_once(place: Place) -> int:
-    """Of how many documents the leaves are to be read at once: these are held until all of them are judged."""
-    source = _sources.get(place.upstream)
-    usual = _SUPPOSED if source is None else source.usual.get(place.database.source_db, _SUPPOSED)
-    return max(1, min(AT_ONCE, _TOGETHER // usual))
 
 
 def find(place: Place, wanted: Iterable[tuple[str, str]]) -> list[Doc | None]:

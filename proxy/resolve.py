@@ -15,13 +15,14 @@ above those of them without a body that follow the visible one (see `_last_held`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.contract import Doc
 from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
+from proxy.sizes import at_once
 from proxy.view import View
 
 
@@ -93,16 +94,33 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
         for doc in dark
         if view.profile.design_docs or not doc["_id"].startswith("_design/")
     }
-    wanted = [(doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs]
-    if not wanted:
-        return []
-    bodies = await fetch_revisions(view, wanted, kept=True)
-    departed = []
-    for doc in dark:
-        held = _last_held(view, doc["_id"], candidates.get((doc["_id"], doc["_rev"]), ()), bodies)
-        if held is not None:
-            departed.append(bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, held))
-    return departed
+    held: dict[tuple[str, str], str | None] = {}
+    for some in _together(view, [(key, revs) for key, revs in candidates.items() if revs]):
+        bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in some for rev in revs], kept=True)
+        held |= {key: _last_held(view, key[0], revs, bodies) for key, revs in some}
+    return [
+        bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
+        for doc in dark
+        if (last := held.get((doc["_id"], doc["_rev"]))) is not None
+    ]
+
+
+_Candidate = tuple[tuple[str, str], list[str]]
+"""A leaf, by id and revision, and its ancestors."""
+
+
+def _together(view: View, candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
+    """The candidates in parts, of so many ancestors each as are to be read at once, or a few more."""
+    part: list[_Candidate] = []
+    count = 0
+    for candidate in candidates:
+        part.append(candidate)
+        count += len(candidate[1])
+        if count >= at_once(view):
+            yield part
+            part, count = [], 0
+    if part:
+        yield part
 
 
 def _last_held(view: View, doc_id: str, revs: Iterable[str], bodies: Mapping[tuple[str, str], Doc]) -> str | None:

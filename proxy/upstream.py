@@ -70,6 +70,8 @@ class Reply:
         self._pool = pool
         self._where = where
         self.status = connection.status
+        self.size = 0
+        """Bytes of the body, once all of it was read."""
         self._raw_headers = connection.raw_headers
 
     @cached_property
@@ -78,12 +80,13 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body. Raises Unavailable if it breaks off."""
-        if self._open.complete:  # a small body comes together with the headers
-            return self._open.take()
         try:
-            return await self._open.read()
+            # a small one comes together with the headers
+            body = self._open.take() if self._open.complete else await self._open.read()
         except (Silent, BrokenOff) as error:
             raise _unavailable(error, self._where) from error
+        self.size = len(body)
+        return body
 
     async def json(self) -> Any:
         """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down.

@@ -9,7 +9,6 @@ import pytest
 
 from proxy import recent
 from proxy.contract import Doc
-from proxy.fetch import AT_ONCE
 from proxy.place import Place
 from proxy.upstream import Upstream
 from tests.support.places import place_of, source_of
@@ -143,16 +142,6 @@ async def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.Monke
     ids, _ = held(place)
     assert ids[-1] == "small"
     assert "large" not in ids
-
-
-async def test_as_many_are_read_at_once_as_is_their_size(upstream: Upstream, place: Place) -> None:
-    supposed = recent.at_once(place)
-    assert 1 < supposed < AT_ONCE
-    for text, count in (("x", AT_ONCE), ("x" * 100_000, 41), ("x" * 10_000_000, 1)):
-        keep(place, leaf("x", text=text), leaf("y", text=text))
-        keep(place, none="nm")
-        assert recent.at_once(place) == count
-    assert recent.at_once(place_of(upstream, "other")) == supposed
 
 
 async def test_what_is_too_old_is_dropped_by_itself(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

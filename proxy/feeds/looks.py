@@ -16,8 +16,9 @@ from proxy.contract import Doc
 from proxy.core.audience import EVERYBODY, Audience
 from proxy.errors import Unavailable
 from proxy.feeds.index import Entry, Known, join_leaves, key_number, split_leaves
-from proxy.fetch import ANCESTORS, AT_ONCE, PROTOCOL, ancestry, fetch_bodies
+from proxy.fetch import ANCESTORS, PROTOCOL, ancestry, fetch_bodies
 from proxy.place import Place
+from proxy.sizes import AT_ONCE, cut
 
 _NOBODY: frozenset[int] = frozenset()
 
@@ -75,8 +76,8 @@ class Looks:
     async def _at(self, wanted: Sequence[Revision]) -> dict[Revision, Look]:
         """A look at each of the revisions of which the source has the body."""
         found: dict[Revision, Look] = {}
-        for start in range(0, len(wanted), AT_ONCE):
-            docs = await fetch_bodies(self._place, wanted[start : start + AT_ONCE])
+        for some in cut(self._place, wanted):
+            docs = await fetch_bodies(self._place, some)
             for revision, doc in docs.items():
                 ancestors = ancestry(doc, ANCESTORS)
                 found[revision] = Look(self._keys(doc), ancestors)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -176,7 +176,8 @@ class _Feed:
         downwards, where the source has one page only.
         """
         written = 0
-        async with aclosing((ahead if self.source.read_ahead else one_by_one)(batches, self._judge)) as judged:
+        parts = self.rows.parts(batches)
+        async with aclosing((ahead if self.source.read_ahead else one_by_one)(parts, self._judge)) as judged:
             async for changes in judged:
                 if self.full:
                     self.source.last_page = True
@@ -189,7 +190,7 @@ class _Feed:
             self.last = self.source.seq
         return written
 
-    async def _judge(self, batch: list[Row]) -> list[Change]:
+    async def _judge(self, batch: Sequence[Row]) -> list[Change]:
         if self.full:
             return [Change(row["seq"]) for row in batch]
         return await self.rows.judge(batch)

@@ -11,7 +11,8 @@ asks for next (see `recent`), and the source reads them once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple, cast
 
 from proxy import recent
@@ -25,6 +26,7 @@ from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
 from proxy.resolve import Shown, judge
+from proxy.sizes import cut
 from proxy.view import View
 
 
@@ -71,7 +73,17 @@ class Rows:
             return None
         return [("style", "all_docs"), *wanted.source_filter]
 
-    async def judge(self, batch: list[Row]) -> list[Change]:
+    async def parts(self, batches: AsyncGenerator[list[Row], None]) -> AsyncGenerator[Sequence[Row], None]:
+        """The batches, in parts where documents are read apart: as many at a time as are to be read at once."""
+        async with aclosing(batches):
+            async for batch in batches:
+                if self._looks and batch and "leaves" in batch[0]:
+                    for part in cut(self._view, batch):
+                        yield part
+                else:
+                    yield batch
+
+    async def judge(self, batch: Sequence[Row]) -> list[Change]:
         """What becomes of each row, in order."""
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
         settle = self._settle if self._looks else _as_it_is

@@ -24,8 +24,9 @@ from proxy.contract import Doc
 from proxy.core.revisions import canonical, descends
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
-from proxy.fetch import AT_ONCE, fetch_leaves, fetch_revisions
+from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.resolve import Shown, departures, judge
+from proxy.sizes import cut
 from proxy.view import View
 
 _Pair = tuple[str, str]
@@ -66,16 +67,15 @@ async def _diff(view: View, asked: _Asked) -> dict[str, Any]:
         lacking, ancestors = await _as_the_source_has_it(view, asked)
         return _entries(lacking, ancestors)
     diff: dict[str, Any] = {}
-    async with aclosing(ahead(_parts(asked), partial(_as_the_view_has_it, view))) as parts:
+    async with aclosing(ahead(_parts(view, asked), partial(_as_the_view_has_it, view))) as parts:
         async for lacking, ancestors in parts:
             diff |= _entries(lacking, ancestors)
     return diff
 
 
-async def _parts(asked: _Asked) -> AsyncGenerator[_Asked, None]:
-    items = list(asked.items())
-    for start in range(0, len(items), AT_ONCE):
-        yield dict(items[start : start + AT_ONCE])
+async def _parts(view: View, asked: _Asked) -> AsyncGenerator[_Asked, None]:
+    for part in cut(view, list(asked.items())):
+        yield dict(part)
 
 
 def _entries(lacking: _Asked, ancestors: _Asked) -> dict[str, Any]:

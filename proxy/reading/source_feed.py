@@ -14,13 +14,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from proxy import recent
 from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import Unavailable
+from proxy.sizes import at_once
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
@@ -168,7 +168,7 @@ class SourceFeed:
         held: list[Any] = []
         async for batch in batches:
             held += batch
-            while len(held) >= (count := recent.at_once(self.view)):
+            while len(held) >= (count := at_once(self.view)):
                 yield held[:count]
                 held = held[count:]
         if held:

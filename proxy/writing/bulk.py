@@ -28,11 +28,12 @@ from proxy.core import jsonio
 from proxy.errors import BadRequest, CouchError, Unavailable
 from proxy.exchange import Exchange
 from proxy.reading.local import LOCAL, source_id
+from proxy.sizes import cut
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 from proxy.writing.lending import lent_size, with_lent
 from proxy.writing.originals import errors_of_taken, plan_all, rules_of
-from proxy.writing.parts import cut, store_parts
+from proxy.writing.parts import store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
 from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, never_sent, partly_stored, unknown
@@ -106,7 +107,7 @@ async def _read_parts(
     if new_edits or not _are_independent(docs):
         yield read(docs)
         return
-    first, *others = cut(docs)
+    first, *others = cut(view, docs)
     yield read(first)
     await under_way()
     for part in list(map(read, others)):

@@ -1,8 +1,8 @@
 """Fetches what plans need: of each document its leaves and, for what is not edited on a leaf, some of its ancestors.
 
-At the most three requests for each AT_ONCE documents: the leaves; where what was edited is none of them, the newest
-ancestor that the source knows; and more of them where it has no body of that. Planning goes on beside the source's
-work: on what was looked up while it looks up the next, and on creations before it is known that they are.
+At the most three requests for as many documents as are read at once: the leaves; where what was edited is none of them,
+the newest ancestor that the source knows; and more of them where it has no body of that. Planning goes on beside the
+source's work: on what was looked up while it looks up the next, and on creations before it is known that they are.
 
 What the client has just asked about, by `_revs_diff`, is known (see `recent`): the first revision of what was not
 there, and the child of a leaf, are not looked up again.
@@ -25,12 +25,11 @@ from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
+from proxy.sizes import cut
 from proxy.view import View
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
-
-AT_ONCE = 250
 
 Bodies = dict[tuple[str, str], Doc]
 
@@ -63,15 +62,15 @@ async def plan_all(
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     outcomes: list[Outcome] = []
     work = partial(_plan_some, view, rules, known if suppose else {}, suppose)
-    async with aclosing(ahead(_parts(batch), work)) as planned:
+    async with aclosing(ahead(_parts(view, batch), work)) as planned:
         async for some in planned:
             outcomes += some
     return outcomes
 
 
-async def _parts(batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:
-    for start in range(0, len(batch), AT_ONCE):
-        yield batch[start : start + AT_ONCE]
+async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:
+    for part in cut(view, batch):
+        yield part
 
 
 async def _plan_some(

@@ -2,13 +2,13 @@
 
 Looking up and storing are the source's work, reading and planning the proxy's; one after the other, each would wait for
 the other. A source answers two look-ups at the same time sooner than one of both, but stores most together: each write
-costs it a commit. So parts are planned by PART documents and stored by TOGETHER.
+costs it a commit. So parts are as large as what is looked up at once (see `sizes`), and stored by TOGETHER.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -18,15 +18,9 @@ from proxy.writing.settle import Untold
 
 T = TypeVar("T")
 
-PART = 250
-TOGETHER = 500
+TOGETHER = 2
+"""Parts that are stored at once."""
 _STORED_AT_ONCE = 3
-
-
-def cut(batch: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The parts of a batch."""
-    for start in range(0, len(batch), PART):
-        yield batch[start : start + PART]
 
 
 async def store_parts(
@@ -67,13 +61,15 @@ async def store_parts(
 
 
 async def _together(parts: AsyncGenerator[Sequence[T], None]) -> AsyncGenerator[Sequence[T], None]:
-    """Parts that were planned, joined until they are TOGETHER or more."""
+    """Parts that were planned, TOGETHER of them joined."""
     held: list[T] = []
+    count = 0
     async with aclosing(parts):
         async for part in parts:
             held += part
-            if len(held) >= TOGETHER:
+            count += 1
+            if count >= TOGETHER:
                 yield held
-                held = []
+                held, count = [], 0
     if held:
         yield held

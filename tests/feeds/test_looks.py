@@ -17,7 +17,7 @@ from proxy.core.lens import Chain, Link
 from proxy.errors import Unavailable
 from proxy.feeds.index import Entry, Known, join_leaves
 from proxy.feeds.looks import Change, Looks, changes, stored_keys
-from proxy.fetch import AT_ONCE
+from proxy.sizes import AT_ONCE
 from proxy.upstream import Upstream
 from tests.reading.couch import Couch, rev, revision, serving
 from tests.reading.served import profile, view_of
@@ -110,8 +110,19 @@ async def test_bodies_are_asked_for_in_requests_of_a_size() -> None:
     couch = Couch(docs)
     found = await entries(couch, *(doc["_id"] for doc in docs))
     assert all(found[f"d{number}"].keys == keys(f"u{number}") for number in range(len(docs)))
-    asked = [len(body["docs"]) for _, _, body in couch.requests]
-    assert asked[1:] == [AT_ONCE, AT_ONCE, 1]
+    _, first, *others = [len(body["docs"]) for _, _, body in couch.requests]
+    assert 1 < first < AT_ONCE  # nobody knows how large they are
+    assert others == [AT_ONCE, AT_ONCE + 1 - first]
+
+
+async def test_few_large_bodies_are_asked_for_at_once() -> None:
+    docs = [revision(f"d{number}", "a", owner="ann", text="x" * 2**18) for number in range(40)]
+    couch = Couch(docs)
+    found = await entries(couch, *(doc["_id"] for doc in docs))
+    assert {entry.keys for entry in found.values()} == {keys("ann")}
+    _, first, *others = [len(body["docs"]) for _, _, body in couch.requests]
+    assert sum(others, first) == len(docs)
+    assert max(others) <= 8 < first <= 16
 
 
 async def test_without_an_audience_no_document_is_read() -> None:

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from filters.drop import Drop
 from filters.select import Select
-from proxy import recent
+from proxy import recent, sizes
 from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.reading import source_feed
 from proxy.reading.changes import get_changes
 from proxy.reading.changes_rows import Rows
 from proxy.upstream import Upstream
@@ -194,12 +195,24 @@ async def test_answers_are_those_of_the_source(seed: int, query: str, monkeypatc
                 assert await documents(clinic, wanted, query=query) == kept
 
 
+async def test_few_large_documents_are_read_for_a_page_at_once(clinic: Site, asked: list[str]) -> None:
+    for number in range(40):
+        await clinic.put({"_id": f"large:{number:02}", "owner": "ann", "text": "x" * 2**18})
+    small = (await page(clinic, 30))["results"]
+    first = (await page(clinic, 4, small[-1]["seq"]))["results"]  # by which their size is known
+    asked.clear()
+    assert len((await page(clinic, 40, first[-1]["seq"]))["results"]) == 36
+    assert asked[0] == rows_of(40)
+    assert asked.count(DOCUMENTS) >= 36 / 8
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("supposed", [1, 3, 250])
 async def test_pages_are_the_same_however_documents_are_read(
     seed: int, supposed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "at_once", lambda _: supposed)
+    monkeypatch.setattr(sizes, "at_once", lambda _: supposed)
+    monkeypatch.setattr(source_feed, "at_once", lambda _: supposed)
     chance = Random(seed)
     async with site(PHONE, source={}) as clinic:
         await clinic.at_source("PUT", "/clinic/_security", {})

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from proxy.core.endpoints import Kind
 from proxy.errors import BadRequest
-from proxy.fetch import AT_ONCE
 from proxy.reading.revs_diff import parse_asked, post_missing_revs, post_revs_diff
 from proxy.resolve import resolve
+from proxy.sizes import AT_ONCE
 from tests.reading.couch import Couch, ancestors, rev, revision, serving
 from tests.reading.served import PLAIN, Front, Handlers, front, profile
 from tests.reading.test_bulk_get import grow, trees
@@ -122,6 +122,24 @@ async def test_new_documents_cost_one_request_and_large_questions_some(ann: Fron
         asked = {f"new{i}": [f"1-{NEW}"] for i in range(count)}
         assert await ann.json("POST", DIFF, asked) == {doc_id: {"missing": revs} for doc_id, revs in asked.items()}
         assert [path for _, path, _ in couch.requests] == ["/db/_bulk_get?revs=true"] * requests
+
+
+async def test_few_large_documents_are_read_at_once(ann: Front, couch: Couch) -> None:
+    large = [revision(f"large{number}", "ba", owner="ann", text="x" * 2**18) for number in range(60)]
+    left = [revision(f"left{number}", "ba", owner="bob") for number in range(30)]
+    seen = [revision(f"left{number}", "a", owner="ann", text="x" * 2**18) for number in range(30)]
+    couch.docs |= {doc["_id"]: [doc] for doc in large}
+    couch.docs |= {after["_id"]: [before, after] for before, after in zip(seen, left, strict=True)}
+    asked = {doc["_id"]: [doc["_rev"], f"3-{NEW}"] for doc in (*large, *left)}
+    found = await ann.json("POST", DIFF, asked)
+    known = {doc["_id"] for doc in large}
+    assert {doc_id: entry["missing"] for doc_id, entry in found.items()} == {
+        doc_id: [f"3-{NEW}"] if doc_id in known else revs for doc_id, revs in asked.items()
+    }
+    read = [len(body["docs"]) for _, path, body in couch.requests if path == "/db/_bulk_get?revs=true"]
+    assert sum(read) >= len(large) + 2 * len(left)
+    assert max(read) <= 16
+    assert max(read[3:8]) <= 8
 
 
 async def test_ids_that_are_no_documents_are_missing_without_asking(ann: Front, couch: Couch) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from proxy import sizes
 from proxy.core.lens import Chain
-from proxy.writing import parts
-from proxy.writing.originals import AT_ONCE, plan_all
-from proxy.writing.parts import cut
+from proxy.writing.originals import plan_all
+from proxy.writing.parts import TOGETHER
 from proxy.writing.pushed import read_pushed
 from tests.writing.filters import Failing, Owned, Stamped, Without, chain, profile
 from tests.writing.world import Fault, answer_with, break_after, break_before, pass_on, world
@@ -39,8 +39,8 @@ def revision(doc_id: str, *path: str, **body: Any) -> Doc:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that batches of some hundreds are large ones."""
-    monkeypatch.setattr(parts, "PART", 50)
-    monkeypatch.setattr(parts, "TOGETHER", 100)
+    monkeypatch.setattr(sizes, "AT_ONCE", 50)
+    monkeypatch.setattr(sizes, "_SUPPOSED", 1)
 
 
 async def test_an_edit_keeps_what_is_hidden() -> None:
@@ -121,8 +121,8 @@ async def test_replicated_refusals_have_their_rows_and_reach_nobody() -> None:
 
 async def test_a_large_batch_is_stored_in_parts() -> None:
     async with world() as there:
-        number = 2 * parts.TOGETHER + 30
-        planned = list(cut(range(number)))
+        number = 2 * TOGETHER * sizes.AT_ONCE + 30
+        planned = [range(number)[start : start + sizes.AT_ONCE] for start in range(0, number, sizes.AT_ONCE)]
         ids = [f"p{index:04}" for index in range(number)]
         hidden = {0, planned[1][0], planned[1][-1], number - 1}
         for index in hidden:
@@ -134,15 +134,32 @@ async def test_a_large_batch_is_stored_in_parts() -> None:
         rows = await there.push(*docs)
         assert [(row["id"], row["error"]) for row in rows] == [(ids[index], "forbidden") for index in sorted(hidden)]
         sent = sorted([doc["_id"] for doc in write.json["docs"]] for write in there.tap.writes)
-        together = [range(number)[start : start + parts.TOGETHER] for start in range(0, number, parts.TOGETHER)]
+        together = [sum(map(list, planned[at : at + TOGETHER]), list[int]()) for at in range(0, len(planned), TOGETHER)]
         assert sent == [[ids[i] for i in batch if i not in hidden] for batch in together]
         assert (await there.leaves(ids[edited]))[rev(2, "b")]["ssn"] == "1-2-3"
+
+
+async def test_few_large_documents_are_held_at_once() -> None:
+    async with world() as there:
+        ids = [f"p{index:04}" for index in range(30)]
+        for doc_id in ids:
+            first = await there.put({"_id": doc_id, "owner": "ann", "ssn": "x" * 2**18})
+        docs = [revision(doc_id, rev(2, "b"), first, owner="ann") for doc_id in ids]
+        assert await there.push(*docs[:2]) == []  # by which their size is known
+        there.tap.requests.clear()
+        assert await there.push(*docs[2:]) == []
+        read = [len(request.json["docs"]) for request in there.tap.requests if request.path.endswith("_bulk_get")]
+        sent = [len(write.json["docs"]) for write in there.tap.writes]
+        assert (sum(read), sum(sent)) == (28, 28)
+        assert 4 < max(read) <= 8
+        assert 8 < max(sent) <= 16
+        assert {len((await there.stored(doc_id))["ssn"]) for doc_id in ids} == {2**18}
 
 
 @pytest.mark.parametrize("new_edits", [True, False])
 async def test_what_may_have_to_do_with_each_other_is_sent_as_one(new_edits: bool) -> None:
     async with world() as there:
-        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(2 * AT_ONCE + 50)]
+        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(550)]
         if new_edits:
             docs = [{"_id": doc["_id"], "owner": "ann"} for doc in docs]
         else:

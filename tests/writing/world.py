@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -132,7 +133,9 @@ class Tap:
         body = await self._record(request)
         sent = {name: value for name, value in request.headers.items() if name not in ("Host", "Transfer-Encoding")}
         url = self.target + request.raw_path
-        async with self.session.request(request.method, url, data=body, headers=sent) as reply:
+        async with self.session.request(
+            request.method, url, data=BytesIO(body) if body else None, headers=sent
+        ) as reply:
             data = await reply.read()
             headers = {name: value for name, value in reply.headers.items() if name in _PASSED}
             return web.Response(status=reply.status, body=data, headers=headers)

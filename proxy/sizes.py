@@ -1,0 +1,47 @@
+"""How large the documents of a database are, and so how many of them are to be read at once.
+
+What is read at once is held until all of it is judged. Of small documents it should be many, since each request costs
+a source more than a few documents do; of large ones few, or they would add up to more memory than there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from proxy.place import Place
+from proxy.upstream import Upstream
+
+T = TypeVar("T")
+
+AT_ONCE = 250
+"""The most documents that are asked for in one request."""
+_TOGETHER = 2 * 1024 * 1024
+"""Bytes of JSON that are read at once."""
+_SUPPOSED = 128 * 1024
+"""Bytes of a document in a database of which none was read."""
+
+_usual: WeakKeyDictionary[Upstream, dict[str, int]] = WeakKeyDictionary()
+"""Of the databases of a source: bytes of JSON for each document that was asked for."""
+
+
+def noticed(place: Place, size: int, count: int) -> None:
+    """A reply of so many bytes has answered for so many documents. What large ones have taught is forgotten slowly."""
+    known, database = _usual.setdefault(place.upstream, {}), place.database.source_db
+    known[database] = max(1, size // max(1, count), known.get(database, 0) // 2)
+
+
+def at_once(place: Place) -> int:
+    """Of how many documents the leaves, or single revisions, are to be read at once."""
+    usual = _usual.get(place.upstream, {}).get(place.database.source_db, _SUPPOSED)
+    return max(1, min(AT_ONCE, _TOGETHER // usual))
+
+
+def cut(place: Place, items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in parts, each as large as what is known when it is asked for allows."""
+    start = 0
+    while start < len(items):
+        part = items[start : start + at_once(place)]
+        start += len(part)
+        yield part

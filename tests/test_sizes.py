@@ -1,0 +1,47 @@
+"""How many documents are read at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.sizes import AT_ONCE, at_once, cut, noticed
+from proxy.upstream import Upstream
+from tests.support.places import place_of, source_of
+
+KIB = 1024
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return source_of()
+
+
+async def test_as_many_as_is_their_size(upstream: Upstream) -> None:
+    place, other = place_of(upstream), place_of(upstream, "other")
+    supposed = at_once(place)
+    assert 1 < supposed < AT_ONCE
+    for size, count in ((1, AT_ONCE), (8 * KIB, AT_ONCE), (64 * KIB, 32), (10_000 * KIB, 1)):
+        noticed(place, 7 * size, 7)
+        assert at_once(place) == count
+    assert at_once(other) == at_once(place_of(source_of())) == supposed
+
+
+async def test_what_large_ones_have_taught_is_forgotten_slowly(upstream: Upstream) -> None:
+    place = place_of(upstream)
+    noticed(place, 2048 * KIB, 1)
+    found = [at_once(place)]
+    while found[-1] < AT_ONCE:
+        noticed(place, 0, found[-1])
+        found.append(at_once(place))
+    assert found == [1, 2, 4, 8, 16, 32, 64, 128, AT_ONCE]
+
+
+async def test_parts_are_as_large_as_is_known_by_then(upstream: Upstream) -> None:
+    place = place_of(upstream)
+    parts = []
+    for part in cut(place, range(1000)):
+        parts.append(part)
+        noticed(place, len(part) * (500 if part[0] < 500 else 256 * KIB), len(part))
+    assert [number for part in parts for number in part] == list(range(1000))
+    assert [len(part) for part in parts] == [16, 250, 250, 250, *[8] * 29, 2]
+    assert list(cut(place, [])) == []
