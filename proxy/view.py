@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 
@@ -25,6 +25,12 @@ log = logging.getLogger("couch_tailor.view")
 _PROTOCOL = frozenset(PROTOCOL)
 
 
+class Failures:
+    """How often a filter has failed on a document since the proxy was started."""
+
+    count = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class View(Place):
     """What one client sees of one database. `name`: the database name the client uses."""
@@ -40,6 +46,7 @@ class View(Place):
     """The request headers on which answers depend, for `Vary`."""
     hub: Hub | None = None
     """The database's feed index, if it has one."""
+    failures: Failures = field(default_factory=Failures, compare=False, repr=False)
 
     @cached_property
     def asking(self) -> Mapping[str, str]:
@@ -59,11 +66,24 @@ class View(Place):
     def shape(self, doc: Doc) -> Doc | None:
         """The source's document as the client sees it, protocol members kept; None if it is not visible.
 
-        A filter that raises withholds the document: it is logged and the document is as good as absent.
+        A filter that raises withholds the document: it is logged and counted, and the document is as good as absent,
+        this time: nothing is kept of what may have been an accident.
         """
-        if self._shared is None:
-            return self._shape(doc)
-        return self._shared.shaped(doc, self.profile.name, self._shape)
+        try:
+            if self._shared is None:
+                return self._shape(doc)
+            return self._shared.shaped(doc, self.profile.name, self._shape)
+        except Withheld as error:
+            self.failures.count += 1
+            log.error(
+                "%s of %s withheld from profile %s: %s",
+                doc.get("_rev"),
+                doc["_id"],
+                self.profile.name,
+                error,
+                exc_info=error.__cause__,
+            )
+            return None
 
     @cached_property
     def _shared(self) -> Bodies | None:
@@ -80,18 +100,7 @@ class View(Place):
             body = doc.copy()
             for name in protocol:
                 del body[name]
-        try:
-            shaped = self.profile.chain.shape(body, self.client)
-        except Withheld as error:
-            log.error(
-                "%s of %s withheld from profile %s: %s",
-                doc.get("_rev"),
-                doc["_id"],
-                self.profile.name,
-                error,
-                exc_info=error.__cause__,
-            )
-            return None
+        shaped = self.profile.chain.shape(body, self.client)
         if shaped is body:
             return doc
         if shaped is None or not protocol:

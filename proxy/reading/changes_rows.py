@@ -48,13 +48,20 @@ class Rows:
         self._view = view
         self._wanted = wanted
         self._looks = view.judges or wanted.include_docs or wanted.matches is not None
-        self.lasting = True
-        """Whether all that was judged follows from the documents' leaves, whatever the source says of ancestors."""
+        self._settled = True
+        self._failures = view.failures.count
         self._usual = wanted.matches is None and wanted.fields is None
         """Whether of a document without conflicts and attachments all is wanted, or nothing."""
         self._encodings: Pairs = [("att_encoding_info", "true")] if wanted.att_encoding_info else []
         self.kept_from: float | None = None
         """If what is read of documents is kept for the `_bulk_get` that follows: when the page was asked for."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether all that was judged follows from the documents' leaves, whatever the source says of ancestors, and
+        no filter failed.
+        """
+        return self._settled and self._view.failures.count == self._failures
 
     @property
     def asked(self) -> Pairs:
@@ -99,7 +106,7 @@ class Rows:
             return cast(list[Change], changes)
         bodies = await self._leaves(doubtful)
         leaves = await judge(self._view, bodies)
-        self.lasting = self.lasting and all(_is_settled(row, bodies, leaves) for row in doubtful)
+        self._settled = self._settled and all(_is_settled(row, bodies, leaves) for row in doubtful)
         return [
             change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
         ]

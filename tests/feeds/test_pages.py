@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from filters.drop import Drop
 from filters.select import Select
 from proxy import fetch
+from proxy.contract import Client as Asking
+from proxy.contract import Doc, Filter
 from proxy.core.tokens import Position
 from proxy.feeds.index import Damaged, Entry, IndexReader, IndexWriter, remove
 from proxy.feeds.news import News
@@ -221,6 +223,34 @@ async def test_what_is_told_for_the_sake_of_an_ancestor_is_judged_each_time(
         assert [row["id"] for row in rows if row.get("deleted")] == ["doc:02"]
         assert len((await page(clinic, "limit=7")).json["results"]) == 7
     assert hits(clinic) == 1
+
+
+class Failing(Filter):
+    """Fails on one document, for as long as it is told to."""
+
+    fails = True
+
+    def shape(self, doc: Doc, client: Asking) -> Doc:
+        if self.fails and doc["_id"] == "doc:02":
+            raise ValueError("an accident")
+        return doc
+
+    def depends_on_client(self) -> bool:
+        return False
+
+
+async def test_nothing_is_kept_of_a_filter_that_fails(tmp_path: Path) -> None:
+    failing = Failing()
+    async with site(profile("phone", failing), docs=DOCS, data=tmp_path) as served:
+        await served.indexed()
+        for _ in range(2):
+            rows = (await page(served, "limit=4")).json["results"]
+            assert [row["id"] for row in rows] == ["doc:00", "doc:01", "doc:03", "doc:04"]
+        failing.fails = False
+        for kept in range(2):
+            rows = (await page(served, "limit=4")).json["results"]
+            assert [row["id"] for row in rows] == ["doc:00", "doc:01", "doc:02", "doc:03"]
+            assert hits(served) == kept
 
 
 async def test_what_follows_a_page_is_served_of_now(clinic: Client) -> None:
