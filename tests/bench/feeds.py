@@ -33,7 +33,9 @@ async def measure_feeds(stage: Stage, report: Report, *, full: bool) -> None:
     report.add_table(f"Pages of a user with {OWN} documents", pages.HEAD, pages.lines(sets))
     live = await measure_live(stage, 10_000 if full else 2_000, users(sizes, 0, 100))
     report.add_table("Live feeds", ["measure", "result"], live)
-    report.add_table(f"Pull of {_PULLED:,} documents, as PouchDB does", _PULL_HEAD, await _pulls(stage))
+    pulls, rows = await _pulls(stage)
+    report.add_table(f"Pull of {_PULLED:,} documents, as PouchDB does", _PULL_HEAD, pulls)
+    report.add_table(f"All {_PULLED:,} rows of _changes, out of an index, judging profile (phone)", _ROWS_HEAD, rows)
 
 
 # ---- building
@@ -85,17 +87,28 @@ async def _read_all(stage: Stage, count: int) -> float:
 # ---- pulls
 
 _PULL_HEAD = ["way", "docs/s", "to direct"]
+_ROWS_HEAD = ["way", "rows/s", "to direct"]
+_DEVICES = ("first device", "second device")
 
 
-async def _pulls(stage: Stage) -> list[list[str]]:
-    rates: dict[str, list[float]] = {"source": [], "proxy, first device": [], "proxy, second device": []}
+async def _pulls(stage: Stage) -> tuple[list[list[str]], list[list[str]]]:
+    """Pulls, and readings of all rows at once, with a proxy that knows no document before the first device."""
     await stage.prepare()
     await fill(stage, (_PULLED,), 0)
-    for _ in range(3):
-        rates["source"].append(await _pull(stage, stage.source_url, f"/{DATABASE}"))
-        async with indexed(stage) as proxy:
-            for device in ("first", "second"):
-                rates[f"proxy, {device} device"].append(await _pull(stage, proxy.url, f"/{DATABASE}-phone"))
+    found = []
+    for measure in (_pull, _rows):
+        rates: dict[str, list[float]] = {"source": [], **{f"proxy, {device}": [] for device in _DEVICES}}
+        for _ in range(3):
+            await stage.settle()
+            rates["source"].append(await measure(stage, stage.source_url, f"/{DATABASE}"))
+            async with indexed(stage) as proxy:
+                for device in _DEVICES:
+                    rates[f"proxy, {device}"].append(await measure(stage, proxy.url, f"/{DATABASE}-phone"))
+        found.append(_to_direct(rates))
+    return found[0], found[1]
+
+
+def _to_direct(rates: dict[str, list[float]]) -> list[list[str]]:
     direct = rates["source"]
     return [
         [
@@ -105,6 +118,18 @@ async def _pulls(stage: Stage) -> list[list[str]]:
         ]
         for way, found in rates.items()
     ]
+
+
+async def _rows(stage: Stage, url: str, path: str) -> float:
+    """Rows a second of one feed from the beginning."""
+    client = stage.client(url)
+    began = time.perf_counter()
+    reply = await ask(stage, client, "GET", f"{path}/_changes?style=all_docs")
+    elapsed = time.perf_counter() - began
+    client.close()
+    if (count := reply.count(b'"changes":')) != _PULLED:
+        raise RuntimeError(f"{url} gave {count} rows instead of {_PULLED}")
+    return count / elapsed
 
 
 async def _pull(stage: Stage, url: str, path: str) -> float:

@@ -15,10 +15,12 @@ from tests.bench.servers import DATABASE, Stage
 from tests.bench.speed import fill
 
 _MIB = 1024 * 1024
+_LARGE = 256 * 1024
+"""Bytes of a document, all but a few of which are hidden."""
 
 
 async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
-    """An attachment up and down, a long feed and a large `_bulk_get`, through a profile that judges every document."""
+    """An attachment up and down, a long feed, a large `_bulk_get`, and large documents, of which every one is judged."""
     size = 1024 * _MIB if full else 256 * _MIB
     rows = 1_000_000 if full else 100_000
     idle = stage.proxy.resident
@@ -36,7 +38,35 @@ async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
     entries = {"docs": [{"id": f"patient:{number:07}"} for number in range(10_000)]}
     bulk = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_get", entries, 10_000 * 200))
     lines.append(["_bulk_get (phone)", "10,000 documents", *_cells(bulk, idle)])
+    revs = await _fill_large(stage)
+    title, last = f"documents of {_LARGE // 1024} KiB", {doc_id: [f"2-{'b' * 32}"] for doc_id in revs}
+    diff = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_revs_diff", last, len(revs) * 40))
+    lines.append(["_revs_diff (phone)", f"{len(revs)} {title}", *_cells(diff, idle)])
+    shown = {"type": "patient", "facility": "f1"}
+    edits = [{"_id": doc_id, **_second(rev), **shown} for doc_id, rev in revs.items()]
+    push = {"docs": edits, "new_edits": False}
+    wrote = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_docs", push, 2))
+    lines.append(["_bulk_docs (phone)", f"{len(revs)} edits of {title}", *_cells(wrote, idle)])
     report.add_table("Memory of the proxy", ["what", "how much", "resident MiB, at most", "above idle"], lines)
+
+
+async def _fill_large(stage: Stage) -> dict[str, str]:
+    """The revisions of 200 large documents by id, in a database that has no others."""
+    await stage.prepare()
+    revs: dict[str, str] = {}
+    for first in range(0, 200, 20):
+        docs = [
+            {"_id": f"large:{number}", "type": "patient", "facility": "f1", "ssn": "x" * _LARGE}
+            for number in range(first, first + 20)
+        ]
+        rows = await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": docs})
+        revs |= {row["id"]: row["rev"] for row in rows}
+    return revs
+
+
+def _second(first: str) -> dict[str, Any]:
+    """The place of an edit of a first revision."""
+    return {"_rev": f"2-{'b' * 32}", "_revisions": {"start": 2, "ids": ["b" * 32, first[2:]]}}
 
 
 def _cells(peak: int, idle: int) -> list[str]:
