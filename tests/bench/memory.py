@@ -20,7 +20,7 @@ _LARGE = 256 * 1024
 
 
 async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
-    """An attachment up and down, a long feed, a large `_bulk_get`, and large documents, of which every one is judged."""
+    """An attachment up and down, a long feed, a large `_bulk_get`, large documents: where each document is judged."""
     size = 1024 * _MIB if full else 256 * _MIB
     rows = 1_000_000 if full else 100_000
     idle = stage.proxy.resident
