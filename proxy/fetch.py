@@ -10,6 +10,7 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
+from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
 from proxy.sizes import cut, noticed
@@ -19,6 +20,8 @@ ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
+_MOST = 8 * 1024 * 1024
+"""Bytes of a reply with several documents: they are much larger than those before, if it is longer."""
 
 
 def ancestry(doc: Doc, most: int | None = None) -> list[str]:
@@ -81,24 +84,32 @@ async def _bulk_get(
     place: Place, entries: Sequence[dict[str, str]], extra: Sequence[tuple[str, str]], *, revs: bool = True
 ) -> list[Doc] | None:
     """The documents, None from a source whose `_bulk_get` gives no `_revisions`: they must be had in another way."""
+    docs = await _in_parts(place, entries, [*([("revs", "true")] if revs else []), *extra])
+    if revs and not all("_revisions" in doc for doc in docs):
+        not_in_bulk(place)
+        return None
+    return docs
+
+
+async def _in_parts(place: Place, entries: Sequence[dict[str, str]], pairs: Pairs) -> list[Doc]:
+    """What `_bulk_get` gives for the entries, of which few are asked for at once if the documents are large."""
     docs: list[Doc] = []
-    pairs = [*([("revs", "true")] if revs else []), *extra]
     for asked in cut(place, entries):
-        found = documents(await _ask(place, asked, pairs), asked)
-        if revs and not all("_revisions" in doc for doc in found):
-            not_in_bulk(place)
-            return None
-        docs.extend(found)
+        try:
+            docs += documents(await _ask(place, asked, pairs), asked)
+        except TooLong:
+            noticed(place, 4 * _MOST, len(asked))
+            docs += await _in_parts(place, asked, pairs)
     return docs
 
 
 async def _ask(place: Place, asked: Sequence[dict[str, str]], pairs: Pairs) -> Any:
-    """The JSON of a `_bulk_get` reply. Raises the source's error."""
+    """The JSON of a `_bulk_get` reply. Raises the source's error, and TooLong if fewer should have been asked for."""
     path, headers, body = place.path("_bulk_get"), {**JSON_HEADERS, **place.headers}, jsonio.dumps({"docs": asked})
     async with await place.upstream.request("POST", path, pairs, headers=headers, body=body) as reply:
         if reply.status >= 300:
             raise await reply.error()
-        answer = await reply.json()
+        answer = await reply.json(_MOST if len(asked) > 1 else None)
     noticed(place, reply.size, len(asked))
     return answer
 

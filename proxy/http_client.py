@@ -43,6 +43,10 @@ class BrokenOff(Exception):
     """The source closed the connection, or sent something that is not HTTP, before the reply was complete."""
 
 
+class TooLong(Exception):
+    """The body of a reply is longer than whoever reads it has room for."""
+
+
 class Silent(Exception):
     """The source sent nothing for as long as the request allows."""
 
@@ -167,11 +171,13 @@ class Connection(asyncio.Protocol):
             self.close()
             self._wake()
 
-    async def read(self) -> bytes:
-        """The rest of the body. Raises BrokenOff."""
+    async def read(self, most: int | None = None) -> bytes:
+        """The rest of the body. Raises BrokenOff, and TooLong when more than `most` bytes have come before its end."""
         while not self.complete:
             if self._failure is not None:
                 raise self._error()
+            if most is not None and self._buffered > most:
+                raise TooLong
             self._go_on()  # however much there is already: nobody takes it before the end
             await self._wait()
         return self.take()

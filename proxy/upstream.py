@@ -78,22 +78,22 @@ class Reply:
     def headers(self) -> CIMultiDict[str]:
         return multidict(self._raw_headers)
 
-    async def read(self) -> bytes:
-        """The whole body. Raises Unavailable if it breaks off."""
+    async def read(self, most: int | None = None) -> bytes:
+        """The whole body. Raises Unavailable if it breaks off, TooLong if it goes on after `most` bytes."""
         try:
             # a small one comes together with the headers
-            body = self._open.take() if self._open.complete else await self._open.read()
+            body = self._open.take() if self._open.complete else await self._open.read(most)
         except (Silent, BrokenOff) as error:
             raise _unavailable(error, self._where) from error
         self.size = len(body)
         return body
 
-    async def json(self) -> Any:
-        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down.
+    async def json(self, most: int | None = None) -> Any:
+        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down; and TooLong.
 
         A multipart body of a single part is that part: some servers give documents in no other way.
         """
-        found, parts = await self._content()
+        found, parts = await self._content(most)
         if parts is None:
             return found
         if len(parts) == 1:
@@ -105,9 +105,9 @@ class Reply:
         found, parts = await self._content()
         return found if parts is None else [part.value if part.error else {"ok": part.value} for part in parts]
 
-    async def _content(self) -> tuple[Any, list[JsonPart] | None]:
-        """The JSON of the body, or the parts of it. Raises Unavailable."""
-        body = await self.read()
+    async def _content(self, most: int | None = None) -> tuple[Any, list[JsonPart] | None]:
+        """The JSON of the body, or the parts of it. Raises Unavailable, TooLong."""
+        body = await self.read(most)
         try:
             return jsonio.loads(body), None
         except ValueError as error:

@@ -52,6 +52,21 @@ async def test_couchdb_is_asked_in_bulk_and_recognised_once() -> None:
     assert [path for _, path, _ in couch.requests] == ["/db/_bulk_get"] + ["/db/_bulk_get?revs=true"] * 2
 
 
+async def test_large_documents_after_small_ones_are_asked_for_again_in_smaller_parts() -> None:
+    small = [revision(f"small{number}", "a") for number in range(200)]
+    large = [revision(f"large{number}", "ba", text="x" * 2**18) for number in range(200)]
+    huge = [revision(f"huge{number}", "ba", text="x" * 10 * 2**20) for number in range(2)]
+    couch = Couch([*small, *large, *huge])
+    async with viewing(couch) as view:
+        for docs in (small, large, huge):
+            found = await fetch_leaves(view, [doc["_id"] for doc in docs])
+            assert [leaf for leaves in found.values() for leaf in leaves] == docs
+    asked = [len(body["docs"]) for _, path, body in couch.requests if path == "/db/_bulk_get?revs=true"]
+    assert asked[:4] == [16, 184, 200, 12]  # of which the third was too long
+    assert max(asked[4:-3]) <= 8
+    assert asked[-3:] == [2, 1, 1]
+
+
 async def test_pouchdb_server_is_asked_for_each_document() -> None:
     couch = Couch(DOCS)
     couch.be_pouchdb_server()
