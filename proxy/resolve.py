@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.contract import Doc
+from proxy.core.grafts import may_be_graft
 from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
@@ -225,7 +226,7 @@ async def _fill_grafts(
 
 async def find_grafts(view: View, revs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Shown]:
     """Those of (id, rev) pairs that are grafts of this view: recognised by the key, on any path of the document."""
-    asked = [(doc_id, rev) for doc_id, rev in revs if _may_be_graft(rev)]
+    asked = [(doc_id, rev) for doc_id, rev in revs if may_be_graft(rev)]
     if not asked:
         return {}
     leaves = await fetch_leaves(view, [doc_id for doc_id, _ in asked])
@@ -248,8 +249,3 @@ def _named(graft: str, path: Iterable[str]) -> list[str]:
     """The revisions of a path, hashes from the parent of `graft` on."""
     newest = int(graft.partition("-")[0]) - 1
     return [f"{newest - age}-{digest}" for age, digest in enumerate(path)]
-
-
-def _may_be_graft(rev: str) -> bool:
-    generation, _, digest = rev.partition("-")
-    return len(digest) == 32 and generation.isascii() and generation.isdigit() and int(generation) > 1

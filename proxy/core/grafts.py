@@ -18,6 +18,12 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 
+def may_be_graft(rev: str) -> bool:
+    """Whether a revision looks like a departure: of a generation above 1, with a hash of 32 characters."""
+    generation, _, digest = rev.partition("-")
+    return len(digest) == 32 and generation.isascii() and generation.isdigit() and int(generation) > 1
+
+
 class Grafts:
     """The grafts of one database. `key`: secret, per database."""
 

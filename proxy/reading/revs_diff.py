@@ -21,6 +21,7 @@ from aiohttp import web
 from proxy import recent
 from proxy.ahead import ahead
 from proxy.contract import Doc
+from proxy.core.grafts import may_be_graft
 from proxy.core.revisions import canonical, descends
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
@@ -92,7 +93,7 @@ def _entry(missing: list[str], ancestors: list[str] | None) -> dict[str, Any]:
 async def _as_the_source_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
     """What a view that hides nothing lacks: what the source does, but for grafts; and the ancestors that it names."""
     lacking, ancestors = await _ask_source(view, asked)
-    candidates = [pair for pair in _pairs(lacking) if _is_document(pair[0]) and _may_be_graft(pair[1])]
+    candidates = [pair for pair in _pairs(lacking) if _is_document(pair[0]) and may_be_graft(pair[1])]
     leaves = await fetch_leaves(view, (doc_id for doc_id, _ in candidates)) if candidates else {}
     grafts = {pair for pair in candidates if _is_graft(view, pair, leaves)}
     return {doc_id: [rev for rev in revs if (doc_id, rev) not in grafts] for doc_id, revs in lacking.items()}, ancestors
@@ -183,15 +184,10 @@ async def _judge_bodies(view: View, held: list[_Pair]) -> tuple[set[_Pair], set[
 def _is_graft(view: View, pair: _Pair, leaves: dict[str, list[Doc]]) -> bool:
     """Whether a revision is the view's own: its hash is keyed by its parent, which may have lost its body since."""
     doc_id, rev = pair
-    return _may_be_graft(rev) and any(
+    return may_be_graft(rev) and any(
         view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
         for leaf in leaves.get(doc_id, ())
     )
-
-
-def _may_be_graft(rev: str) -> bool:
-    generation, _, digest = rev.partition("-")
-    return int(generation) > 1 and len(digest) == 32
 
 
 def _generation(rev: str) -> int:
