@@ -13,15 +13,13 @@ from proxy.errors import Unavailable
 from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
-from proxy.sizes import cut, noticed
+from proxy.sizes import LONGEST, cut, noticed, was_too_long
 from proxy.upstream import JSON_HEADERS
 
 ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
 PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_local_seq")
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
-_MOST = 8 * 1024 * 1024
-"""Bytes of a reply with several documents: they are much larger than those before, if it is longer."""
 
 
 def ancestry(doc: Doc, most: int | None = None) -> list[str]:
@@ -98,7 +96,7 @@ async def _in_parts(place: Place, entries: Sequence[dict[str, str]], pairs: Pair
         try:
             docs += documents(await _ask(place, asked, pairs), asked)
         except TooLong:
-            noticed(place, 4 * _MOST, len(asked))
+            was_too_long(place, len(asked))
             docs += await _in_parts(place, asked, pairs)
     return docs
 
@@ -109,7 +107,7 @@ async def _ask(place: Place, asked: Sequence[dict[str, str]], pairs: Pairs) -> A
     async with await place.upstream.request("POST", path, pairs, headers=headers, body=body) as reply:
         if reply.status >= 300:
             raise await reply.error()
-        answer = await reply.json(_MOST if len(asked) > 1 else None)
+        answer = await reply.json(LONGEST if len(asked) > 1 else None)
     noticed(place, reply.size, len(asked))
     return answer
 

@@ -19,6 +19,9 @@ AT_ONCE = 250
 """The most documents that are asked for in one request."""
 _TOGETHER = 2 * 1024 * 1024
 """Bytes of JSON that are read at once."""
+LONGEST = 8 * 1024 * 1024
+"""Bytes of a reply with several documents: they are much larger than those before, if it is longer."""
+_SOME = 4
 _SUPPOSED = 128 * 1024
 """Bytes of a document in a database of which none was read."""
 
@@ -27,9 +30,21 @@ _usual: WeakKeyDictionary[Upstream, dict[str, int]] = WeakKeyDictionary()
 
 
 def noticed(place: Place, size: int, count: int) -> None:
-    """A reply of so many bytes has answered for so many documents. What large ones have taught is forgotten slowly."""
+    """A reply of so many bytes has answered for so many documents.
+
+    What large ones have taught is forgotten slowly; and that a few are large says nothing of the others.
+    """
     known, database = _usual.setdefault(place.upstream, {}), place.database.source_db
-    known[database] = max(1, size // max(1, count), known.get(database, 0) // 2)
+    usual = known.get(database)
+    if count >= _SOME:
+        known[database] = max(1, size // count, (usual or 0) // 2)
+    elif usual is not None:
+        known[database] = max(1, min(size // max(1, count), usual), usual // 2)
+
+
+def was_too_long(place: Place, count: int) -> None:
+    """A reply that answered for so many documents was longer than LONGEST."""
+    _usual.setdefault(place.upstream, {})[place.database.source_db] = 4 * LONGEST // count
 
 
 def at_once(place: Place) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.sizes import AT_ONCE, at_once, cut, noticed
+from proxy.sizes import AT_ONCE, at_once, cut, noticed, was_too_long
 from proxy.upstream import Upstream
 from tests.support.places import place_of, source_of
 
@@ -28,12 +28,29 @@ async def test_as_many_as_is_their_size(upstream: Upstream) -> None:
 
 async def test_what_large_ones_have_taught_is_forgotten_slowly(upstream: Upstream) -> None:
     place = place_of(upstream)
-    noticed(place, 2048 * KIB, 1)
+    noticed(place, 4 * 2048 * KIB, 4)
     found = [at_once(place)]
     while found[-1] < AT_ONCE:
         noticed(place, 0, found[-1])
         found.append(at_once(place))
     assert found == [1, 2, 4, 8, 16, 32, 64, 128, AT_ONCE]
+
+
+async def test_a_few_say_nothing_of_the_others(upstream: Upstream) -> None:
+    place = place_of(upstream)
+    supposed = at_once(place)
+    noticed(place, 10_000 * KIB, 1)
+    assert at_once(place) == supposed
+    noticed(place, 4000, 4)
+    noticed(place, 10_000 * KIB, 3)
+    assert at_once(place) == AT_ONCE
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 250])
+async def test_of_what_was_too_long_fewer_are_read(upstream: Upstream, count: int) -> None:
+    place = place_of(upstream)
+    was_too_long(place, count)
+    assert at_once(place) == max(1, count // 16)
 
 
 async def test_parts_are_as_large_as_is_known_by_then(upstream: Upstream) -> None:

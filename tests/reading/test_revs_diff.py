@@ -116,7 +116,8 @@ async def test_revisions_are_the_same_in_either_case(ann: Front) -> None:
 
 
 async def test_new_documents_cost_one_request_and_large_questions_some(ann: Front, couch: Couch) -> None:
-    await ann.json("POST", DIFF, {"plain": [rev(2, "b")]})  # the first one finds out how the source is to be asked
+    # the first one finds out how the source is to be asked, and how large its documents are
+    await ann.json("POST", DIFF, {doc["_id"]: [doc["_rev"]] for doc in DOCS})
     for count, requests in ((50, 1), (AT_ONCE, 1), (AT_ONCE + 1, 2)):
         couch.requests.clear()
         asked = {f"new{i}": [f"1-{NEW}"] for i in range(count)}
