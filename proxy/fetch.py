@@ -93,23 +93,27 @@ async def _in_parts(place: Place, entries: Sequence[dict[str, str]], pairs: Pair
     """What `_bulk_get` gives for the entries, of which few are asked for at once if the documents are large."""
     docs: list[Doc] = []
     for asked in cut(place, entries):
-        try:
-            docs += documents(await _ask(place, asked, pairs), asked)
-        except TooLong:
-            was_too_long(place, len(asked))
-            docs += await _in_parts(place, asked, pairs)
+        answer = await _ask(place, asked, pairs)
+        docs += await _in_parts(place, asked, pairs) if answer is None else documents(answer, asked)
     return docs
 
 
 async def _ask(place: Place, asked: Sequence[dict[str, str]], pairs: Pairs) -> Any:
-    """The JSON of a `_bulk_get` reply. Raises the source's error, and TooLong if fewer should have been asked for."""
+    """The JSON of a `_bulk_get` reply; None if it is too long, so that fewer are to be asked for at once.
+
+    Raises the source's error.
+    """
     path, headers, body = place.path("_bulk_get"), {**JSON_HEADERS, **place.headers}, jsonio.dumps({"docs": asked})
     async with await place.upstream.request("POST", path, pairs, headers=headers, body=body) as reply:
         if reply.status >= 300:
             raise await reply.error()
-        answer = await reply.json(LONGEST if len(asked) > 1 else None)
+        try:
+            answer = await reply.json(LONGEST if len(asked) > 1 else None)
+        except TooLong:
+            was_too_long(place, len(asked))
+            return None
     noticed(place, reply.size, len(asked))
-    return answer
+    return answer or {}  # which is no answer
 
 
 def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:

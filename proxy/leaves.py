@@ -21,6 +21,7 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.errors import Unavailable
 from proxy.place import Place
+from proxy.sizes import noticed
 from proxy.upstream import JSON_HEADERS, Upstream
 
 AT_ONCE = 32
@@ -130,7 +131,7 @@ async def revisions_one_by_one(
 async def _fetch(place: Place, questions: Sequence[Question], extra: Sequence[tuple[str, str]]) -> list[Doc]:
     limit = _sources.setdefault(place.upstream, _Known()).single
 
-    async def docs(question: Question) -> list[Doc]:
+    async def docs(question: Question) -> tuple[list[Doc], int]:
         async with limit:
             return await _docs(place, question, extra)
 
@@ -139,10 +140,12 @@ async def _fetch(place: Place, questions: Sequence[Question], extra: Sequence[tu
             asking = [group.create_task(docs(question)) for question in questions]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return [doc for task in asking for doc in task.result()]
+    noticed(place, sum(task.result()[1] for task in asking), len(asking))
+    return [doc for task in asking for doc in task.result()[0]]
 
 
-async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str]]) -> tuple[list[Doc], int]:
+    """The documents that answer a question, and the bytes of the reply."""
     doc_id, revs = question
     open_revs = "all" if revs is None else jsonio.dumps(revs).decode()
     async with await place.upstream.request(
@@ -155,7 +158,7 @@ async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str
             refusal = await reply.error()
             # a 404 of something in between is not the source's word: a write would be taken for a creation
             if reply.status == 404 and refusal.error == "not_found" and refusal.reason in _ABSENT:
-                return []
+                return [], 0
             raise refusal
         entries = await reply.open_revs()
     try:
@@ -163,7 +166,7 @@ async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str
         if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) and "_revisions" in doc for doc in found):
             answered = {doc["_rev"] for doc in found} | {entry["missing"] for entry in entries if "ok" not in entry}
             if revs is None or answered == set(revs):
-                return found
+                return found, reply.size
     except (TypeError, KeyError):
         pass
     raise Unavailable("The source's answer to open_revs is not of CouchDB's form.")

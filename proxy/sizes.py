@@ -47,16 +47,19 @@ def was_too_long(place: Place, count: int) -> None:
     _usual.setdefault(place.upstream, {})[place.database.source_db] = 4 * LONGEST // count
 
 
-def at_once(place: Place) -> int:
-    """Of how many documents the leaves, or single revisions, are to be read at once."""
-    usual = _usual.get(place.upstream, {}).get(place.database.source_db, _SUPPOSED)
+def at_once(place: Place, supposed: int = _SUPPOSED) -> int:
+    """Of how many documents the leaves, or single revisions, are to be read at once.
+
+    `supposed`: bytes of a document in a database of which none was read.
+    """
+    usual = _usual.get(place.upstream, {}).get(place.database.source_db, supposed)
     return max(1, min(AT_ONCE, _TOGETHER // usual))
 
 
-def cut(place: Place, items: Sequence[T]) -> Iterator[Sequence[T]]:
+def cut(place: Place, items: Sequence[T], supposed: int = _SUPPOSED) -> Iterator[Sequence[T]]:
     """The items in parts, each as large as what is known when it is asked for allows."""
     start = 0
     while start < len(items):
-        part = items[start : start + at_once(place)]
+        part = items[start : start + at_once(place, supposed)]
         start += len(part)
         yield part

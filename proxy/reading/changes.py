@@ -141,7 +141,7 @@ class _Feed:
                 if full or self._can_wait(hub, since) or await hub.fresh():
                     at = starting_point(hub, since, keys)
                     if at is not None:
-                        return IndexFeed(view, hub, at, keys, wanted, fresh=not full)
+                        return IndexFeed(view, hub, at, keys, wanted, fresh=not full, looks=self.rows.looks)
             except (Damaged, Full) as error:
                 hub.complain(error)
         if isinstance(since, Position):
@@ -176,8 +176,7 @@ class _Feed:
         downwards, where the source has one page only.
         """
         written = 0
-        parts = self.rows.parts(batches)
-        async with aclosing((ahead if self.source.read_ahead else one_by_one)(parts, self._judge)) as judged:
+        async with aclosing((ahead if self.source.read_ahead else one_by_one)(batches, self._judge)) as judged:
             async for changes in judged:
                 if self.full:
                     self.source.last_page = True

@@ -11,8 +11,7 @@ asks for next (see `recent`), and the source reads them once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from proxy import recent
@@ -26,7 +25,6 @@ from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
 from proxy.resolve import Shown, judge
-from proxy.sizes import cut
 from proxy.view import View
 
 
@@ -47,7 +45,8 @@ class Rows:
     def __init__(self, view: View, wanted: Wanted) -> None:
         self._view = view
         self._wanted = wanted
-        self._looks = view.judges or wanted.include_docs or wanted.matches is not None
+        self.looks = view.judges or wanted.include_docs or wanted.matches is not None
+        """Whether documents are needed to judge a row."""
         self._settled = True
         self._failures = view.failures.count
         self._usual = wanted.matches is None and wanted.fields is None
@@ -67,7 +66,7 @@ class Rows:
     def asked(self) -> Pairs:
         """What the source is to be asked for."""
         own = list(self._wanted.source_filter)
-        if not self._looks:
+        if not self.looks:
             return [("style", self._wanted.style), *own]
         return [("style", "all_docs"), ("include_docs", "true"), *self._encodings, *own]
 
@@ -76,24 +75,14 @@ class Rows:
         """What instead where the documents are read apart; None where the client is not likely to ask for them next."""
         wanted = self._wanted
         by_page = wanted.style == "all_docs" and wanted.limit and not wanted.descending
-        if not by_page or wanted.include_docs or self._encodings or not self._looks:
+        if not by_page or wanted.include_docs or self._encodings or not self.looks:
             return None
         return [("style", "all_docs"), *wanted.source_filter]
-
-    async def parts(self, batches: AsyncGenerator[list[Row], None]) -> AsyncGenerator[Sequence[Row], None]:
-        """The batches, in parts where documents are read apart: as many at a time as are to be read at once."""
-        async with aclosing(batches):
-            async for batch in batches:
-                if self._looks and batch and "leaves" in batch[0]:
-                    for part in cut(self._view, batch):
-                        yield part
-                else:
-                    yield batch
 
     async def judge(self, batch: Sequence[Row]) -> list[Change]:
         """What becomes of each row, in order."""
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
-        settle = self._settle if self._looks else _as_it_is
+        settle = self._settle if self.looks else _as_it_is
         changes: list[Change | None] = []
         try:
             for row in batch:

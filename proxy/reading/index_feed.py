@@ -24,6 +24,7 @@ from proxy.feeds.pages import MOST_READ, MOST_ROWS, Asked, Page
 from proxy.feeds.waiting import Keys
 from proxy.reading.changes_request import Wanted
 from proxy.reading.source_feed import Row
+from proxy.sizes import at_once
 from proxy.view import View
 
 log = logging.getLogger("couch_tailor.feeds")
@@ -71,9 +72,15 @@ def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
 class IndexFeed:
     """Where in the index a client is. `seq`: its Position, up to which rows were handed out."""
 
-    def __init__(self, view: View, hub: Hub, at: int, keys: Keys, wanted: Wanted, fresh: bool = True) -> None:
-        """`fresh`: whether the index has all that there was when the client asked, or the client waits for the rest."""
+    def __init__(
+        self, view: View, hub: Hub, at: int, keys: Keys, wanted: Wanted, fresh: bool = True, looks: bool = True
+    ) -> None:
+        """`fresh`: whether the index has all that there was when the client asked, or the client waits for the rest.
+        `looks`: whether documents are needed to judge a row.
+        """
         assert hub.index is not None
+        self._view = view
+        self._looks = looks
         self._fresh = fresh
         self._hub = hub
         self._index: IndexReader = hub.index
@@ -153,12 +160,11 @@ class IndexFeed:
 
     async def present(self) -> AsyncGenerator[list[Row], None]:
         """The rows there are, batch by batch. Raises Unavailable."""
-        batch = min(self._limit or _BATCH, _BATCH)
         if self._descending:
-            async for rows in self._down(batch):
+            async for rows in self._down():
                 yield rows
             return
-        end = self._hub.end
+        end, given = self._hub.end, 0
         while not self.last_page:
             if self._at >= end:
                 if self._fresh:
@@ -168,6 +174,7 @@ class IndexFeed:
                     raise Unavailable("The index did not catch up with the source.")
                 self._fresh, end = True, self._hub.end
                 continue
+            batch = self._batch(given)
             with self._reading() as index:
                 if self._doc_ids is not None:  # of which there is no second batch
                     found, last = index.rows_of(self._doc_ids, self._at, end), end
@@ -177,7 +184,7 @@ class IndexFeed:
                 rows = self._rows(index, found)
             if rows:
                 yield rows
-            self._at, batch = last, _BATCH
+            self._at, given = last, given + len(rows)
 
     async def wait(self) -> None:
         """Wait until there may be rows. Raises Unavailable."""
@@ -189,9 +196,18 @@ class IndexFeed:
         """The rows that were waited for, batch by batch. Raises Unavailable."""
         return self.present()
 
-    async def _down(self, batch: int) -> AsyncGenerator[list[Row], None]:
-        before = self._hub.end + 1
+    def _batch(self, given: int) -> int:
+        """How many rows are to be judged at once, after so many: first those that are wanted, then more, in case that
+        some are not shown; but no more than documents are to be read at once.
+        """
+        wanted = (self._limit or 0) - given
+        rows = min(wanted, _BATCH) if wanted > 0 else _BATCH
+        return min(rows, at_once(self._view)) if self._looks else rows
+
+    async def _down(self) -> AsyncGenerator[list[Row], None]:
+        before, given = self._hub.end + 1, 0
         while not self.last_page:
+            batch = self._batch(given)
             with self._reading() as index:
                 if self._doc_ids is not None:
                     found = index.rows_of(self._doc_ids, 0, self._hub.end)[::-1]
@@ -202,7 +218,7 @@ class IndexFeed:
                 yield rows
             if len(found) < batch or self._doc_ids is not None:
                 return
-            before, batch = found[-1].at, _BATCH
+            before, given = found[-1].at, given + len(found)
 
     @contextmanager
     def _reading(self) -> Iterator[IndexReader]:

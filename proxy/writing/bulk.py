@@ -39,6 +39,8 @@ from proxy.writing.rules import Refuse, Rules, Send
 from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, never_sent, partly_stored, unknown
 
 Row = dict[str, Any]
+_SUPPOSED = 1024
+"""Bytes of a document in a database of which none was read: to store few at a time would cost it much."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,13 @@ async def _read_parts(
     if new_edits or not _are_independent(docs):
         yield read(docs)
         return
-    first, *others = cut(view, docs)
+    if not view.profile.chain:  # of what nothing has to be read, no more is held than what was sent
+        yield read(docs)
+        return
+    first = next(cut(view, docs, _SUPPOSED))
     yield read(first)
     await under_way()
-    for part in list(map(read, others)):
+    for part in cut(view, read(docs[len(first) :]), _SUPPOSED):
         yield part
 
 

@@ -13,6 +13,7 @@ from proxy.config.model import Source
 from proxy.errors import CouchError, Unavailable
 from proxy.fetch import fetch_bodies, fetch_leaves
 from proxy.leaves import are_in_bulk, one_by_one
+from proxy.sizes import AT_ONCE, at_once
 from proxy.upstream import Upstream
 from proxy.view import View
 from tests.reading.couch import Couch, rev, revision, serving
@@ -72,7 +73,9 @@ async def test_pouchdb_server_is_asked_for_each_document() -> None:
     couch.be_pouchdb_server()
     async with viewing(couch) as view:
         assert not await are_in_bulk(view)
+        assert at_once(view) == 16  # nobody knows how large they are
         found = await fetch_leaves(view, ["both", "gone", "no", "a é", "both"])
+        assert at_once(view) == AT_ONCE
     assert {doc_id: len(docs) for doc_id, docs in found.items()} == {"both": 2, "gone": 1, "a é": 1}
     assert all("_revisions" in doc for docs in found.values() for doc in docs)
 

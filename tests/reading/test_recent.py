@@ -211,8 +211,8 @@ async def test_few_large_documents_are_read_for_a_page_at_once(clinic: Site, ask
 async def test_pages_are_the_same_however_documents_are_read(
     seed: int, supposed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizes, "at_once", lambda _: supposed)
-    monkeypatch.setattr(source_feed, "at_once", lambda _: supposed)
+    monkeypatch.setattr(sizes, "at_once", lambda *_: supposed)
+    monkeypatch.setattr(source_feed, "at_once", lambda *_: supposed)
     chance = Random(seed)
     async with site(PHONE, source={}) as clinic:
         await clinic.at_source("PUT", "/clinic/_security", {})

@@ -40,7 +40,6 @@ def revision(doc_id: str, *path: str, **body: Any) -> Doc:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that batches of some hundreds are large ones."""
     monkeypatch.setattr(sizes, "AT_ONCE", 50)
-    monkeypatch.setattr(sizes, "_SUPPOSED", 1)
 
 
 async def test_an_edit_keeps_what_is_hidden() -> None:
