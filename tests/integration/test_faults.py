@@ -53,7 +53,10 @@ def test_a_pull_resumes_after_the_source_broke_off(lab: Lab, lab_site: Site, aft
 
     tap.mend()
     resumed = ann.pull(batch_size=20)
-    assert len(fetched(resumed["requests"])) <= 120 - len(had)
+    # PouchDB may go on with the broken pull as well, beside this one: both fetch the same then, but nothing that it had
+    found = fetched(resumed["requests"])
+    assert set(found).isdisjoint(had)
+    assert len(set(found)) <= 120 - len(had)
     received = ann.device.all_docs()
     assert {doc_id: body(doc) for doc_id, doc in received.items()} == {doc["_id"]: seen(doc, "phone") for doc in docs}
 
