@@ -22,6 +22,7 @@ _TOGETHER = 2 * 1024 * 1024
 LONGEST = 8 * 1024 * 1024
 """Bytes of a reply with several documents: they are much larger than those before, if it is longer."""
 _SOME = 4
+"""Documents from which something follows for others."""
 _SUPPOSED = 128 * 1024
 """Bytes of a document in a database of which none was read."""
 

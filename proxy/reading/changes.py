@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -189,7 +189,7 @@ class _Feed:
             self.last = self.source.seq
         return written
 
-    async def _judge(self, batch: Sequence[Row]) -> list[Change]:
+    async def _judge(self, batch: list[Row]) -> list[Change]:
         if self.full:
             return [Change(row["seq"]) for row in batch]
         return await self.rows.judge(batch)

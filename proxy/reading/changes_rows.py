@@ -11,7 +11,7 @@ asks for next (see `recent`), and the source reads them once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from proxy import recent
@@ -79,7 +79,7 @@ class Rows:
             return None
         return [("style", "all_docs"), *wanted.source_filter]
 
-    async def judge(self, batch: Sequence[Row]) -> list[Change]:
+    async def judge(self, batch: list[Row]) -> list[Change]:
         """What becomes of each row, in order."""
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
         settle = self._settle if self.looks else _as_it_is
