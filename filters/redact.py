@@ -50,7 +50,7 @@ class Redact(Filter):
             self._mask = _hash(key)
         else:
             self._mask = _partial(count("keep", keep, 1), text("value", value))
-        self._masked = self._paths.rewriter(self._mask)
+        self._masked = self._paths.rewriter(lambda hidden, _: self._mask(hidden))
         self._writable = flag("writable", writable)
 
     def describe(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from filters.options import choice, count, document_paths
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import restore_structurally, same
+from proxy.rules import Survivors, restore_structurally, same
 
 
 class Truncate(Filter):
@@ -46,8 +46,8 @@ class Truncate(Filter):
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         whole = edited
         if original is not None:
-            survivors: dict[int, list[int]] = {}
-            shaped = self._paths.rewriter(lambda value: self._cut(value, survivors))(original, client, None)
+            survivors: Survivors = {}
+            shaped = self._cut_doc(original, client, survivors)
             whole = restore_structurally(edited, shaped, original, survivors=survivors, sew=self._sew)
         read = self._paths.locate(self.shape(whole, client), client)
         for place, value in self._paths.locate(edited, client).items():
@@ -55,7 +55,7 @@ class Truncate(Filter):
                 raise Refused(f"{place} is shown in part, and cannot be changed so", place)
         return whole
 
-    def _cut(self, value: Any, survivors: dict[int, list[int]] | None = None) -> Any:
+    def _cut(self, value: Any, survivors: Survivors | None) -> Any:
         limit = self._limits.get(type(value))
         if limit is None or len(value) <= limit:
             return value

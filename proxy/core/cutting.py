@@ -1,7 +1,7 @@
-"""A tree of paths compiled to closures: `rewriter` for what is dropped or replaced, `keeper` for what is kept.
+"""A tree of paths compiled to functions: `rewriter` for what is dropped or replaced, `keeper` for what is kept.
 
-This runs for each document of a feed, so each place in the tree gets a closure of its own that knows at compile time
-what can happen there. What happens in arrays is compiled when the first array is met.
+This runs for each document of a feed, so each place in the tree gets a function of its own in which what can happen
+there is written out. What happens in arrays is compiled when the first array is met.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 from proxy.contract import Client, Doc
 from proxy.core.jmes import Expression
 from proxy.core.pathtree import Node
+from proxy.core.unrolled import Scope, define, indented
 
 GONE: Final = object()
 """Given by a rewriting function: the value is left out."""
@@ -21,7 +22,10 @@ Survivors = dict[int, list[int]]
 """By `id` of an array in a result that has lost elements: the indices that the others had."""
 
 Cut = Callable[[Any, Client, Survivors | None], Any]
-Rewrite = Callable[[Any], Any]
+Rewrite = Callable[[Any, Survivors | None], Any]
+"""From a value that a path leads to, and where elements that are left are to be noted, to what takes its place."""
+
+_CUT: Final = "def cut(value, client, survivors)"
 
 
 def rewriter(node: Node, value_of: Rewrite | None) -> Cut:
@@ -66,6 +70,22 @@ class _Compiler:
     def compile(self, node: Node) -> Cut:
         raise NotImplementedError
 
+    def elements(self, node: Node) -> Cut:
+        """What becomes of an array that `node` is reached with."""
+        raise NotImplementedError
+
+    def scope(self, node: Node) -> Scope:
+        """What the function for a node refers to by name: `elements`, for arrays."""
+        scope: Scope = {"GONE": GONE}
+
+        def first(value: Any, client: Client, survivors: Survivors | None) -> Any:
+            elements: Cut = self.elements(node)
+            scope["elements"] = elements
+            return elements(value, client, survivors)
+
+        scope["elements"] = first
+        return scope
+
     def each(self, node: Node) -> Cut:
         """Gives a list of what becomes of each element of an array that `node` is reached with; GONE among them."""
         always = self.cut(node.of_element([]))
@@ -108,52 +128,51 @@ class _Rewriting(_Compiler):
         self._value_of = value_of
 
     def end(self, value: Any, client: Client, survivors: Survivors | None) -> Any:
-        return GONE if self._value_of is None else self._value_of(value)
+        return GONE if self._value_of is None else self._value_of(value, survivors)
 
     def beside(self, value: Any, client: Client, survivors: Survivors | None) -> Any:
         return value
 
     def compile(self, node: Node) -> Cut:
-        drops = self._value_of is None
-        gone = tuple(name for name, child in node.names.items() if child.is_end and drops)
-        below = tuple((name, self.cut(child)) for name, child in node.names.items() if name not in gone)
-        others = None if node.any is None else self.cut(node.any)
-        elements: Cut | None = None
+        scope = self.scope(node)
+        gone = [name for name, child in node.names.items() if child.is_end and self._value_of is None]
+        lines = [
+            "if not isinstance(value, dict):",
+            "    return elements(value, client, survivors) if isinstance(value, list) else value",
+            "copy = None",
+        ]
+        for name in gone:
+            lines += _leave_out(name, "value", "copy")
+        for name, child in node.names.items():
+            if name not in gone:
+                cut = f"cut_{len(scope)}"
+                scope[cut] = self.cut(child)
+                lines += _replace(name, cut)
+        if node.any is not None:
+            scope["others"] = self._others(node, self.cut(node.any))
+            lines.append("copy = others(value, copy, client, survivors)")
+        lines.append("return value if copy is None else copy")
+        made: Cut = define(_CUT, lines, scope)
+        return made
 
-        def cut(value: Any, client: Client, survivors: Survivors | None) -> Any:
-            nonlocal elements
-            if not isinstance(value, dict):
-                if not isinstance(value, list):
-                    return value
-                if elements is None:
-                    elements = self._elements(node)
-                return elements(value, client, survivors)
-            copy: Doc | None = None
-            for name in gone:
-                if name in value:
+    def _others(self, node: Node, cut: Cut) -> Callable[[Doc, Doc | None, Client, Survivors | None], Doc | None]:
+        """For the members that no path names: gives the copy that is made of the object, if there is one."""
+
+        def others(value: Doc, copy: Doc | None, client: Client, survivors: Survivors | None) -> Doc | None:
+            for name in node.other_names(value):
+                new = cut(value[name], client, survivors)
+                if new is not value[name]:
                     if copy is None:
                         copy = value.copy()
-                    del copy[name]
-            for name, cut_member in below:
-                if name in value:
-                    old = value[name]
-                    new = cut_member(old, client, survivors)
-                    if new is not old:
-                        if copy is None:
-                            copy = value.copy()
-                        _put(copy, name, new)
-            if others is not None:
-                for name in node.other_names(value):
-                    new = others(value[name], client, survivors)
-                    if new is not value[name]:
-                        if copy is None:
-                            copy = value.copy()
-                        _put(copy, name, new)
-            return value if copy is None else copy
+                    if new is GONE:
+                        del copy[name]
+                    else:
+                        copy[name] = new
+            return copy
 
-        return cut
+        return others
 
-    def _elements(self, node: Node) -> Cut:
+    def elements(self, node: Node) -> Cut:
         flat, each = self.flat(node), self.each(node)
         if flat and self._value_of is None:
             return _without(flat, self.cut(node.of_element([])))
@@ -179,38 +198,39 @@ class _Keeping(_Compiler):
         return GONE
 
     def compile(self, node: Node) -> Cut:
-        whole = tuple(name for name, child in node.names.items() if child.is_end)
-        below = tuple((name, self.cut(child)) for name, child in node.names.items() if not child.is_end)
-        others = None if node.any is None else self.cut(node.any)
-        elements: Cut | None = None
+        scope = self.scope(node)
+        lines = [
+            "if not isinstance(value, dict):",
+            "    return elements(value, client, survivors) if isinstance(value, list) else GONE",
+            "kept = {}",
+        ]
+        for name, child in node.names.items():
+            if child.is_end:
+                lines += _take(name, "value", "kept")
+        for name, child in node.names.items():
+            if not child.is_end:
+                cut = f"cut_{len(scope)}"
+                scope[cut] = self.cut(child)
+                lines += _take_part(name, cut)
+        if node.any is not None:
+            scope["others"] = self._others(node, self.cut(node.any))
+            lines.append("others(value, kept, client, survivors)")
+        lines.append("return kept")
+        made: Cut = define(_CUT, lines, scope)
+        return made
 
-        def cut(value: Any, client: Client, survivors: Survivors | None) -> Any:
-            nonlocal elements
-            if not isinstance(value, dict):
-                if not isinstance(value, list):
-                    return GONE
-                if elements is None:
-                    elements = self._elements(node)
-                return elements(value, client, survivors)
-            kept: Doc = {}
-            for name in whole:
-                if name in value:
-                    kept[name] = value[name]
-            for name, cut_member in below:
-                if name in value:
-                    part = cut_member(value[name], client, survivors)
-                    if part is not GONE:
-                        kept[name] = part
-            if others is not None:
-                for name in node.other_names(value):
-                    part = others(value[name], client, survivors)
-                    if part is not GONE:
-                        kept[name] = part
-            return kept
+    def _others(self, node: Node, cut: Cut) -> Callable[[Doc, Doc, Client, Survivors | None], None]:
+        """For the members that no path names: what is kept of them is put into `kept`."""
 
-        return cut
+        def others(value: Doc, kept: Doc, client: Client, survivors: Survivors | None) -> None:
+            for name in node.other_names(value):
+                part = cut(value[name], client, survivors)
+                if part is not GONE:
+                    kept[name] = part
 
-    def _elements(self, node: Node) -> Cut:
+        return others
+
+    def elements(self, node: Node) -> Cut:
         if not node.meets_arrays:
             return lambda value, client, survivors: GONE
         flat, each = self.flat(node), self.each(node)
@@ -219,29 +239,66 @@ class _Keeping(_Compiler):
         return lambda value, client, survivors: _present(each(value, client, survivors), survivors)
 
 
-def _without(names: Iterable[str], cut: Cut) -> Cut:
-    """For arrays of objects that lose members: the work of `cut`, without a call for each element."""
+def _leave_out(name: str, value: str, copy: str) -> list[str]:
+    """Text: the copy of an object, made if there is none, loses a member."""
+    return [
+        f"if {name!r} in {value}:",
+        f"    if {copy} is None:",
+        f"        {copy} = {value}.copy()",
+        f"    del {copy}[{name!r}]",
+    ]
 
-    def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
-        rest: list[Any] | None = None
-        for index, element in enumerate(value):
-            if isinstance(element, dict):
-                left = None
-                for name in names:
-                    if name in element:
-                        if left is None:
-                            left = element.copy()
-                        del left[name]
-                if left is None:
-                    continue
-            elif (left := cut(element, client, survivors)) is element:
-                continue
-            if rest is None:
-                rest = value.copy()
-            rest[index] = left
-        return value if rest is None else rest
 
-    return elements
+def _replace(name: str, cut: str) -> list[str]:
+    """Text: a member of an object is what `cut` makes of it."""
+    return [
+        f"if {name!r} in value:",
+        f"    old = value[{name!r}]",
+        f"    new = {cut}(old, client, survivors)",
+        "    if new is not old:",
+        "        if copy is None:",
+        "            copy = value.copy()",
+        "        if new is GONE:",
+        f"            del copy[{name!r}]",
+        "        else:",
+        f"            copy[{name!r}] = new",
+    ]
+
+
+def _take(name: str, value: str, kept: str) -> list[str]:
+    """Text: a member of an object is kept."""
+    return [f"if {name!r} in {value}:", f"    {kept}[{name!r}] = {value}[{name!r}]"]
+
+
+def _take_part(name: str, cut: str) -> list[str]:
+    """Text: of a member of an object is kept what `cut` gives."""
+    return [
+        f"if {name!r} in value:",
+        f"    part = {cut}(value[{name!r}], client, survivors)",
+        "    if part is not GONE:",
+        f"        kept[{name!r}] = part",
+    ]
+
+
+def _without(names: Iterable[str], otherwise: Cut) -> Cut:
+    """For arrays of objects that lose members: the work of `otherwise`, without a call for each element."""
+    lines = [
+        "rest = None",
+        "for index, element in enumerate(value):",
+        "    if isinstance(element, dict):",
+        "        left = None",
+        *indented([line for name in names for line in _leave_out(name, "element", "left")], 2),
+        "        if left is None:",
+        "            continue",
+        "    elif (left := otherwise(element, client, survivors)) is element:",
+        "        continue",
+        "    if rest is None:",
+        "        rest = value.copy()",
+        "    rest[index] = left",
+        "return value if rest is None else rest",
+    ]
+    cut: Cut = define(_CUT, lines, {"otherwise": otherwise})
+    return cut
 
 
 def _unless(condition: Expression) -> Cut:
@@ -259,32 +316,23 @@ def _unless(condition: Expression) -> Cut:
     return elements
 
 
-def _only(names: Iterable[str], cut: Cut) -> Cut:
+def _only(names: Iterable[str], otherwise: Cut) -> Cut:
     """The same for arrays of objects of which some members are kept."""
-
-    def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
-        kept: list[Any] = []
-        others = False
-        for element in value:
-            if isinstance(element, dict):
-                part = {}
-                for name in names:
-                    if name in element:
-                        part[name] = element[name]
-                kept.append(part)
-            else:
-                others = True
-                kept.append(cut(element, client, survivors))
-        return _present(kept, survivors) if others else kept
-
-    return elements
-
-
-def _put(members: Doc, name: str, value: Any) -> None:
-    if value is GONE:
-        del members[name]
-    else:
-        members[name] = value
+    lines = [
+        "kept = []",
+        "others = False",
+        "for element in value:",
+        "    if isinstance(element, dict):",
+        "        part = {}",
+        *indented([line for name in names for line in _take(name, "element", "part")], 2),
+        "        kept.append(part)",
+        "    else:",
+        "        others = True",
+        "        kept.append(otherwise(element, client, survivors))",
+        "return present(kept, survivors) if others else kept",
+    ]
+    cut: Cut = define(_CUT, lines, {"otherwise": otherwise, "present": _present})
+    return cut
 
 
 def _present(elements: list[Any], survivors: Survivors | None) -> list[Any]:

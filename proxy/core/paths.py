@@ -70,9 +70,10 @@ class Paths:
         return kept
 
     def rewriter(self, value_of: Rewrite) -> CutDoc:
-        """A function that gives documents with `value_of(value)` for each value that a path leads to.
+        """A function that gives documents with `value_of(value, survivors)` for each value that a path leads to.
 
-        Where it gives GONE the value is left out; where it gives the value itself nothing is changed.
+        Where it gives GONE the value is left out; where it gives the value itself nothing is changed. Compiling takes
+        much longer than what the function does: not for each document.
         """
         return rewriter(self._root, value_of)
 

@@ -118,11 +118,11 @@ def test_survivors_are_noted() -> None:
 
 
 def test_rewriting_replaces_each_value_once() -> None:
-    masked = compile_paths(["*.x", "a.x", "a.*", "l[].x", "l.x"], option="paths").rewriter(lambda value: [value])
+    masked = compile_paths(["*.x", "a.x", "a.*", "l[].x", "l.x"], option="paths").rewriter(lambda value, _: [value])
     doc = {"a": {"x": 1, "y": 2}, "l": [{"x": 3}]}
     assert masked(doc, ANN, None) == {"a": {"x": [1], "y": [2]}, "l": [{"x": [3]}]}
-    assert compile_paths(["a"], option="paths").rewriter(lambda value: value)(doc, ANN, None) is doc
-    assert compile_paths(["a.x", "l[]"], option="paths").rewriter(lambda value: GONE)(doc, ANN, None) == {
+    assert compile_paths(["a"], option="paths").rewriter(lambda value, _: value)(doc, ANN, None) is doc
+    assert compile_paths(["a.x", "l[]"], option="paths").rewriter(lambda value, _: GONE)(doc, ANN, None) == {
         "a": {"y": 2},
         "l": [],
     }
@@ -192,7 +192,7 @@ def test_dropping_leaves_nothing_to_be_found_and_all_else(doc: Doc, data: st.Dat
     cut = paths.drop(doc, ANN)
     assert same(doc, before)
     assert paths.locate(cut, ANN) == {}
-    assert same(cut, paths.rewriter(lambda value: GONE)(doc, ANN, None))
+    assert same(cut, paths.rewriter(lambda value, _: GONE)(doc, ANN, None))
     assert (cut is doc) == (not paths.locate(doc, ANN))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from filters.testing import assert_lens_laws
 from filters.truncate import Truncate
 from filters.validate import Validate
 from proxy.contract import Doc, Filter
+from proxy.core import cutting
 from tests.filters.samples import ANN, SAMPLES
 
 PRIVATE = ["private"]
@@ -150,3 +152,16 @@ def test_broken_filters_are_found(broken: Filter, message: str) -> None:
     with pytest.raises(AssertionError) as caught:
         assert_lens_laws(broken, [{"_id": "p", "_rev": "1-a", "name": "Ann", "ssn": "1"}, {"_id": "q", "name": "Bob"}])
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("filter_", [filter_ for filter_, _ in CASES], ids=[type(f).__name__ for f, _ in CASES])
+def test_nothing_is_compiled_for_a_document(filter_: Filter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def restore() -> None:
+        for doc in SAMPLES:
+            shaped = filter_.shape(doc, ANN)
+            if shaped is not None:
+                filter_.restore(deepcopy(shaped), doc, ANN)
+
+    restore()
+    monkeypatch.setattr(cutting, "define", None)
+    restore()
