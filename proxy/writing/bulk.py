@@ -170,16 +170,16 @@ class _Planner:
         self._room = room
 
     async def plan(self, slots: Sequence[Slot]) -> Sequence[Slot]:
-        judged = [slot for slot in slots if isinstance(slot.written, Pushed)]
-        outcomes = await plan_all(self._view, [slot.written for slot in judged if isinstance(slot.written, Pushed)])
-        for slot, outcome in zip(judged, outcomes, strict=True):
-            if isinstance(outcome, Refuse):
-                slot.fail(outcome.told())
-            elif isinstance(outcome, Send):
+        judged = [(slot, slot.written) for slot in slots if isinstance(slot.written, Pushed)]
+        outcomes = await plan_all(self._view, [pushed for _, pushed in judged])
+        for (slot, _), outcome in zip(judged, outcomes, strict=True):
+            if isinstance(outcome, Send):
                 if outcome.lender is None:
                     slot.doc = outcome.doc
                 else:
                     await self._lend(slot, outcome)
+            elif isinstance(outcome, Refuse):
+                slot.fail(outcome.told())
             else:
                 slot.stored = True
         for slot in slots:

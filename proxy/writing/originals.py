@@ -25,7 +25,7 @@ from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
-from proxy.sizes import cut
+from proxy.sizes import AT_ONCE, cut
 from proxy.view import View
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
@@ -60,12 +60,21 @@ async def plan_all(
     known = recent.take(view, (pushed.id for pushed in batch))
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
-    outcomes: list[Outcome] = []
-    work = partial(_plan_some, view, rules, known if suppose else {}, suppose)
-    async with aclosing(ahead(_parts(view, batch), work)) as planned:
-        async for some in planned:
-            outcomes += some
-    return outcomes
+    if not suppose:
+        known = {}
+    guesses: list[Send | None] = []
+    for start in range(0, len(batch), AT_ONCE):
+        if start:
+            await asyncio.sleep(0)  # others have something to do, too
+        guesses += [_guess(pushed, known, rules, suppose) for pushed in batch[start : start + AT_ONCE]]
+    others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if guess is None]
+    looked_up: list[Outcome] = []
+    if others:
+        async with aclosing(ahead(_parts(view, others), partial(_plan_looked_up, view, rules))) as planned:
+            async for some in planned:
+                looked_up += some
+    rest = iter(looked_up)
+    return [guess or next(rest) for guess in guesses]
 
 
 async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:
@@ -73,31 +82,28 @@ async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence
         yield part
 
 
-async def _plan_some(
-    view: View, rules: Rules, known: Mapping[str, Sequence[Doc]], suppose: bool, batch: Sequence[Pushed]
-) -> list[Outcome]:
-    guesses = [_guess(pushed, known.get(pushed.id), rules, suppose) for pushed in batch]
-    others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if not isinstance(guess, Send)]
-    looked_up = iter(await _plan_looked_up(view, rules, others) if others else ())
-    return [guess if isinstance(guess, Send) else next(looked_up) for guess in guesses]
-
-
-def _guess(pushed: Pushed, leaves: Sequence[Doc] | None, rules: Rules, suppose: bool) -> Outcome | None:
+def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, suppose: bool) -> Send | None:
     """What may be sent without a look-up: a first revision of what is not there, or one whose very parent was a live
-    leaf. `leaves`: as they were when the client asked about them, which may be out of date; None: it did not.
+    leaf. `known`: the leaves that there were when the client asked about them, which may be out of date.
 
     The body of the parent is what it was, whatever came after it. Any other ancestor may have been followed by what is
     hidden, and the pushed revision may follow that.
     """
-    if pushed.creates:
-        return plan(pushed, NOTHING, rules) if suppose else None
-    if leaves is None or pushed.new_edits:
-        return None
-    if not pushed.ancestors:
-        return None if leaves else plan(pushed, NOTHING, rules)
-    stored = Stored(leaves)
-    parent = stored.leaf(str(pushed.ancestors[0]))
-    return None if parent is None or parent.get("_deleted") is True else plan(pushed, stored, rules)
+    path, stored = pushed.path, NOTHING
+    if pushed.new_edits:
+        if path or not suppose:
+            return None
+    else:
+        leaves = known.get(pushed.id)
+        if leaves is None or (leaves and len(path) < 2):
+            return None
+        if len(path) > 1:
+            stored = Stored(leaves)
+            parent = stored.leaf(str(path[1]))
+            if parent is None or parent.get("_deleted") is True:
+                return None
+    outcome = plan(pushed, stored, rules)
+    return outcome if isinstance(outcome, Send) else None
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
