@@ -33,17 +33,13 @@ class Grafts:
     def departure(self, doc_id: str, last_seen: str) -> str:
         """The revision that deletes `doc_id` for a client whose newest visible revision was `last_seen`."""
         generation, _, digest = last_seen.partition("-")
-        keyed = self._of(doc_id)
-        keyed.update(digest.encode())
-        return f"{int(generation) + 1}-{keyed.hexdigest()}"
+        return f"{int(generation) + 1}-{self._after(doc_id, digest)}"
 
     def find_departure(self, doc_id: str, rev: str, start: int, ids: list[str]) -> list[str] | None:
         """The path (hashes, newest first) below the graft `rev`, if it grew out of the path `start`, `ids`."""
-        generation = int(rev.partition("-")[0])
-        index = start - (generation - 1)
-        if 0 <= index < len(ids) and self.departure(doc_id, f"{generation - 1}-{ids[index]}") == rev:
-            return ids[index:]
-        return None
+        generation, _, digest = rev.partition("-")
+        index = start - (int(generation) - 1)
+        return ids[index:] if 0 <= index < len(ids) and self._after(doc_id, ids[index]) == digest else None
 
     def in_path(self, doc_id: str, ids: Sequence[str]) -> int | None:
         """The index of the newest graft in a path (hashes, newest first), or None. A graft is known by its parent, so
@@ -56,6 +52,12 @@ class Grafts:
             if keyed.hexdigest() == ids[index]:
                 return index
         return None
+
+    def _after(self, doc_id: str, parent: str) -> str:
+        """The hash of the departure that follows a revision of this hash."""
+        keyed = self._of(doc_id)
+        keyed.update(parent.encode())
+        return keyed.hexdigest()
 
     def _of(self, doc_id: str) -> blake2b:
         """The digest of a document's departures, before the hash of what they follow."""

@@ -147,6 +147,19 @@ def descends(doc: Mapping[str, Any], rev: str) -> bool:
     return bool(0 <= age < len(ids) and ids[age] == digest)
 
 
+def newest_known(doc: Mapping[str, Any], path: Sequence[Rev]) -> int:
+    """The index of the first revision of a path that is a document's own, or above it; its length if none is."""
+    revisions = doc.get("_revisions") or {"start": 0, "ids": ()}
+    start, ids = revisions["start"], revisions["ids"]
+    if not ids or f"{start}-{ids[0]}" != doc["_rev"]:
+        return next((index for index, rev in enumerate(path) if descends(doc, str(rev))), len(path))
+    for index, (generation, name) in enumerate(path):
+        age = start - generation
+        if 0 <= age < len(ids) and ids[age] == name:
+            return index
+    return len(path)
+
+
 def hash_bytes(name: str) -> bytes:
     """The bytes that CouchDB holds, hashes and compares for a canonical hash of a generation above 0."""
     return bytes.fromhex(name) if len(name) == 32 else name.encode()

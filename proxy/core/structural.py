@@ -21,7 +21,7 @@ Restoring an untouched shape gives the original exactly, the order of members in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from proxy.core.alignment import align, embed
@@ -88,20 +88,30 @@ class _Restore:
         return self._sew(edited, shaped, original) if left is _GONE else left
 
     def _members(self, edited: Doc, shaped: Doc, original: Doc) -> Doc:
-        whole: Doc = {}
-        for name, value in original.items():
-            if name not in shaped:
-                whole[name] = value
-            elif name in edited:
-                whole[name] = self._value(edited[name], shaped[name], value)
-            elif self._is_leaf(shaped[name], value) and self._stays(shaped[name], value):
-                whole[name] = value
-            elif (left := self._left_of_member(shaped[name], value)) is not _GONE:
-                whole[name] = left
-        for name, value in edited.items():
-            if name not in original and not (name in shaped and same(value, shaped[name])):
-                whole[name] = value
+        whole = original.copy()
+        for name, new in edited.items():
+            old = shaped.get(name, _GONE)
+            if new is old or (type(new) is str and new == old):
+                continue  # as it was shown
+            if name in original:
+                if old is not _GONE:
+                    whole[name] = self._value(new, old, original[name])
+            elif old is _GONE or not same(new, old):
+                whole[name] = new
+        if not shaped.keys() <= edited.keys():
+            self._remove([name for name in shaped if name not in edited and name in original], shaped, original, whole)
         return whole
+
+    def _remove(self, names: Iterable[str], shaped: Doc, original: Doc, whole: Doc) -> None:
+        """Take what the client removed from `whole`, as far as it goes."""
+        for name in names:
+            if self._is_leaf(shaped[name], original[name]) and self._stays(shaped[name], original[name]):
+                continue
+            left = self._left_of_member(shaped[name], original[name])
+            if left is _GONE:
+                del whole[name]
+            else:
+                whole[name] = left
 
     @staticmethod
     def _is_leaf(shaped: Any, original: Any) -> bool:

@@ -137,7 +137,9 @@ async def _as_the_view_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked
         return asked, {}
     shown = await judge(view, leaves)
     known = await _known(view, [pair for pair in _pairs(asked) if pair[0] in leaves], leaves, shown)
-    missing = {doc_id: [rev for rev in revs if (doc_id, rev) not in known] for doc_id, revs in asked.items()}
+    missing = asked
+    if known:
+        missing = {doc_id: [rev for rev in revs if (doc_id, rev) not in known] for doc_id, revs in asked.items()}
     return missing, {d: _ancestors(missing[d], of) for d, of in shown.items() if missing[d]}
 
 

@@ -36,7 +36,7 @@ from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored
+from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored, content
 
 ANCESTORS = 16
 """How many ancestors' bodies are asked for, beside the leaves and the newest one."""
@@ -106,7 +106,7 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     path = pushed.path
-    known = next((index for index, rev in enumerate(path) if stored.knows(str(rev))), len(path))
+    known = stored.newest_known(path)
     graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
     if graft == 0:
         return Acknowledge()
@@ -114,7 +114,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         return judge(pushed, None, rules)
     if graft is not None and stored.live and not _visible(stored.live, rules):
         raise _Hidden
-    original = next((body for rev in path[max(known, 1) :] if (body := stored.body(str(rev)))), None)
+    original = stored.newest_body(path[max(known, 1) :])
     if known == 0:
         if _visible([*stored.leaves, *([original] if original else [])], rules):
             return Acknowledge()
@@ -125,12 +125,12 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
 
 
 def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
-    """`original`, if the client sees it; None for a hidden deletion of which nothing hidden is left (rule 7).
-
-    Raises _Hidden.
+    """`original` as filters get it, if the client sees it; None for a hidden deletion of which nothing hidden is left
+    (rule 7). Raises _Hidden.
     """
-    if rules.shape(original) is not None:
-        return original
+    body = content(original)
+    if rules.shape(body) is not None:
+        return body
     if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
         return None
     raise _Hidden

@@ -40,7 +40,8 @@ _RESERVED = ("_design/", "_local/")
 _rev_of: Callable[[tuple[int, str]], Rev] = partial(tuple.__new__, Rev)
 """A Rev of its fields, in half the time: there are as many as there are ancestors."""
 _USUAL_FIRST = re.compile("1-[0-9a-f]{32}")
-_USUAL_HASHES = re.compile("[0-9a-f]{32}(?:,[0-9a-f]{32})*")
+_USUAL_LENGTHS = {32}
+_HEX = b"0123456789abcdef"
 _GREATEST = 10**15 - 1
 """Of generations."""
 
@@ -88,15 +89,17 @@ class Pushed(NamedTuple):
     def complete(self, body: Doc) -> Doc:
         """`body` with the members that place it in the tree: what goes to the source."""
         mine, path, new_edits = self
-        whole = body
-        if body is not mine:
+        placed = not new_edits and len(path) > 1
+        if body is mine:
+            whole = body.copy() if placed else body
+        else:
             own = {name: mine[name] for name in _OWN if name in mine}
             whole = {**own, **body, **own}
             if "_rev" not in own:
                 whole.pop("_rev", None)
-        if new_edits or len(path) < 2:
-            return whole
-        return {**whole, "_revisions": {"start": path[0].generation, "ids": [rev.hash for rev in path]}}
+        if placed:
+            whole["_revisions"] = {"start": path[0].generation, "ids": [rev.hash for rev in path]}
+        return whole
 
 
 _pushed_of: Callable[[tuple[Doc, tuple[Rev, ...], bool]], Pushed] = partial(tuple.__new__, Pushed)
@@ -203,13 +206,13 @@ def _ancestry(revisions: Any) -> tuple[Rev, ...]:
     if isinstance(start, bool) or not isinstance(start, int):
         raise _invalid("_revisions.start isn't an integer.")
     try:
-        joined = ",".join(ids)
-        usual = len(joined) == 33 * len(ids) - 1 and _USUAL_HASHES.fullmatch(joined)
+        joined = "".join(ids)
     except TypeError:
         raise _invalid("RevId isn't a string") from None
     if not ids or len(ids) > start or start > _GREATEST:
         raise _invalid("_revisions.start doesn't fit the number of ids.")
     try:
+        usual = set(map(len, ids)) == _USUAL_LENGTHS and not joined.encode("utf-8", "replace").translate(None, _HEX)
         hashes = ids if usual else [parse_hash(start - age, name) for age, name in enumerate(ids)]
     except ValueError as error:
         raise BadRequest(str(error)) from None

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from proxy.contract import Client, Doc
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
-from proxy.core.revisions import descends
+from proxy.core.revisions import Rev, descends, newest_known
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.pushed import DESCRIPTIVE
 
@@ -64,7 +64,10 @@ class Stored:
         return [leaf for leaf in self.leaves if leaf.get("_deleted") is not True]
 
     def leaf(self, rev: str) -> Doc | None:
-        return next((leaf for leaf in self.leaves if leaf["_rev"] == rev), None)
+        for leaf in self.leaves:
+            if leaf["_rev"] == rev:
+                return leaf
+        return None
 
     def body(self, rev: str) -> Doc | None:
         return self.leaf(rev) or self.bodies.get(rev)
@@ -72,6 +75,18 @@ class Stored:
     def knows(self, rev: str) -> bool:
         """Whether the revision is on the path of a leaf, with or without a body."""
         return any(descends(leaf, rev) for leaf in self.leaves)
+
+    def newest_known(self, path: Sequence[Rev]) -> int:
+        """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
+        return min([newest_known(leaf, path) for leaf in self.leaves], default=len(path))
+
+    def newest_body(self, path: Sequence[Rev]) -> Doc | None:
+        """The body of the first revision of a path of which there is one."""
+        for rev in path:
+            body = self.body(str(rev))
+            if body is not None:
+                return body
+        return None
 
 
 NOTHING = Stored()
@@ -114,9 +129,10 @@ Outcome = Send | Acknowledge | Refuse
 
 def content(doc: Doc) -> Doc:
     """A source's document as filters get it: without protocol members."""
-    if DESCRIPTIVE.isdisjoint(doc):
-        return doc
-    left = doc.copy()
-    for name in DESCRIPTIVE.intersection(doc):
-        del left[name]
+    left = doc
+    for name in DESCRIPTIVE:
+        if name in doc:
+            if left is doc:
+                left = doc.copy()
+            del left[name]
     return left

@@ -317,3 +317,20 @@ def test_relations_agree_with_the_model(history: History) -> None:
 def test_json_round_trip(history: History) -> None:
     tree = build(history)
     assert revisions.from_json(orjson.loads(orjson.dumps(revisions.to_json(tree)))) == tree
+
+
+# ---- paths
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_the_newest_known_of_a_path_is_the_first_that_the_document_descends_from(data: st.DataObject) -> None:
+    letters = st.sampled_from("abc")
+    ids = [H[letter] for letter in data.draw(st.lists(letters, min_size=1, max_size=4))]
+    start = data.draw(st.integers(len(ids), 6))
+    own = data.draw(st.sampled_from([f"{start}-{ids[0]}", f"{start + 1}-{H['a']}"]))  # a source may say anything
+    doc = {"_id": "d", "_rev": own, **data.draw(st.sampled_from([{}, {"_revisions": {"start": start, "ids": ids}}]))}
+    newest = data.draw(st.integers(4, 7))
+    revs = [Rev(newest - age, H[letter]) for age, letter in enumerate(data.draw(st.lists(letters, max_size=4)))]
+    expected = next((index for index, each in enumerate(revs) if revisions.descends(doc, str(each))), len(revs))
+    assert revisions.newest_known(doc, revs) == expected
