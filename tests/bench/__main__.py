@@ -14,6 +14,7 @@ import uvloop
 from tests.bench import workers
 from tests.bench.curves import measure_curves
 from tests.bench.feeds import measure_feeds
+from tests.bench.filters_bench import predicates
 from tests.bench.filters_bench import table as filter_table
 from tests.bench.live import allow_many_connections
 from tests.bench.memory import measure_memory
@@ -60,6 +61,7 @@ async def _run(options: argparse.Namespace) -> Report:
         await measure_memory(stage, report, full=options.full)
         await measure_feeds(stage, report, full=options.full)
     report.add_table("Filters", *filter_table())
+    report.add_table("Predicates", *predicates())
     return report
 
 
