@@ -13,7 +13,7 @@ from proxy.errors import Unavailable
 from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
-from proxy.sizes import LONGEST, cut, noticed, was_too_long
+from proxy.sizes import LONGEST, TooMany, cut, noticed, was_too_long
 from proxy.upstream import JSON_HEADERS
 
 ANCESTORS = 16
@@ -31,14 +31,17 @@ def ancestry(doc: Doc, most: int | None = None) -> list[str]:
 
 
 async def fetch_leaves(
-    place: Place, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = ()
+    place: Place, ids: Iterable[str], *, extra: Sequence[tuple[str, str]] = (), at_once: bool = False
 ) -> dict[str, list[Doc]]:
-    """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent."""
+    """All leaves of documents with their `_revisions`, by id; ids that the source does not know are absent.
+
+    `at_once`: raises TooMany if they are too large to be held together; otherwise they are read some after the other.
+    """
     found: dict[str, list[Doc]] = defaultdict(list)
     unique = list(dict.fromkeys(ids))
     docs: list[Doc] | None = None
     if not unique or await are_in_bulk(place):
-        docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra)
+        docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra, at_once=at_once)
     if docs is None:
         docs = await one_by_one(place, unique, extra)
     for doc in docs:
@@ -79,22 +82,34 @@ async def _read_revisions(
 
 
 async def _bulk_get(
-    place: Place, entries: Sequence[dict[str, str]], extra: Sequence[tuple[str, str]], *, revs: bool = True
+    place: Place,
+    entries: Sequence[dict[str, str]],
+    extra: Sequence[tuple[str, str]],
+    *,
+    revs: bool = True,
+    at_once: bool = False,
 ) -> list[Doc] | None:
     """The documents, None from a source whose `_bulk_get` gives no `_revisions`: they must be had in another way."""
-    docs = await _in_parts(place, entries, [*([("revs", "true")] if revs else []), *extra])
+    docs = await _in_parts(place, entries, [*([("revs", "true")] if revs else []), *extra], at_once)
     if revs and not all("_revisions" in doc for doc in docs):
         not_in_bulk(place)
         return None
     return docs
 
 
-async def _in_parts(place: Place, entries: Sequence[dict[str, str]], pairs: Pairs) -> list[Doc]:
+async def _in_parts(place: Place, entries: Sequence[dict[str, str]], pairs: Pairs, at_once: bool) -> list[Doc]:
     """What `_bulk_get` gives for the entries, of which few are asked for at once if the documents are large."""
     docs: list[Doc] = []
     for asked in cut(place, entries):
+        if at_once and len(asked) < len(entries):
+            raise TooMany
         answer = await _ask(place, asked, pairs)
-        docs += await _in_parts(place, asked, pairs) if answer is None else documents(answer, asked)
+        if answer is not None:
+            docs += documents(answer, asked)
+        elif at_once:
+            raise TooMany
+        else:
+            docs += await _in_parts(place, asked, pairs, at_once)
     return docs
 
 

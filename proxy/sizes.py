@@ -6,7 +6,7 @@ a source more than a few documents do; of large ones few, or they would add up t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from proxy.place import Place
 from proxy.upstream import Upstream
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 AT_ONCE = 250
 """The most documents that are asked for in one request."""
@@ -28,6 +29,10 @@ _SUPPOSED = 128 * 1024
 
 _usual: WeakKeyDictionary[Upstream, dict[str, int]] = WeakKeyDictionary()
 """Of the databases of a source: bytes of JSON for each document that was asked for."""
+
+
+class TooMany(Exception):
+    """So many documents are not to be held at once, as has just turned out."""
 
 
 def noticed(place: Place, size: int, count: int) -> None:
@@ -64,3 +69,17 @@ def cut(place: Place, items: Sequence[T], supposed: int = _SUPPOSED) -> Iterator
         part = items[start : start + at_once(place, supposed)]
         start += len(part)
         yield part
+
+
+async def by_parts(place: Place, items: Sequence[T], work: Callable[[Sequence[T]], Awaitable[R]]) -> list[R]:
+    """What `work` gives for the items, all of them or, where it raises TooMany, some after the other."""
+    try:
+        return [await work(items)]
+    except TooMany:  # it is over before anything else is held
+        results: list[R] = []
+    start = 0
+    while start < len(items):
+        part = items[start : start + min(at_once(place), max(1, len(items) // 2))]
+        start += len(part)
+        results += await by_parts(place, part, work)
+    return results

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Sequence
 
-from proxy.sizes import AT_ONCE, at_once, cut, noticed, was_too_long
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.sizes import AT_ONCE, TooMany, at_once, by_parts, cut, noticed, was_too_long
 from proxy.upstream import Upstream
 from tests.support.places import place_of, source_of
 
@@ -62,3 +66,21 @@ async def test_parts_are_as_large_as_is_known_by_then(upstream: Upstream) -> Non
     assert [number for part in parts for number in part] == list(range(1000))
     assert [len(part) for part in parts] == [16, 250, 250, 250, *[8] * 29, 2]
     assert list(cut(place, [])) == []
+
+
+@given(st.integers(0, 600), st.sampled_from([1, 2, 7, 100, 1000]), st.sampled_from([1, 500, 300 * KIB, 2048 * KIB]))
+async def test_what_is_too_much_is_done_in_parts(count: int, most: int, size: int) -> None:
+    place = place_of(source_of())
+    done: list[int] = []
+
+    async def work(part: Sequence[int]) -> int:
+        noticed(place, size * len(part), len(part))  # which may be wrong, or of other requests
+        if len(part) > most:
+            raise TooMany
+        done.extend(part)
+        return len(part)
+
+    results = await by_parts(place, range(count), work)
+    assert done == list(range(count))
+    assert sum(results) == count
+    assert len(results) == 1 or max(results) <= min(most, count // 2)

@@ -11,7 +11,7 @@ Rules (traps 3 and 11):
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.resolve import Shown, departures, judge
-from proxy.sizes import cut
+from proxy.sizes import by_parts, cut
 from proxy.view import View
 
 _Pair = tuple[str, str]
@@ -68,15 +68,17 @@ async def _diff(view: View, asked: _Asked) -> dict[str, Any]:
         lacking, ancestors = await _as_the_source_has_it(view, asked)
         return _entries(lacking, ancestors)
     diff: dict[str, Any] = {}
-    async with aclosing(ahead(_parts(view, asked), partial(_as_the_view_has_it, view))) as parts:
-        async for lacking, ancestors in parts:
-            diff |= _entries(lacking, ancestors)
+    work = partial(by_parts, view, work=partial(_as_the_view_has_it, view))
+    async with aclosing(ahead(_parts(view, asked), work)) as parts:
+        async for part in parts:
+            for lacking, ancestors in part:
+                diff |= _entries(lacking, ancestors)
     return diff
 
 
-async def _parts(view: View, asked: _Asked) -> AsyncGenerator[_Asked, None]:
+async def _parts(view: View, asked: _Asked) -> AsyncGenerator[Sequence[tuple[str, list[str]]], None]:
     for part in cut(view, list(asked.items())):
-        yield dict(part)
+        yield part
 
 
 def _entries(lacking: _Asked, ancestors: _Asked) -> dict[str, Any]:
@@ -128,10 +130,11 @@ def _those_in(revs: list[str], some: Iterable[Any]) -> list[str]:
     return [rev for rev in revs if rev in found]
 
 
-async def _as_the_view_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Asked]:
-    """What the view lacks, and the ancestors that it shows, from the documents' leaves."""
+async def _as_the_view_has_it(view: View, part: Sequence[tuple[str, list[str]]]) -> tuple[_Asked, _Asked]:
+    """What the view lacks, and the ancestors that it shows, from the documents' leaves. Raises TooMany."""
+    asked = dict(part)
     asked_at, documents = recent.now(), [doc_id for doc_id in asked if _is_document(doc_id)]
-    leaves = await fetch_leaves(view, documents) if documents else {}
+    leaves = await fetch_leaves(view, documents, at_once=True) if documents else {}
     recent.keep(view, documents, leaves, asked_at)
     if not leaves:
         return asked, {}

@@ -25,7 +25,7 @@ from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
-from proxy.sizes import AT_ONCE, cut
+from proxy.sizes import AT_ONCE, by_parts, cut
 from proxy.view import View
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
@@ -70,9 +70,11 @@ async def plan_all(
     others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if guess is None]
     looked_up: list[Outcome] = []
     if others:
-        async with aclosing(ahead(_parts(view, others), partial(_plan_looked_up, view, rules))) as planned:
-            async for some in planned:
-                looked_up += some
+        work = partial(by_parts, view, work=partial(_plan_looked_up, view, rules))
+        async with aclosing(ahead(_parts(view, others), work)) as planned:
+            async for part in planned:
+                for outcomes in part:
+                    looked_up += outcomes
     rest = iter(looked_up)
     return [guess or next(rest) for guess in guesses]
 
@@ -107,7 +109,7 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
 
 
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
-    """While the source looks up what it has, what edits nothing is planned as new: mostly it is."""
+    """While the source looks up what it has, what edits nothing is planned as new: mostly it is. Raises TooMany."""
     looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
     try:
         await under_way()
@@ -139,10 +141,13 @@ async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | No
 
 
 async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:
-    """What the source has of the documents, as far as it matters to these writes, by id."""
+    """What the source has of the documents, as far as it matters to these writes, by id.
+
+    Raises TooMany if several are too large to be held together.
+    """
     if not batch:
         return {}
-    leaves = await fetch_leaves(view, [pushed.id for pushed in batch])
+    leaves = await fetch_leaves(view, [pushed.id for pushed in batch], at_once=True)
     bodies: Bodies = {}
     stored = _stored(leaves, bodies)
     asked: dict[str, set[str]] = defaultdict(set)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from proxy import sizes
 from proxy.core.lens import Chain
+from proxy.fetch import fetch_leaves
+from proxy.reading import revs_diff
+from proxy.view import View
+from proxy.writing import originals
 from proxy.writing.originals import plan_all
 from proxy.writing.parts import TOGETHER
 from proxy.writing.pushed import read_pushed
 from tests.writing.filters import Failing, Owned, Stamped, Without, chain, profile
-from tests.writing.world import Fault, answer_with, break_after, break_before, pass_on, world
+from tests.writing.world import Fault, World, answer_with, break_after, break_before, pass_on, world
 
 Doc = dict[str, Any]
 ANN = {"_id": "p1", "owner": "ann", "name": "P", "ssn": "1-2-3"}
@@ -63,6 +68,37 @@ async def test_a_pushed_revision_is_restored_onto_its_own_ancestor() -> None:
         leaves = await there.leaves("p1")
         assert leaves[pushed]["ssn"] == "1-2-3"
         assert leaves[second]["ssn"] == "9"
+
+
+@pytest.mark.parametrize("asks_first", [False, True])
+async def test_large_documents_after_small_ones_are_not_held_together(
+    asks_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+
+    async def fetch(view: View, ids: Iterable[str], **options: Any) -> dict[str, list[Doc]]:
+        found = await fetch_leaves(view, ids, **options)
+        held.append(sum(map(len, found.values())))
+        return found
+
+    async def push(there: World, firsts: dict[str, str]) -> None:
+        docs = [revision(doc_id, rev(2, "e"), first, owner="ann") for doc_id, first in firsts.items()]
+        if asks_first:
+            asked = {doc["_id"]: [doc["_rev"]] for doc in docs}
+            assert (await there.ask("POST", "/_revs_diff", asked)).json.keys() == firsts.keys()
+        assert await there.push(*docs) == []
+
+    for module in (originals, revs_diff):
+        monkeypatch.setattr(module, "fetch_leaves", fetch)
+    async with world() as there:
+        small = {f"small{n}": await there.put({**ANN, "_id": f"small{n}"}) for n in range(20)}
+        await there.ask("POST", "/_revs_diff", {doc_id: [first] for doc_id, first in small.items()})
+        held.clear()
+        docs = {f"large{n}": {**ANN, "_id": f"large{n}", "ssn": chr(64 + n) * 2**18} for n in range(40)}
+        await push(there, {doc_id: await there.put(doc) for doc_id, doc in docs.items()})
+        assert 1 <= max(held) <= 20
+        for doc_id, doc in docs.items():
+            assert (await there.stored(doc_id))["ssn"] == doc["ssn"]
 
 
 async def test_the_ancestor_may_be_some_generations_back() -> None:
