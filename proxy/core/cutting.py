@@ -11,7 +11,7 @@ from operator import is_not
 from typing import Any, Final
 
 from proxy.contract import Client, Doc
-from proxy.core.jmes import Expression
+from proxy.core.jmes import Expression, is_false
 from proxy.core.pathtree import Node
 from proxy.core.unrolled import Scope, define, indented
 
@@ -303,10 +303,21 @@ def _without(names: Iterable[str], otherwise: Cut) -> Cut:
 
 def _unless(condition: Expression) -> Cut:
     """For arrays that lose the elements for which a condition holds, and nothing else."""
+    member = condition.member
 
     def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
         holds = condition.judge(client, True)
-        left = [element for element in value if not holds(element)]
+        if member is None:
+            left = [element for element in value if not holds(element)]
+        else:  # the same, without a call for each element
+            left = [
+                element
+                for element in value
+                if not isinstance(element, dict)
+                or (found := element.get(member)) is None
+                or found is False
+                or (found is not True and is_false(found))
+            ]
         if len(left) == len(value):
             return value
         if survivors is not None:

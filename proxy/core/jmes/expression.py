@@ -38,6 +38,8 @@ class Expression:
         self._client_paths = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
         self.uses_client = bool(self._client_paths)
         """Whether the result may depend on the client; if not, it is the same for all."""
+        self.member = str(tree["value"]) if tree["type"] == "field" and tree["value"] not in names else None
+        """The member of an object that it gives, if it does nothing else: what most conditions on elements are."""
         self._run = run
         self._judges = {in_doubt: _judge(run, _NO_NAMES, in_doubt) for in_doubt in (False, True)}
         self._last: tuple[Client, tuple[Path, ...]] | None = None
