@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 HIGH_WATER = 256 * 1024
 GATHER_SECONDS = 0.004
 """How long what comes is left to gather in the kernel."""
+_LARGE_BODY = 1024 * 1024
 _LARGEST_HEAD = 2**20
 """Bytes before the body of a reply, interim replies included: a source that goes on and on would fill the memory."""
 
@@ -95,7 +96,10 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self.used += 1
         if body is None or isinstance(body, bytes):
-            self._transport.write(head + body if body else head)
+            if body is not None and len(body) > _LARGE_BODY:
+                self._transport.writelines((head, body))  # without a copy
+            else:
+                self._transport.write(head + body if body else head)
             while not self._headers_done:
                 if self._failure is not None:
                     raise self._error()

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -54,7 +53,7 @@ class Local:
 
 @dataclass(slots=True)
 class Slot:
-    """A document of the request on its way: to the source (`doc`), and to the row that it gets."""
+    """A document of the request on its way: to the source (`doc`, until it is stored), and to the row that it gets."""
 
     written: Pushed | Local
     doc: Doc | None = None
@@ -69,8 +68,8 @@ class Slot:
     @property
     def key(self) -> tuple[str, str | None]:
         """By which the source's rows name what it was sent."""
-        assert self.doc is not None
-        return self.doc["_id"], self.written.rev
+        written = self.written
+        return written.doc["_id"] if isinstance(written, Local) else written.id, written.rev
 
 
 async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
@@ -79,7 +78,14 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     slots: list[Slot] = []
     parts = _read_parts(exchange.view, docs, new_edits, slots)
     planner = _Planner(exchange.view, exchange.server.max_body)
-    store = partial(store_batch, exchange.view, new_edits=new_edits)
+
+    async def store(part: Sequence[Slot]) -> int:
+        status = await store_batch(exchange.view, part, new_edits=new_edits)
+        if len(part) < len(docs):  # no more of a long batch is held than what is under way
+            for slot in part:
+                slot.doc = None
+        return status
+
     try:
         status = await store_parts(parts, planner.plan, store)
     except CouchError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from proxy.core.lens import Chain
 from proxy.fetch import fetch_leaves
 from proxy.reading import revs_diff
 from proxy.view import View
-from proxy.writing import originals
+from proxy.writing import bulk, originals
+from proxy.writing.bulk import store_batch
 from proxy.writing.originals import plan_all
 from proxy.writing.parts import TOGETHER
 from proxy.writing.pushed import read_pushed
@@ -99,6 +100,22 @@ async def test_large_documents_after_small_ones_are_not_held_together(
         assert 1 <= max(held) <= 20
         for doc_id, doc in docs.items():
             assert (await there.stored(doc_id))["ssn"] == doc["ssn"]
+
+
+async def test_what_is_stored_of_a_long_batch_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bulk.Slot] = []
+
+    async def store(view: View, slots: Sequence[bulk.Slot], **options: Any) -> int:
+        assert all(slot.doc is None for slot in seen[: -3 * len(slots)])
+        seen.extend(slots)
+        return await store_batch(view, slots, **options)
+
+    monkeypatch.setattr(bulk, "store_batch", store)
+    async with world() as there:
+        docs = [revision(f"new{number}", rev(1, "a"), owner="ann") for number in range(600)]
+        assert await there.push(*docs) == []
+        assert len(seen) == 600
+        assert all(slot.doc is None and slot.stored for slot in seen)
 
 
 async def test_the_ancestor_may_be_some_generations_back() -> None:
