@@ -318,8 +318,8 @@ async def test_what_the_source_did_not_give_is_asked_for_again(clinic: Client, m
     """A replica that is behind does not have a leaf that the feed names: one client misses it, and no other."""
     real = fetch._bulk_get
 
-    async def behind(place: Place, entries: list[dict[str, str]], extra: Any, *, revs: bool = True) -> Any:
-        return await real(place, [entry for entry in entries if entry["id"] != "doc:02"], extra, revs=revs)
+    async def behind(place: Place, entries: list[dict[str, str]], extra: Any, **options: Any) -> Any:
+        return await real(place, [entry for entry in entries if entry["id"] != "doc:02"], extra, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "_bulk_get", behind)
