@@ -9,6 +9,7 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.core.revisions import is_ancestry
 from proxy.errors import Unavailable
 from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
@@ -94,6 +95,8 @@ async def _bulk_get(
     if revs and not all("_revisions" in doc for doc in docs):
         not_in_bulk(place)
         return None
+    if revs and not all(is_ancestry(doc["_revisions"]) for doc in docs):
+        raise Unavailable("The source's _bulk_get gives _revisions that are not of CouchDB's form.")
     return docs
 
 

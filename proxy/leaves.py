@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from proxy.contract import Doc
 from proxy.core import jsonio
+from proxy.core.revisions import is_ancestry
 from proxy.errors import Unavailable
 from proxy.place import Place
 from proxy.sizes import noticed
@@ -163,7 +164,9 @@ async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str
         entries = await reply.open_revs()
     try:
         found: list[Doc] = [entry["ok"] for entry in entries if "ok" in entry]
-        if all(doc["_id"] == doc_id and isinstance(doc["_rev"], str) and "_revisions" in doc for doc in found):
+        if all(
+            doc["_id"] == doc_id and isinstance(doc["_rev"], str) and is_ancestry(doc["_revisions"]) for doc in found
+        ):
             answered = {doc["_rev"] for doc in found} | {entry["missing"] for entry in entries if "ok" not in entry}
             if revs is None or answered == set(revs):
                 return found, reply.size

@@ -147,6 +147,14 @@ def descends(doc: Mapping[str, Any], rev: str) -> bool:
     return bool(0 <= age < len(ids) and ids[age] == digest)
 
 
+def is_ancestry(value: object) -> bool:
+    """Whether a value has the form of `_revisions`: where the path starts, and its hashes."""
+    if not isinstance(value, dict) or type(value.get("start")) is not int:
+        return False
+    ids = value.get("ids")
+    return isinstance(ids, list) and set(map(type, ids)) == {str}
+
+
 def newest_known(doc: Mapping[str, Any], path: Sequence[Rev]) -> int:
     """The index of the first revision of a path that is a document's own, or above it; its length if none is."""
     revisions = doc.get("_revisions") or {"start": 0, "ids": ()}

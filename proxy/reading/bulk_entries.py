@@ -19,7 +19,7 @@ from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.core.revisions import canonical, descends
+from proxy.core.revisions import canonical, descends, is_ancestry
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
@@ -356,7 +356,7 @@ def _is_once(found: list[Any]) -> bool:
 
 def _with_paths(found: list[Any]) -> bool:
     """Whether the documents of a result have their `_revisions`, which some sources never give in bulk."""
-    return all("_revisions" in each["ok"] for each in found if "ok" in each)
+    return all(is_ancestry(each["ok"].get("_revisions")) for each in found if "ok" in each)
 
 
 def _is_of(entry: Entry, found: list[Any]) -> bool:

@@ -16,6 +16,12 @@ Doc = dict[str, Any]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+_NO_IDS: list[Any] = ["a", [], [1], ["a", None], {"a": 1}]
+NO_PATHS: list[Any] = [None, 1, [], {}, {"ids": ["a"]}, {"start": 1}, {"start": "1", "ids": ["a"]}]
+NO_PATHS += [{"start": True, "ids": ["a"]}, *({"start": 1, "ids": ids} for ids in _NO_IDS)]
+"""What a source could give as `_revisions` that says nothing."""
+
+
 def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 

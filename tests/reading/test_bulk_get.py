@@ -21,7 +21,7 @@ from proxy.errors import BadRequest
 from proxy.reading.bulk_entries import BATCH, parse_entries
 from proxy.reading.bulk_get import parse_wanted, post_bulk_get
 from proxy.resolve import Shown, resolve
-from tests.reading.couch import Couch, Doc, dump, rev, revision, serving
+from tests.reading.couch import NO_PATHS, Couch, Doc, dump, rev, revision, serving
 from tests.reading.served import OWN, PLAIN, Front, front, profile
 
 BULK = "/db-phone/_bulk_get"
@@ -323,6 +323,18 @@ async def test_a_source_that_lies_is_as_good_as_down(ann: Front, couch: Couch, t
 
     couch.instead["/db/_bulk_get"] = lie
     assert (await ann.error("POST", BULK, {"docs": [{"id": "plain"}]}))[0] == 502
+
+
+@pytest.mark.parametrize("revisions", NO_PATHS, ids=repr)
+async def test_a_path_that_is_none_is_a_lie(ann: Front, couch: Couch, revisions: Any) -> None:
+    async def lie(request: web.BaseRequest) -> web.StreamResponse:
+        doc = {"_id": "plain", "_rev": rev(2, "b"), "owner": "ann", "_revisions": revisions}
+        return couch.json({"results": [{"id": "plain", "docs": [{"ok": doc}]}]})
+
+    assert (await ann.json("POST", BULK, {"docs": [{"id": "plain"}]}))["results"]
+    couch.instead["/db/_bulk_get"] = lie
+    for query in ("", "?latest=true", "?revs=true"):
+        assert (await ann.error("POST", BULK + query, {"docs": [{"id": "plain"}]}))[0] == 502
 
 
 def many(count: int) -> Couch:

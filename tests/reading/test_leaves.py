@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,7 +17,7 @@ from proxy.leaves import are_in_bulk, one_by_one
 from proxy.sizes import AT_ONCE, at_once
 from proxy.upstream import Upstream
 from proxy.view import View
-from tests.reading.couch import Couch, rev, revision, serving
+from tests.reading.couch import NO_PATHS, Couch, rev, revision, serving
 from tests.reading.served import profile, view_of
 from tests.reading.test_bulk_get import grow, trees
 
@@ -95,6 +96,22 @@ async def test_a_source_that_lies_is_as_good_as_down(text: bytes) -> None:
     async with viewing(couch) as view:
         with pytest.raises(Unavailable):
             await fetch_leaves(view, ["gone", "both"])
+
+
+@pytest.mark.parametrize("in_bulk", [True, False])
+@pytest.mark.parametrize("revisions", NO_PATHS, ids=repr)
+async def test_a_path_that_is_none_is_a_lie(revisions: Any, in_bulk: bool) -> None:
+    lie = {"ok": {"_id": "both", "_rev": rev(2, "b"), "_revisions": revisions}}
+    couch = Couch(DOCS)
+    if not in_bulk:
+        couch.be_pouchdb_server()
+    async with viewing(couch) as view:
+        assert await are_in_bulk(view) is in_bulk
+        answering(couch, "/db/_bulk_get", lambda: couch.json({"results": [{"id": "both", "docs": [lie]}]}))
+        answering(couch, "/db/both", lambda: couch.json([lie]))
+        for fetched in (fetch_leaves(view, ["both"]), fetch_bodies(view, [("both", rev(2, "b"))])):
+            with pytest.raises(Unavailable, match="not of CouchDB's form"):
+                await fetched
 
 
 async def test_errors_of_the_source_are_its_own() -> None:
