@@ -11,7 +11,7 @@ from operator import is_not
 from typing import Any, Final
 
 from proxy.contract import Client, Doc
-from proxy.core.jmes import Expression, is_false
+from proxy.core.jmes import Expression
 from proxy.core.pathtree import Node
 from proxy.core.unrolled import Scope, define, indented
 
@@ -24,8 +24,6 @@ Survivors = dict[int, list[int]]
 Cut = Callable[[Any, Client, Survivors | None], Any]
 Rewrite = Callable[[Any, Survivors | None], Any]
 """From a value that a path leads to, and where elements that are left are to be noted, to what takes its place."""
-
-_CUT: Final = "def cut(value, client, survivors)"
 
 
 def rewriter(node: Node, value_of: Rewrite | None) -> Cut:
@@ -86,6 +84,12 @@ class _Compiler:
         scope["elements"] = first
         return scope
 
+    def named(self, node: Node, scope: Scope) -> str:
+        """The name under which a text can call the function for another node."""
+        name = f"cut_{len(scope)}"
+        scope[name] = self.cut(node)
+        return name
+
     def each(self, node: Node) -> Cut:
         """Gives a list of what becomes of each element of an array that `node` is reached with; GONE among them."""
         always = self.cut(node.of_element([]))
@@ -145,15 +149,12 @@ class _Rewriting(_Compiler):
             lines += _leave_out(name, "value", "copy")
         for name, child in node.names.items():
             if name not in gone:
-                cut = f"cut_{len(scope)}"
-                scope[cut] = self.cut(child)
-                lines += _replace(name, cut)
+                lines += _replace(name, self.named(child, scope))
         if node.any is not None:
             scope["others"] = self._others(node, self.cut(node.any))
             lines.append("copy = others(value, copy, client, survivors)")
         lines.append("return value if copy is None else copy")
-        made: Cut = define(_CUT, lines, scope)
-        return made
+        return _function(lines, scope)
 
     def _others(self, node: Node, cut: Cut) -> Callable[[Doc, Doc | None, Client, Survivors | None], Doc | None]:
         """For the members that no path names: gives the copy that is made of the object, if there is one."""
@@ -209,15 +210,12 @@ class _Keeping(_Compiler):
                 lines += _take(name, "value", "kept")
         for name, child in node.names.items():
             if not child.is_end:
-                cut = f"cut_{len(scope)}"
-                scope[cut] = self.cut(child)
-                lines += _take_part(name, cut)
+                lines += _take_part(name, self.named(child, scope))
         if node.any is not None:
             scope["others"] = self._others(node, self.cut(node.any))
             lines.append("others(value, kept, client, survivors)")
         lines.append("return kept")
-        made: Cut = define(_CUT, lines, scope)
-        return made
+        return _function(lines, scope)
 
     def _others(self, node: Node, cut: Cut) -> Callable[[Doc, Doc, Client, Survivors | None], None]:
         """For the members that no path names: what is kept of them is put into `kept`."""
@@ -237,6 +235,12 @@ class _Keeping(_Compiler):
         if flat:
             return _only(flat, self.cut(node.of_element([])))
         return lambda value, client, survivors: _present(each(value, client, survivors), survivors)
+
+
+def _function(lines: Iterable[str], scope: Scope) -> Cut:
+    """The function of which these lines of text are the body."""
+    made: Cut = define("def cut(value, client, survivors)", lines, scope)
+    return made
 
 
 def _leave_out(name: str, value: str, copy: str) -> list[str]:
@@ -297,27 +301,15 @@ def _without(names: Iterable[str], otherwise: Cut) -> Cut:
         "    rest[index] = left",
         "return value if rest is None else rest",
     ]
-    cut: Cut = define(_CUT, lines, {"otherwise": otherwise})
-    return cut
+    return _function(lines, {"otherwise": otherwise})
 
 
 def _unless(condition: Expression) -> Cut:
     """For arrays that lose the elements for which a condition holds, and nothing else."""
-    member = condition.member
 
     def elements(value: list[Any], client: Client, survivors: Survivors | None) -> list[Any]:
         holds = condition.judge(client, True)
-        if member is None:
-            left = [element for element in value if not holds(element)]
-        else:  # the same, without a call for each element
-            left = [
-                element
-                for element in value
-                if not isinstance(element, dict)
-                or (found := element.get(member)) is None
-                or found is False
-                or (found is not True and is_false(found))
-            ]
+        left = [element for element in value if not holds(element)]
         if len(left) == len(value):
             return value
         if survivors is not None:
@@ -342,8 +334,7 @@ def _only(names: Iterable[str], otherwise: Cut) -> Cut:
         "        kept.append(otherwise(element, client, survivors))",
         "return present(kept, survivors) if others else kept",
     ]
-    cut: Cut = define(_CUT, lines, {"otherwise": otherwise, "present": _present})
-    return cut
+    return _function(lines, {"otherwise": otherwise, "present": _present})
 
 
 def _present(elements: list[Any], survivors: Survivors | None) -> list[Any]:

@@ -322,3 +322,18 @@ def test_a_kind_of_node_that_is_not_known_is_left_to_the_library(monkeypatch: py
 def test_importing_the_compiler_imports_no_event_loop() -> None:
     check = "import sys, proxy.core.jmes, proxy.core.lens; assert not {'asyncio', 'aiohttp'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.mark.parametrize("value", [{"x": found} for found in (True, False, None, 0, 1, "", "a", [], [0], {}, {"a": 1})])
+@pytest.mark.parametrize("in_doubt", [True, False])
+def test_a_member_is_judged_as_anything_else(value: Any, in_doubt: bool) -> None:
+    plain = compile_expression("x", option="where").judge(None, in_doubt)
+    assert plain(value) is compile_expression("@.x", option="where").judge(None, in_doubt)(value)
+    assert not any(map(plain, ({}, [], [value], "x", None, True)))
+
+
+def test_a_given_name_is_judged_by_what_it_stands_for() -> None:
+    for name in ("client", "old"):
+        expression = compile_expression(name, option="where", names=("client", "old"))
+        assert expression.truthy({name: True}, names={"client": None, "old": None}) is False
+    assert compile_expression("client", option="where").judge(Client("ann"), False)({"client": False})

@@ -7,8 +7,7 @@ that value wherever a path begins with it, inside conditions, functions and mult
 
 from __future__ import annotations
 
-from proxy.core.jmes.compiler import is_false
 from proxy.core.jmes.expression import Expression, compile_expression
 from proxy.core.jmes.sharing import Sharing, sharing
 
-__all__ = ["Expression", "Sharing", "compile_expression", "is_false", "sharing"]
+__all__ = ["Expression", "Sharing", "compile_expression", "sharing"]

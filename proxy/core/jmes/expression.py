@@ -38,10 +38,10 @@ class Expression:
         self._client_paths = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
         self.uses_client = bool(self._client_paths)
         """Whether the result may depend on the client; if not, it is the same for all."""
-        self.member = str(tree["value"]) if tree["type"] == "field" and tree["value"] not in names else None
-        """The member of an object that it gives, if it does nothing else: what most conditions on elements are."""
         self._run = run
         self._judges = {in_doubt: _judge(run, _NO_NAMES, in_doubt) for in_doubt in (False, True)}
+        if tree["type"] == "field" and tree["value"] not in names:
+            self._judges = dict.fromkeys(self._judges, _judge_member(tree["value"]))
         self._last: tuple[Client, tuple[Path, ...]] | None = None
 
     def __repr__(self) -> str:
@@ -93,6 +93,16 @@ def _judge(run: Run, names: Names, in_doubt: bool) -> Callable[[Any], bool]:
             return found if found is True or found is False else not is_false(found)
         except (ValueError, ArithmeticError, TypeError, RecursionError):  # JMESPathError is a ValueError
             return in_doubt
+
+    return holds
+
+
+def _judge_member(name: str) -> Callable[[Any], bool]:
+    """The same for a member of an object, which most conditions on elements are: that can always be judged."""
+
+    def holds(value: Any) -> bool:
+        found = value.get(name) if isinstance(value, dict) else None
+        return found if found is True or found is False else not is_false(found)
 
     return holds
 
