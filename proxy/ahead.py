@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -53,3 +53,27 @@ async def ahead(
         for future in begun:
             future.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
+
+
+async def piecewise(
+    batches: AsyncGenerator[Sequence[T], None],
+    work: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+    *,
+    begin: bool = True,
+) -> AsyncGenerator[Sequence[R], None]:
+    """`work(batch)` for each batch, in order, `begin`: begun one batch ahead.
+
+    The work may be done with the first elements of a batch only, if all of it would be too much to be held at once: the
+    rest follows when what came of these has been taken.
+    """
+
+    async def begun(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[R]]:
+        return batch, await work(batch)
+
+    async with aclosing((ahead if begin else one_by_one)(batches, begun)) as results:
+        async for batch, done in results:
+            yield done
+            while len(done) < len(batch):
+                batch = batch[len(done) :]
+                done = await work(batch)
+                yield done

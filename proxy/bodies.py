@@ -17,8 +17,9 @@ from proxy.core import jsonio
 Key = tuple[str, str]
 Found = dict[Key, Doc]
 
-_OVERHEAD = 3
-"""A decoded document takes about so many times the bytes of its JSON."""
+
+class TooMany(Exception):
+    """So many documents are not to be held at once, as has just turned out."""
 
 
 class _Kept:
@@ -45,7 +46,10 @@ class Bodies:
         self._coming: dict[Key, asyncio.Task[Found]] = {}
 
     async def fetch(self, wanted: Iterable[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
-        """Those of (id, revision) pairs that are kept, or that `read` gives. Raises what that raises."""
+        """Those of (id, revision) pairs that are kept, or that `read` gives. Raises what that raises.
+
+        If what others are reading is too much for them, the same is read again: it may not be too much here.
+        """
         found: Found = {}
         waited: dict[asyncio.Task[Found], list[Key]] = {}
         missing: list[Key] = []
@@ -66,8 +70,13 @@ class Bodies:
             self._coming |= dict.fromkeys(missing, task)
             waited[task] = missing
         for task, keys in waited.items():
-            # whoever hangs up leaves the others waiting for the same
-            documents = await asyncio.shield(task)
+            try:
+                # whoever hangs up leaves the others waiting for the same
+                documents = await asyncio.shield(task)
+            except TooMany:
+                if keys is missing:
+                    raise
+                documents = await read(keys)
             found |= {key: documents[key] for key in keys if key in documents}
         return found
 
@@ -136,7 +145,7 @@ class Bodies:
 
 
 def _size(doc: Doc) -> int:
-    return _OVERHEAD * len(jsonio.dumps(doc)) + 200
+    return jsonio.weight(jsonio.dumps(doc)) + 200
 
 
 def _seen_to(task: asyncio.Task[Found]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
 
+from proxy.bodies import TooMany
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
@@ -14,8 +17,12 @@ from proxy.errors import Unavailable
 from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
-from proxy.sizes import LONGEST, TooMany, cut, noticed, was_too_long
+from proxy.sizes import LONGEST, cut, in_parts, noticed, was_too_long
 from proxy.upstream import JSON_HEADERS
+
+R = TypeVar("R")
+Revision = tuple[str, str]
+"""A document's id and one of its revisions."""
 
 ANCESTORS = 16
 """How many ancestors of a revision are looked at, for what became of a document."""
@@ -44,41 +51,69 @@ async def fetch_leaves(
     if not unique or await are_in_bulk(place):
         docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra, at_once=at_once)
     if docs is None:
-        docs = await one_by_one(place, unique, extra)
+        docs = await one_by_one(place, unique, extra, at_once=at_once)
     for doc in docs:
         if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
             found[doc["_id"]].append(doc)
     return found
 
 
-async def fetch_bodies(place: Place, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Doc]:
-    """The bodies of (id, rev) pairs; with `_revisions` if there can be ancestors. What the source lacks is absent."""
-    unique = list(dict.fromkeys(wanted))
-    return await _read_revisions(place, unique, revs=not all(rev.startswith("1-") for _, rev in unique))
+async def look_at(
+    place: Place,
+    wanted: Iterable[Revision],
+    look: Callable[[Doc], R],
+    *,
+    extra: Sequence[tuple[str, str]] = (),
+    kept: bool = False,
+    revs: bool = True,
+) -> dict[Revision, R]:
+    """`look(body)` of each revision that the source has: of bodies, no more are held than are read at once.
+
+    `extra`, `kept` and `revs` as in `fetch_revisions`.
+    """
+
+    async def some(part: Sequence[Revision]) -> dict[Revision, R]:
+        bodies = await fetch_revisions(place, part, extra=extra, kept=kept, revs=revs, at_once=len(part) > 1)
+        return {revision: look(body) for revision, body in bodies.items()}
+
+    seen: dict[Revision, R] = {}
+    async with aclosing(in_parts(place, list(dict.fromkeys(wanted)), some)) as parts:
+        async for part in parts:
+            seen |= part
+    return seen
 
 
 async def fetch_revisions(
-    place: Place, wanted: Iterable[tuple[str, str]], *, extra: Sequence[tuple[str, str]] = (), kept: bool = False
-) -> dict[tuple[str, str], Doc]:
-    """The bodies of (id, rev) pairs with their `_revisions`; what the source does not have is absent.
+    place: Place,
+    wanted: Iterable[Revision],
+    *,
+    extra: Sequence[tuple[str, str]] = (),
+    kept: bool = False,
+    revs: bool = True,
+    at_once: bool = False,
+) -> dict[Revision, Doc]:
+    """The bodies of revisions with their `_revisions`; what the source does not have is absent.
 
     `kept`: or what it had when it was read last. That is not for writes: what is sewn onto an ancestor has its
-    attachments, which must still be there.
+    attachments, which must still be there. `revs`: whether `_revisions` are needed where there can be ancestors.
+    `at_once`: raises TooMany if they are too large to be held together.
     """
     unique = list(dict.fromkeys(wanted))
+    read = partial(_read_revisions, place, extra=extra, revs=revs, at_once=at_once)
     if kept and place.bodies is not None and not extra:
-        return await place.bodies.fetch(unique, lambda missing: _read_revisions(place, missing))
-    return await _read_revisions(place, unique, extra)
+        return await place.bodies.fetch(unique, read)
+    return await read(unique)
 
 
 async def _read_revisions(
-    place: Place, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]] = (), *, revs: bool = True
-) -> dict[tuple[str, str], Doc]:
+    place: Place, wanted: list[Revision], *, extra: Sequence[tuple[str, str]], revs: bool, at_once: bool
+) -> dict[Revision, Doc]:
     docs: list[Doc] | None = None
     if not wanted or await revisions_are_in_bulk(place):
-        docs = await _bulk_get(place, [{"id": doc_id, "rev": rev} for doc_id, rev in wanted], extra, revs=revs)
+        entries = [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]
+        docs = await _bulk_get(place, entries, extra, revs=revs, at_once=at_once)
     if docs is None:
-        docs = await revisions_one_by_one(place, wanted, extra)
+        docs = await revisions_one_by_one(place, wanted, extra, at_once=at_once)
     return {(doc["_id"], doc["_rev"]): doc for doc in docs}
 
 

@@ -17,12 +17,13 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+from proxy.bodies import TooMany
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.revisions import is_ancestry
 from proxy.errors import Unavailable
 from proxy.place import Place
-from proxy.sizes import noticed
+from proxy.sizes import LONGEST, noticed, was_too_long
 from proxy.upstream import JSON_HEADERS, Upstream
 
 AT_ONCE = 32
@@ -109,15 +110,18 @@ def _says_not_found(reply: Any) -> bool:
     raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.")
 
 
-async def one_by_one(place: Place, ids: Iterable[str], extra: Sequence[tuple[str, str]]) -> list[Doc]:
-    """All leaves of the documents with their `_revisions`; unknown documents have none. Raises the source's error."""
-    return await _fetch(place, [(doc_id, None) for doc_id in ids], extra)
+async def one_by_one(place: Place, ids: Iterable[str], extra: Sequence[tuple[str, str]], *, at_once: bool) -> list[Doc]:
+    """All leaves of the documents with their `_revisions`; unknown documents have none.
+
+    Raises the source's error and, with `at_once`, TooMany if they are too large to be held together.
+    """
+    return await _fetch(place, [(doc_id, None) for doc_id in ids], extra, at_once)
 
 
 async def revisions_one_by_one(
-    place: Place, wanted: Iterable[tuple[str, str]], extra: Sequence[tuple[str, str]]
+    place: Place, wanted: Iterable[tuple[str, str]], extra: Sequence[tuple[str, str]], *, at_once: bool = False
 ) -> list[Doc]:
-    """Those of (id, rev) pairs that the source has, with their `_revisions`. Raises the source's error."""
+    """Those of (id, rev) pairs that the source has, with their `_revisions`. Raises as `one_by_one`."""
     by_id: dict[str, list[str]] = {}
     for doc_id, rev in wanted:
         by_id.setdefault(doc_id, []).append(rev)
@@ -126,23 +130,32 @@ async def revisions_one_by_one(
         for doc_id, revs in by_id.items()
         for start in range(0, len(revs), _REVISIONS_AT_ONCE)
     ]
-    return await _fetch(place, questions, extra)
+    return await _fetch(place, questions, extra, at_once)
 
 
-async def _fetch(place: Place, questions: Sequence[Question], extra: Sequence[tuple[str, str]]) -> list[Doc]:
+async def _fetch(
+    place: Place, questions: Sequence[Question], extra: Sequence[tuple[str, str]], at_once: bool
+) -> list[Doc]:
     limit = _sources.setdefault(place.upstream, _Known()).single
+    held = 0
 
-    async def docs(question: Question) -> tuple[list[Doc], int]:
+    async def docs(question: Question) -> list[Doc]:
+        nonlocal held
         async with limit:
-            return await _docs(place, question, extra)
+            found, size = await _docs(place, question, extra)
+        held += size
+        if at_once and held > LONGEST and len(questions) > 1:
+            was_too_long(place, len(questions))
+            raise TooMany
+        return found
 
     try:
         async with asyncio.TaskGroup() as group:
             asking = [group.create_task(docs(question)) for question in questions]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    noticed(place, sum(task.result()[1] for task in asking), len(asking))
-    return [doc for task in asking for doc in task.result()[0]]
+    noticed(place, held, len(asking))
+    return [doc for task in asking for doc in task.result()]
 
 
 async def _docs(place: Place, question: Question, extra: Sequence[tuple[str, str]]) -> tuple[list[Doc], int]:

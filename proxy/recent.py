@@ -36,8 +36,6 @@ from proxy.upstream import Upstream
 SECONDS = 10.0
 ROOM = 16 * 1024 * 1024
 """Bytes for the documents of a source."""
-_OVERHEAD = 3
-"""A decoded document takes about so many times the bytes of its JSON."""
 _ENTRY = 500
 """Bytes that it takes to know of a document, whatever is in it."""
 
@@ -115,7 +113,7 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
             if others[whom].until > until:
                 continue
             source.size -= others.pop(whom).size
-        size = _ENTRY + _OVERHEAD * (len(doc_id) + (sum([len(jsonio.dumps(leaf)) for leaf in found]) if found else 0))
+        size = _ENTRY + len(doc_id) + (sum([jsonio.weight(jsonio.dumps(leaf)) for leaf in found]) if found else 0)
         if size < ROOM // 16:
             if others is None:
                 others = kept[name] = {}

@@ -15,15 +15,17 @@ above those of them without a body that follow the visible one (see `_last_held`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 from proxy.contract import Doc
 from proxy.core.grafts import may_be_graft
 from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
-from proxy.fetch import ANCESTORS, ancestry, fetch_leaves, fetch_revisions
-from proxy.sizes import at_once
+from proxy.fetch import ANCESTORS, Revision, ancestry, fetch_leaves, fetch_revisions, look_at
+from proxy.sizes import in_parts
 from proxy.view import View
 
 
@@ -95,10 +97,9 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
         for doc in dark
         if view.profile.design_docs or not doc["_id"].startswith("_design/")
     }
-    held: dict[tuple[str, str], str | None] = {}
-    for some in _together(view, [(key, revs) for key, revs in candidates.items() if revs]):
-        bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in some for rev in revs], kept=True)
-        held |= {key: _last_held(view, key[0], revs, bodies) for key, revs in some}
+    wanted = ((doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs)
+    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
+    held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
     return [
         bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
         for doc in dark
@@ -106,39 +107,23 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     ]
 
 
-_Candidate = tuple[tuple[str, str], list[str]]
-"""A leaf, by id and revision, and its ancestors."""
+def _is_visible(view: View, body: Doc) -> bool:
+    return view.shape(body) is not None
 
 
-def _together(view: View, candidates: Sequence[_Candidate]) -> Iterator[Sequence[_Candidate]]:
-    """The candidates in parts, of so many ancestors each as are to be read at once, or a few more."""
-    part: list[_Candidate] = []
-    count = 0
-    for candidate in candidates:
-        part.append(candidate)
-        count += len(candidate[1])
-        if count >= at_once(view):
-            yield part
-            part, count = [], 0
-    if part:
-        yield part
-
-
-def _last_held(view: View, doc_id: str, revs: Iterable[str], bodies: Mapping[tuple[str, str], Doc]) -> str | None:
+def _last_held(doc_id: str, revs: Iterable[str], seen: Mapping[Revision, bool]) -> str | None:
     """The newest of `revs`, which are newest first, that a client may hold; None if it could see none of them.
 
     That is the newest one that it could see, or what follows that without a body: a device that pushed several edits
-    at once sent the body of the last, and one that made the same edits has the same revisions.
+    at once sent the body of the last, and one that made the same edits has the same revisions. `seen`: of what has a
+    body, whether the client could see it.
     """
     held: str | None = None
     for rev in revs:
-        body = bodies.get((doc_id, rev))
-        if body is None:
-            held = held or rev
-        elif view.shape(body) is not None:
+        visible = seen.get((doc_id, rev))
+        if visible:
             return held or rev
-        else:
-            held = None
+        held = None if visible is False else held or rev
     return None
 
 
@@ -166,18 +151,23 @@ def _grown(view: View, doc_id: str, held: str, path: list[str]) -> Shown:
 
 
 async def resolve(
-    view: View, wanted: Sequence[tuple[str, str | None]], latest: bool, *, encodings: bool = False
+    view: View,
+    wanted: Sequence[tuple[str, str | None]],
+    latest: bool,
+    *,
+    encodings: bool = False,
+    at_once: bool = False,
 ) -> list[list[Shown]]:
     """For each (id, rev) what the view shows: all its leaves for rev None, with `latest` the leaves that descend from
     rev, otherwise that revision. An empty list: nothing that this client may know of. `encodings`: with the encodings
-    of attachments.
+    of attachments. `at_once`: raises TooMany if the documents are too large to be held together.
     """
     extra = [("att_encoding_info", "true")] if encodings else []
     by_leaves = [doc_id for doc_id, rev in wanted if rev is None or latest]
-    raw = await fetch_leaves(view, by_leaves, extra=extra) if by_leaves else {}
+    raw = await fetch_leaves(view, by_leaves, extra=extra, at_once=at_once) if by_leaves else {}
     leaves = await judge(view, raw) if raw else {}
     exact = [(doc_id, rev) for doc_id, rev in wanted if rev is not None and not latest]
-    named = await _resolve_exact(view, exact, extra) if exact else {}
+    named = await _resolve_exact(view, exact, extra, at_once) if exact else {}
     unknown: list[tuple[str, str]] = []
     results: list[list[Shown]] = []
     for doc_id, rev in wanted:
@@ -196,11 +186,11 @@ async def resolve(
 
 
 async def _resolve_exact(
-    view: View, wanted: list[tuple[str, str]], extra: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], Shown]:
-    named: dict[tuple[str, str], Shown] = {}
+    view: View, wanted: list[Revision], extra: Sequence[tuple[str, str]], at_once: bool
+) -> dict[Revision, Shown]:
+    named: dict[Revision, Shown] = {}
     dark = []
-    for key, doc in (await fetch_revisions(view, wanted, extra=extra)).items():
+    for key, doc in (await fetch_revisions(view, wanted, extra=extra, at_once=at_once)).items():
         shaped = view.shape(doc)
         if shaped is not None:
             named[key] = Shown(shaped, doc["_rev"])
@@ -224,25 +214,44 @@ async def _fill_grafts(
             results[index] = [grafts[doc_id, rev]]
 
 
-async def find_grafts(view: View, revs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Shown]:
+async def find_grafts(view: View, revs: Iterable[Revision]) -> dict[Revision, Shown]:
     """Those of (id, rev) pairs that are grafts of this view: recognised by the key, on any path of the document."""
     asked = [(doc_id, rev) for doc_id, rev in revs if may_be_graft(rev)]
-    if not asked:
+    paths = await graft_paths(view, asked)
+    if not paths:
         return {}
-    leaves = await fetch_leaves(view, [doc_id for doc_id, _ in asked])
-    paths: dict[tuple[str, str], list[str]] = {}
-    for doc_id, rev in asked:
-        for leaf in leaves.get(doc_id, ()):
-            path = view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
-            if path is not None:
-                paths[doc_id, rev] = path
     below = {(doc_id, rev): _named(rev, path)[:ANCESTORS] for (doc_id, rev), path in paths.items()}
-    bodies = await fetch_revisions(view, [(key[0], rev) for key, revs in below.items() for rev in revs], kept=True)
+    wanted = ((doc_id, rev) for (doc_id, _), revs in below.items() for rev in revs)
+    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
     return {
         (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
         for (doc_id, rev), revs in below.items()
-        if _last_held(view, doc_id, revs, bodies) == revs[0]
+        if _last_held(doc_id, revs, seen) == revs[0]
     }
+
+
+async def graft_paths(view: View, asked: Sequence[Revision]) -> dict[Revision, list[str]]:
+    """Of those of the revisions that are grafts of this view: the hashes from their parents on."""
+
+    async def some(part: Sequence[Revision]) -> dict[Revision, list[str]]:
+        leaves = await fetch_leaves(view, [doc_id for doc_id, _ in part], at_once=len(part) > 1)
+        return {
+            (doc_id, rev): path
+            for doc_id, rev in part
+            for leaf in leaves.get(doc_id, ())
+            if (path := graft_path(view, doc_id, rev, leaf)) is not None
+        }
+
+    paths: dict[Revision, list[str]] = {}
+    async with aclosing(in_parts(view, asked, some)) as parts:
+        async for part in parts:
+            paths |= part
+    return paths
+
+
+def graft_path(view: View, doc_id: str, rev: str, leaf: Doc) -> list[str] | None:
+    """The hashes from the parent of a graft on, if `rev` is one of this view, and its parent on the leaf's path."""
+    return view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
 
 
 def _named(graft: str, path: Iterable[str]) -> list[str]:

@@ -6,10 +6,12 @@ a source more than a few documents do; of large ones few, or they would add up t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from proxy.bodies import TooMany
 from proxy.place import Place
 from proxy.upstream import Upstream
 
@@ -18,21 +20,17 @@ R = TypeVar("R")
 
 AT_ONCE = 250
 """The most documents that are asked for in one request."""
-_TOGETHER = 2 * 1024 * 1024
+_TOGETHER = 1024 * 1024
 """Bytes of JSON that are read at once."""
-LONGEST = 8 * 1024 * 1024
+LONGEST = 2 * _TOGETHER
 """Bytes of a reply with several documents: they are much larger than those before, if it is longer."""
 _SOME = 4
 """Documents from which something follows for others."""
-_SUPPOSED = 128 * 1024
+_SUPPOSED = 64 * 1024
 """Bytes of a document in a database of which none was read."""
 
 _usual: WeakKeyDictionary[Upstream, dict[str, int]] = WeakKeyDictionary()
 """Of the databases of a source: bytes of JSON for each document that was asked for."""
-
-
-class TooMany(Exception):
-    """So many documents are not to be held at once, as has just turned out."""
 
 
 def noticed(place: Place, size: int, count: int) -> None:
@@ -50,7 +48,7 @@ def noticed(place: Place, size: int, count: int) -> None:
 
 def was_too_long(place: Place, count: int) -> None:
     """A reply that answered for so many documents was longer than LONGEST."""
-    _usual.setdefault(place.upstream, {})[place.database.source_db] = 4 * LONGEST // count
+    _usual.setdefault(place.upstream, {})[place.database.source_db] = 16 * LONGEST // count
 
 
 def at_once(place: Place, supposed: int = _SUPPOSED) -> int:
@@ -62,6 +60,11 @@ def at_once(place: Place, supposed: int = _SUPPOSED) -> int:
     return max(1, min(AT_ONCE, _TOGETHER // usual))
 
 
+def are_large(place: Place) -> bool:
+    """Whether the documents of a database are known to be so large that not even AT_ONCE are to be held together."""
+    return at_once(place, supposed=1) < AT_ONCE
+
+
 def cut(place: Place, items: Sequence[T], supposed: int = _SUPPOSED) -> Iterator[Sequence[T]]:
     """The items in parts, each as large as what is known when it is asked for allows."""
     start = 0
@@ -71,15 +74,29 @@ def cut(place: Place, items: Sequence[T], supposed: int = _SUPPOSED) -> Iterator
         yield part
 
 
-async def by_parts(place: Place, items: Sequence[T], work: Callable[[Sequence[T]], Awaitable[R]]) -> list[R]:
-    """What `work` gives for the items, all of them or, where it raises TooMany, some after the other."""
-    try:
-        return [await work(items)]
-    except TooMany:  # it is over before anything else is held
-        results: list[R] = []
+async def in_parts(
+    place: Place, items: Sequence[T], work: Callable[[Sequence[T]], Awaitable[R]]
+) -> AsyncGenerator[R, None]:
+    """What `work` gives for the items, as many of them at a time as are to be read at once.
+
+    Where it raises TooMany it is asked for fewer; of a single item it must not. Nothing is begun before the result of
+    what was before is done with.
+    """
     start = 0
+    most = AT_ONCE
     while start < len(items):
-        part = items[start : start + min(at_once(place), max(1, len(items) // 2))]
-        start += len(part)
-        results += await by_parts(place, part, work)
-    return results
+        part = items[start : start + min(at_once(place), most)]
+        try:
+            result = await work(part)
+        except TooMany:  # it is over before anything else is held
+            most = max(1, len(part) // 2)
+            continue
+        start, most = start + len(part), AT_ONCE
+        yield result
+        del result  # before the next one is read
+
+
+async def first_part(place: Place, items: Sequence[T], work: Callable[[Sequence[T]], Awaitable[R]]) -> R:
+    """What `work` gives for the items, or for the first of them. There must be some."""
+    async with aclosing(in_parts(place, items, work)) as parts:
+        return await anext(parts)

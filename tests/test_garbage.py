@@ -171,7 +171,7 @@ async def test_a_source_that_fails_leaves_no_cycles(monkeypatch: pytest.MonkeyPa
         raise CouchError("down", status=503)
 
     docs = [revision(f"f{number}") for number in range(600)]
-    for module, step in ((bulk, "_post"), (originals, "fetch_stored"), (bulk, "plan_all")):
+    for module, step in ((bulk, "_post"), (originals, "fetch_stored"), (bulk, "plan_some")):
         monkeypatch.setattr(module, step, fail)
         async with site(PHONE, docs=DOCS) as there:
             with cycles() as found:

@@ -137,8 +137,8 @@ async def test_there_is_room_for_so_much(place: Place, monkeypatch: pytest.Monke
     ids, size = held(place)
     assert ids == [str(number) for number in range(100 - len(ids), 100)]
     assert 90_000 < size <= 100_000
-    keep(place, leaf("large", text="x" * 3000), leaf("small"))
-    recent.keep(place, ["n" * 3000], {}, recent.now())
+    keep(place, leaf("large", text="x" * 6000), leaf("small"))
+    recent.keep(place, ["n" * 6000], {}, recent.now())
     ids, _ = held(place)
     assert ids[-1] == "small"
     assert "large" not in ids

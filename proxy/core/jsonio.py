@@ -61,6 +61,11 @@ def dumps(value: Any) -> bytes:
             raise ValueError(f"not representable as JSON: {error}") from None
 
 
+def weight(text: bytes) -> int:
+    """About how many bytes of memory it takes to hold what was decoded from JSON, from two to twenty times the text."""
+    return len(text) + 200 * text.count(b"{") + 90 * text.count(b"[") + 60 * text.count(b",")
+
+
 def _with_long_integers(value: Any, data: bytes | bytearray | memoryview) -> Any:
     """`value`, which orjson has read from `data` and so is proven: orjson is the strict judge of syntax."""
     if isinstance(data, memoryview):

@@ -16,14 +16,11 @@ from proxy.contract import Doc
 from proxy.core.audience import EVERYBODY, Audience
 from proxy.errors import Unavailable
 from proxy.feeds.index import Entry, Known, join_leaves, key_number, split_leaves
-from proxy.fetch import ANCESTORS, PROTOCOL, ancestry, fetch_bodies
+from proxy.fetch import ANCESTORS, PROTOCOL, Revision, ancestry, look_at
 from proxy.place import Place
-from proxy.sizes import AT_ONCE, cut
+from proxy.sizes import AT_ONCE
 
 _NOBODY: frozenset[int] = frozenset()
-
-Revision = tuple[str, str]
-"""A document's id and one of its revisions."""
 
 
 class Change(NamedTuple):
@@ -75,13 +72,12 @@ class Looks:
 
     async def _at(self, wanted: Sequence[Revision]) -> dict[Revision, Look]:
         """A look at each of the revisions of which the source has the body."""
-        found: dict[Revision, Look] = {}
-        for some in cut(self._place, wanted):
-            docs = await fetch_bodies(self._place, some)
-            for revision, doc in docs.items():
-                ancestors = ancestry(doc, ANCESTORS)
-                found[revision] = Look(self._keys(doc), ancestors)
-        return found
+        revs = not all(rev.startswith("1-") for _, rev in wanted)
+        return await look_at(self._place, wanted, self._look, revs=revs)
+
+    def _look(self, doc: Doc) -> Look:
+        ancestors = ancestry(doc, ANCESTORS)
+        return Look(self._keys(doc), ancestors)
 
     def _keys(self, doc: Doc) -> frozenset[int]:
         """The keys of a document, which is nobody else's: what filters do not see is taken from it."""

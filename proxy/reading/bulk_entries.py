@@ -28,6 +28,7 @@ from proxy.feeds.index import Damaged, Full, has_leaf
 from proxy.fetch import documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, find_grafts, judge, resolve
+from proxy.sizes import in_parts
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
@@ -35,7 +36,6 @@ BATCH = 250
 """Entries of one request to the source: CouchDB 3.5 builds its whole reply before it sends the first byte."""
 _AT_ONCE = 3
 """Requests under way, of which one is read."""
-_RESOLVED = 200
 
 
 @dataclass(slots=True)
@@ -188,8 +188,9 @@ async def _settle(
     looker = _Looker(view, latest, revs, encodings)
     leaves = any(latest or entry.asked is None for entry in entries)
     if entries and not await (are_in_bulk(view) if leaves else revisions_are_in_bulk(view)):
-        for start in range(0, len(entries), _RESOLVED):
-            yield await looker.resolve(entries[start : start + _RESOLVED])
+        async with aclosing(looker.resolve(entries)) as resolved:
+            async for settled in resolved:
+                yield settled
         return
     batches = [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
     asking: deque[asyncio.Task[Reply]] = deque()
@@ -272,8 +273,9 @@ class _Looker:
         except (WireError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
         # PouchDB Server groups its results by document, others give no `_revisions`: the rest is asked for again
-        for start in range(done, len(batch), _RESOLVED):
-            yield await self.resolve(batch[start : start + _RESOLVED])
+        async with aclosing(self.resolve(batch[done:])) as rest:
+            async for settled in rest:
+                yield settled
 
     def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
         """For each element what the view shows, None where that takes a second look. Ends where they do not line up."""
@@ -323,8 +325,11 @@ class _Looker:
             if self._by_leaves(entry):
                 shown = sorted(judged.get(entry.doc_id, ()), key=_generation)
                 settled[index] = (entry, shown if entry.asked is None else _descendants(shown, entry.asked))
-        for index, found in zip(exact, await self.resolve([entries[i] for i in exact]), strict=True):
-            settled[index] = found
+        positions = iter(exact)
+        async with aclosing(self.resolve([entries[index] for index in exact])) as resolved:
+            async for found in resolved:
+                for each in found:
+                    settled[next(positions)] = each
         await self._add_grafts(settled, leaves)
         return settled
 
@@ -340,13 +345,17 @@ class _Looker:
             if not shown and entry.asked and (entry.doc_id, entry.asked) in grafts:
                 settled[index] = (entry, [grafts[entry.doc_id, entry.asked]])
 
-    async def resolve(self, entries: Sequence[Entry]) -> list[Settled]:
+    async def resolve(self, entries: Sequence[Entry]) -> AsyncGenerator[list[Settled], None]:
         """The results of entries without a look at bulk replies."""
-        if not entries:
-            return []
-        wanted = [(entry.doc_id, entry.asked) for entry in entries]
-        found = await resolve(self._view, wanted, self._latest, encodings=self._encodings)
-        return list(zip(entries, found, strict=True))
+
+        async def some(part: Sequence[Entry]) -> list[Settled]:
+            wanted = [(entry.doc_id, entry.asked) for entry in part]
+            found = await resolve(self._view, wanted, self._latest, encodings=self._encodings, at_once=len(part) > 1)
+            return list(zip(part, found, strict=True))
+
+        async with aclosing(in_parts(self._view, entries, some)) as parts:
+            async for settled in parts:
+                yield settled
 
 
 def _is_once(found: list[Any]) -> bool:

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 from aiohttp import web
 
 from proxy import recent
-from proxy.ahead import ahead, one_by_one
+from proxy.ahead import piecewise
 from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.tokens import Position
@@ -176,7 +176,7 @@ class _Feed:
         downwards, where the source has one page only.
         """
         written = 0
-        async with aclosing((ahead if self.source.read_ahead else one_by_one)(batches, self._judge)) as judged:
+        async with aclosing(piecewise(batches, self._judge, begin=self.source.read_ahead)) as judged:
             async for changes in judged:
                 if self.full:
                     self.source.last_page = True
@@ -189,7 +189,7 @@ class _Feed:
             self.last = self.source.seq
         return written
 
-    async def _judge(self, batch: list[Row]) -> list[Change]:
+    async def _judge(self, batch: Sequence[Row]) -> Sequence[Change]:
         if self.full:
             return [Change(row["seq"]) for row in batch]
         return await self.rows.judge(batch)
@@ -219,7 +219,7 @@ class _Feed:
             await self.source.wait()
             written = await self._present(self.source.news())
 
-    async def _write(self, changes: list[Change]) -> int:
+    async def _write(self, changes: Sequence[Change]) -> int:
         """Write the rows of a batch up to the limit; the number of rows written."""
         encode, row = self.view.tokens.encode, self.encoder.row
         pieces: list[bytes] = []

@@ -11,7 +11,7 @@ asks for next (see `recent`), and the source reads them once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from proxy import recent
@@ -25,6 +25,7 @@ from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
 from proxy.resolve import Shown, judge
+from proxy.sizes import first_part
 from proxy.view import View
 
 
@@ -79,8 +80,10 @@ class Rows:
             return None
         return [("style", "all_docs"), *wanted.source_filter]
 
-    async def judge(self, batch: list[Row]) -> list[Change]:
-        """What becomes of each row, in order."""
+    async def judge(self, batch: Sequence[Row]) -> Sequence[Change]:
+        """What becomes of the rows, in order: of all, or of the first ones where documents that have to be looked up
+        are too large to be held together.
+        """
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
         settle = self._settle if self.looks else _as_it_is
         changes: list[Change | None] = []
@@ -90,21 +93,27 @@ class Rows:
                 changes.append(settle(row) if may_be_shown else Change(row["seq"]))
         except (KeyError, TypeError, IndexError) as error:
             raise Unavailable("The source's _changes is not of CouchDB's form.") from error
-        doubtful = [row for row, change in zip(batch, changes, strict=True) if change is None]
+        doubtful = [index for index, change in enumerate(changes) if change is None]
         if not doubtful:
             return cast(list[Change], changes)
-        bodies = await self._leaves(doubtful)
-        leaves = await judge(self._view, bodies)
-        self._settled = self._settled and all(_is_settled(row, bodies, leaves) for row in doubtful)
-        return [
-            change or self._change(row, leaves.get(row["id"], [])) for row, change in zip(batch, changes, strict=True)
-        ]
+        found = await first_part(self._view, [batch[index] for index in doubtful], self._look_up)
+        for index, change in zip(doubtful, found, strict=False):
+            changes[index] = change
+        return cast(list[Change], changes[: doubtful[len(found)] if len(found) < len(doubtful) else None])
 
-    async def _leaves(self, rows: list[Row]) -> dict[str, list[Doc]]:
-        """The documents of the rows' leaves: of those that the rows name, if they name all."""
+    async def _look_up(self, rows: Sequence[Row]) -> list[Change]:
+        """What becomes of rows by their documents' leaves. Raises TooMany."""
+        bodies = await self._leaves(rows)
+        leaves = await judge(self._view, bodies)
+        self._settled = self._settled and all(_is_settled(row, bodies, leaves) for row in rows)
+        return [self._change(row, leaves.get(row["id"], [])) for row in rows]
+
+    async def _leaves(self, rows: Sequence[Row]) -> dict[str, list[Doc]]:
+        """The documents of the rows' leaves: of those that the rows name, if they name all. Raises TooMany."""
+        extra, several = self._encodings, len(rows) > 1
         named = {row["id"]: row["leaves"] for row in rows if "leaves" in row}
         wanted = [(doc_id, rev) for doc_id, revs in named.items() for rev in revs]
-        bodies = await fetch_revisions(self._view, wanted, extra=self._encodings, kept=True) if wanted else {}
+        bodies = await fetch_revisions(self._view, wanted, kept=True, extra=extra, at_once=several) if wanted else {}
         found = {
             doc_id: [bodies[doc_id, rev] for rev in revs]
             for doc_id, revs in named.items()
@@ -113,7 +122,7 @@ class Rows:
         # one that is not there any more has a successor
         others = [row["id"] for row in rows if row["id"] not in found]
         if others:
-            found |= await fetch_leaves(self._view, others, extra=self._encodings)
+            found |= await fetch_leaves(self._view, others, extra=extra, at_once=several)
         if self.kept_from is not None:
             recent.keep(self._view, found, found, self.kept_from)
         return found

@@ -14,7 +14,7 @@ from proxy.core.query import Query
 from proxy.core.wire.accept import accepts
 from proxy.errors import BadRequest, NotFound
 from proxy.exchange import Exchange, etag_matches
-from proxy.fetch import ancestry, fetch_revisions
+from proxy.fetch import ancestry, look_at
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
 from proxy.reading.visible import check_rev, visible_document
@@ -192,14 +192,13 @@ async def _with_meta(view: View, shown: Shown, wanted: Wanted) -> Doc:
 async def _revs_info(view: View, shown: Shown) -> list[dict[str, str]]:
     """The revisions of the path; those that the source no longer has, or the view does not show, are missing."""
     path = ancestry(shown.doc)
-    bodies = await fetch_revisions(view, [(shown.doc["_id"], rev) for rev in path]) if path else {}
-    info = [{"rev": shown.rev, "status": "available"}]
-    for rev in path:
-        body = bodies.get((shown.doc["_id"], rev))
-        seen = body is not None and view.shape(body) is not None
-        status = "missing" if not seen else "deleted" if body is not None and body.get("_deleted") else "available"
-        info.append({"rev": rev, "status": status})
-    return info
+
+    def status(body: Doc) -> str:
+        return "missing" if view.shape(body) is None else "deleted" if body.get("_deleted") else "available"
+
+    found = await look_at(view, [(shown.doc["_id"], rev) for rev in path], status)
+    others = [{"rev": rev, "status": found.get((shown.doc["_id"], rev), "missing")} for rev in path]
+    return [{"rev": shown.rev, "status": "available"}, *others]
 
 
 async def _local_seq(view: View, shown: Shown) -> Doc:

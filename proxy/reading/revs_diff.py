@@ -25,9 +25,9 @@ from proxy.core.grafts import may_be_graft
 from proxy.core.revisions import canonical, descends
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
-from proxy.fetch import fetch_leaves, fetch_revisions
-from proxy.resolve import Shown, departures, judge
-from proxy.sizes import by_parts, cut
+from proxy.fetch import fetch_leaves, look_at
+from proxy.resolve import Shown, bare_tombstone, departures, graft_path, graft_paths, judge
+from proxy.sizes import cut, in_parts
 from proxy.view import View
 
 _Pair = tuple[str, str]
@@ -68,11 +68,17 @@ async def _diff(view: View, asked: _Asked) -> dict[str, Any]:
         lacking, ancestors = await _as_the_source_has_it(view, asked)
         return _entries(lacking, ancestors)
     diff: dict[str, Any] = {}
-    work = partial(by_parts, view, work=partial(_as_the_view_has_it, view))
-    async with aclosing(ahead(_parts(view, asked), work)) as parts:
+    async with aclosing(ahead(_parts(view, asked), partial(_diff_of_some, view))) as parts:
         async for part in parts:
-            for lacking, ancestors in part:
-                diff |= _entries(lacking, ancestors)
+            diff |= part
+    return diff
+
+
+async def _diff_of_some(view: View, asked: Sequence[tuple[str, list[str]]]) -> dict[str, Any]:
+    diff: dict[str, Any] = {}
+    async with aclosing(in_parts(view, asked, partial(_as_the_view_has_it, view))) as parts:
+        async for lacking, ancestors in parts:
+            diff |= _entries(lacking, ancestors)
     return diff
 
 
@@ -96,8 +102,7 @@ async def _as_the_source_has_it(view: View, asked: _Asked) -> tuple[_Asked, _Ask
     """What a view that hides nothing lacks: what the source does, but for grafts; and the ancestors that it names."""
     lacking, ancestors = await _ask_source(view, asked)
     candidates = [pair for pair in _pairs(lacking) if _is_document(pair[0]) and may_be_graft(pair[1])]
-    leaves = await fetch_leaves(view, (doc_id for doc_id, _ in candidates)) if candidates else {}
-    grafts = {pair for pair in candidates if _is_graft(view, pair, leaves)}
+    grafts = await graft_paths(view, candidates)
     return {doc_id: [rev for rev in revs if (doc_id, rev) not in grafts] for doc_id, revs in lacking.items()}, ancestors
 
 
@@ -134,7 +139,7 @@ async def _as_the_view_has_it(view: View, part: Sequence[tuple[str, list[str]]])
     """What the view lacks, and the ancestors that it shows, from the documents' leaves. Raises TooMany."""
     asked = dict(part)
     asked_at, documents = recent.now(), [doc_id for doc_id in asked if _is_document(doc_id)]
-    leaves = await fetch_leaves(view, documents, at_once=True) if documents else {}
+    leaves = await fetch_leaves(view, documents, at_once=len(documents) > 1) if documents else {}
     recent.keep(view, documents, leaves, asked_at)
     if not leaves:
         return asked, {}
@@ -171,28 +176,24 @@ def _ancestors(missing: list[str], leaves: Iterable[Shown]) -> list[str]:
 
 async def _judge_bodies(view: View, held: list[_Pair]) -> tuple[set[_Pair], set[_Pair]]:
     """Of the revisions that the source has: those that the view shows, and those without a body to judge."""
-    bodies = await fetch_revisions(view, held) if held else {}
-    known, gone, dark = set(), set(), []
-    for doc_id, rev in held:
-        body = bodies.get((doc_id, rev))
-        if body is None:
-            gone.add((doc_id, rev))
-        elif view.shape(body) is not None:
-            known.add((doc_id, rev))
-        elif body.get("_deleted"):
-            dark.append(body)
-    for departed in await departures(view, dark):
-        known.add((departed.doc["_id"], departed.rev))
-    return known, gone
+    seen = await look_at(view, held, partial(_verdict, view))
+    known = {pair for pair, verdict in seen.items() if verdict is True}
+    dark = [verdict for verdict in seen.values() if not isinstance(verdict, bool)]
+    known |= {(departed.doc["_id"], departed.rev) for departed in await departures(view, dark)}
+    return known, {pair for pair in held if pair not in seen}
+
+
+def _verdict(view: View, body: Doc) -> bool | Doc:
+    """Whether the view shows a body; of a deletion that it does not show, its place in the tree."""
+    if view.shape(body) is not None:
+        return True
+    return bare_tombstone(body).doc if body.get("_deleted") else False
 
 
 def _is_graft(view: View, pair: _Pair, leaves: dict[str, list[Doc]]) -> bool:
     """Whether a revision is the view's own: its hash is keyed by its parent, which may have lost its body since."""
     doc_id, rev = pair
-    return may_be_graft(rev) and any(
-        view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
-        for leaf in leaves.get(doc_id, ())
-    )
+    return may_be_graft(rev) and any(graft_path(view, doc_id, rev, leaf) is not None for leaf in leaves.get(doc_id, ()))
 
 
 def _generation(rev: str) -> int:

@@ -10,8 +10,10 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple
 
 from proxy.contract import Doc
@@ -24,6 +26,7 @@ from proxy.errors import Unavailable
 from proxy.fetch import fetch_leaves
 from proxy.reading.listing import ListOptions
 from proxy.resolve import Shown, judge
+from proxy.sizes import in_parts
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
@@ -138,16 +141,39 @@ class Scan:
             keys = [key for key in keys if isinstance(key, str) and key.startswith("_design/")]
         for start in range(0, len(keys) or 1, _KEYS):
             some = keys[start : start + _KEYS]
-            asked = list(dict.fromkeys(key for key in some if _is_document(key)))
-            rows: dict[str, Row] = {}
-            async with aclosing(
-                self._read("POST", self._with_docs(self.hides or self.options.conflicts), asked)
-            ) as batches:
-                async for batch in batches:
-                    rows.update((row["key"], row) for row in batch)
-            found = [rows[key] for key in asked if key in rows and "error" not in rows[key]]
-            listed = {row.key: row for row in await self._judged(found, keyed=True) if row is not None}
-            yield [listed[key] if _is_document(key) and key in listed else Listed(key, None) for key in some]
+            async with aclosing(self._of_keys(some)) as listed:
+                async for rows in listed:
+                    yield rows
+
+    async def _of_keys(self, keys: Sequence[Any]) -> AsyncGenerator[list[Listed], None]:
+        """The rows of some keys, each as soon as it and those before it are known: sources give them in this order."""
+        left = Counter([key for key in keys if _is_document(key)])
+        known: dict[str, Listed] = {}
+        written = 0
+
+        def ready(at_end: bool) -> list[Listed]:
+            nonlocal written
+            rows: list[Listed] = []
+            for key in keys[written:]:
+                if not _is_document(key):
+                    rows.append(Listed(key, None))
+                elif key in known or at_end:
+                    left[key] -= 1
+                    listed = known.get(key) if left[key] else known.pop(key, None)
+                    rows.append(listed or Listed(key, None))
+                else:
+                    break
+            written += len(rows)
+            return rows
+
+        async with aclosing(self._read("POST", self._with_docs(self.hides or self.options.conflicts), [*left])) as read:
+            async for batch in read:
+                given = [row for row in batch if isinstance(row["key"], str)]
+                known |= {row["key"]: Listed(row["key"], None) for row in given}
+                found = [row for row in given if "error" not in row]
+                known |= {row.key: row for row in await self._judged(found, keyed=True) if row is not None}
+                yield ready(at_end=False)
+        yield ready(at_end=True)
 
     # ---- judging
 
@@ -166,9 +192,13 @@ class Scan:
                 again.append(index)
             judged.append(listed)
         if again:
-            leaves = await self._leaves([rows[index]["key"] for index in again])
-            for index in again:
-                judged[index] = _winner(rows[index]["key"], leaves.get(rows[index]["key"], []), keyed)
+            winners: list[Listed | None] = []
+            look_up = partial(self._winners, keyed=keyed)
+            async with aclosing(in_parts(self.view, [rows[index]["key"] for index in again], look_up)) as parts:
+                async for part in parts:
+                    winners += part
+            for index, winner in zip(again, winners, strict=True):
+                judged[index] = winner
         return judged
 
     def _taken(self, row: Row) -> Listed | None:
@@ -180,9 +210,11 @@ class Scan:
         shaped = self.view.shape(doc)
         return None if shaped is None else Listed(row["key"], Shown(shaped, doc["_rev"]), conflicts)
 
-    async def _leaves(self, ids: list[str]) -> dict[str, list[Shown]]:
+    async def _winners(self, ids: Sequence[str], *, keyed: bool) -> list[Listed | None]:
+        """The rows of documents by the leaves that the view shows. Raises TooMany."""
         extra = [("att_encoding_info", "true")] if self.options.att_encoding_info else []
-        return await judge(self.view, await fetch_leaves(self.view, ids, extra=extra))
+        leaves = await judge(self.view, await fetch_leaves(self.view, ids, extra=extra, at_once=len(ids) > 1))
+        return [_winner(doc_id, leaves.get(doc_id, []), keyed) for doc_id in ids]
 
     # ---- asking the source
 

@@ -7,7 +7,8 @@ may write.
 
 Replicated revisions go to the source in parts (see `parts`): nothing of one depends on another. If the source fails,
 the request fails, and its error says what is not stored. Rows would not do: CouchDB's own replicator takes them for
-refusals that are final, and goes on.
+refusals that are final, and goes on. Interactive writes go together, unless the documents that they edit are too large
+to be held together: if the source fails after it has stored some, the others have its error in their rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -27,11 +29,11 @@ from proxy.core import jsonio
 from proxy.errors import BadRequest, CouchError, Unavailable
 from proxy.exchange import Exchange
 from proxy.reading.local import LOCAL, source_id
-from proxy.sizes import cut
+from proxy.sizes import are_large, cut
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 from proxy.writing.lending import lent_size, with_lent
-from proxy.writing.originals import errors_of_taken, plan_all, rules_of
+from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.parts import store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
@@ -53,10 +55,11 @@ class Local:
 
 @dataclass(slots=True)
 class Slot:
-    """A document of the request on its way: to the source (`doc`, until it is stored), and to the row that it gets."""
+    """A document of the request on its way: to the source (`doc`, until it is sent), and to the row that it gets."""
 
     written: Pushed | Local
-    doc: Doc | None = None
+    doc: Doc | bytes | None = None
+    """A large one as JSON: decoded, it would take many times as much."""
     row: Row | None = None
     stored: bool = False
     """Whether the source is known to have it."""
@@ -76,32 +79,31 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     """POST: the documents are stored, or have a row that says why not."""
     new_edits, docs = read_request(await exchange.read_object())
     slots: list[Slot] = []
-    parts = _read_parts(exchange.view, docs, new_edits, slots)
-    planner = _Planner(exchange.view, exchange.server.max_body)
+    independent = _are_independent(docs)
+    parts = _read_parts(exchange.view, docs, new_edits, slots, together=new_edits or not independent)
+    planner = _Planner(exchange.view, exchange.server.max_body, together=not independent)
 
-    async def store(part: Sequence[Slot]) -> int:
-        status = await store_batch(exchange.view, part, new_edits=new_edits)
-        if len(part) < len(docs):  # no more of a long batch is held than what is under way
-            for slot in part:
-                slot.doc = None
-        return status
-
+    store = partial(store_batch, exchange.view, new_edits=new_edits)
     try:
         status = await store_parts(parts, planner.plan, store)
     except CouchError as error:
-        if new_edits or len(slots) < len(docs):  # all that was read, nothing is stored
+        if len(slots) < len(docs):  # all that was read, nothing is stored
             raise
-        missing = _missing(error, slots)
-        if not missing:
+        if new_edits:
+            if not _tell_of_others(slots, error):
+                raise
+            status = 201
+        elif missing := _missing(error, slots):
+            raise partly_stored(error, missing, len(slots)) from error
+        else:
             raise
-        raise partly_stored(error, missing, len(slots)) from error
     return exchange.json([slot.row for slot in slots if slot.row is not None], status)
 
 
 async def _read_parts(
-    view: View, docs: Sequence[Any], new_edits: bool, slots: list[Slot]
+    view: View, docs: Sequence[Any], new_edits: bool, slots: list[Slot], *, together: bool
 ) -> AsyncGenerator[Sequence[Slot], None]:
-    """The documents in parts; their slots are collected. Raises BadRequest for what is not well-formed.
+    """The documents in parts, or `together`; their slots are collected. Raises BadRequest for what is not well-formed.
 
     All the rest is read when the second part is asked for, while the source looks up the first. Nothing is stored until
     then (see `store_parts`), so CouchDB's rule holds: of a batch with a malformed document, nothing is.
@@ -112,10 +114,7 @@ async def _read_parts(
         slots.extend(part)
         return part
 
-    if new_edits or not _are_independent(docs):
-        yield read(docs)
-        return
-    if not view.profile.chain:  # of what nothing has to be read, no more is held than what was sent
+    if together or not view.profile.chain:  # of what nothing has to be read, no more is held than what was sent
         yield read(docs)
         return
     first = next(cut(view, docs, _SUPPOSED))
@@ -138,6 +137,15 @@ def _missing(error: CouchError, slots: Sequence[Slot]) -> list[tuple[str, str]]:
     if len(missing) == len(slots) or isinstance(error, Untold):
         return []
     return [(slot.written.id, slot.written.rev) for slot in missing if slot.written.rev is not None]
+
+
+def _tell_of_others(slots: Sequence[Slot], error: CouchError) -> bool:
+    """Give interactive writes that failed with a part of the request their rows, if others were stored: if so."""
+    some_stored = any(slot.row is not None and "error" not in slot.row for slot in slots)
+    for slot in slots:
+        if some_stored and slot.row is None:
+            slot.fail(error)
+    return some_stored
 
 
 def read_request(request: dict[str, Any]) -> tuple[bool, list[Any]]:
@@ -169,16 +177,29 @@ def _read(view: View, doc: Any, new_edits: bool) -> Pushed | Local:
 
 
 class _Planner:
-    """Gives each slot what goes to the source, or its row. `room`: bytes of attachments that may be lent to a batch."""
+    """Gives each slot what goes to the source, or its row. `room`: bytes of attachments that may be lent to a batch.
+    `together`: whether what is large must be held together nevertheless.
+    """
 
-    def __init__(self, view: View, room: int) -> None:
+    def __init__(self, view: View, room: int, *, together: bool) -> None:
         self._view = view
         self._room = room
+        self._together = together
 
     async def plan(self, slots: Sequence[Slot]) -> Sequence[Slot]:
-        judged = [(slot, slot.written) for slot in slots if isinstance(slot.written, Pushed)]
-        outcomes = await plan_all(self._view, [pushed for _, pushed in judged])
-        for (slot, _), outcome in zip(judged, outcomes, strict=True):
+        """The slots, or the first of them, if all are too large to be held together."""
+        done = await self._plan_some(slots)
+        while self._together and done < len(slots):
+            done += await self._plan_some(slots[done:])
+        return slots[:done]
+
+    async def _plan_some(self, slots: Sequence[Slot]) -> int:
+        """How many of the slots were planned."""
+        judged = [(index, slot, slot.written) for index, slot in enumerate(slots) if isinstance(slot.written, Pushed)]
+        outcomes = await plan_some(self._view, [pushed for _, _, pushed in judged])
+        as_text = are_large(self._view)
+        done = judged[len(outcomes)][0] if len(outcomes) < len(judged) else len(slots)
+        for (_, slot, _), outcome in zip(judged, outcomes, strict=False):
             if isinstance(outcome, Send):
                 if outcome.lender is None:
                     slot.doc = outcome.doc
@@ -188,10 +209,12 @@ class _Planner:
                 slot.fail(outcome.told())
             else:
                 slot.stored = True
-        for slot in slots:
+        for slot in slots[:done]:
             if isinstance(slot.written, Local):
                 slot.doc = slot.written.doc
-        return slots
+            if slot.doc is not None and as_text:
+                slot.doc = jsonio.dumps(slot.doc)
+        return done
 
     async def _lend(self, slot: Slot, outcome: Send) -> None:
         size = lent_size(outcome)
@@ -213,7 +236,9 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
     sent = [slot for slot in slots if slot.doc is not None]
     if not sent:
         return 201
-    body = jsonio.dumps({"docs": [slot.doc for slot in sent], "new_edits": new_edits})
+    body = _batch([slot.doc for slot in sent], new_edits)
+    for slot in sent:
+        slot.doc = None  # no more is held than what is under way
     try:
         status, rows = await _post(view, body, sent)
         (_answer_edits if new_edits else _answer_replicated)(sent, rows, rules_of(view))
@@ -233,6 +258,13 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
         if error.status >= 500 and not new_edits:
             await _ask(view, sent)
         raise
+
+
+def _batch(docs: Sequence[Doc | bytes | None], new_edits: bool) -> bytes:
+    if not any(isinstance(doc, bytes) for doc in docs):
+        return jsonio.dumps({"docs": docs, "new_edits": new_edits})
+    texts = b",".join([doc if isinstance(doc, bytes) else jsonio.dumps(doc) for doc in docs])
+    return b'{"docs":[%b],"new_edits":%b}' % (texts, jsonio.dumps(new_edits))
 
 
 async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, list[Row]]:

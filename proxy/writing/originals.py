@@ -25,7 +25,7 @@ from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
-from proxy.sizes import AT_ONCE, by_parts, cut
+from proxy.sizes import AT_ONCE, are_large, at_once, cut, first_part
 from proxy.view import View
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
@@ -48,15 +48,18 @@ def rules_of(view: View) -> Rules:
     )
 
 
-async def plan_all(
+async def plan_some(
     view: View, batch: Sequence[Pushed], rules: Rules | None = None, *, suppose: bool = True
 ) -> list[Outcome]:
-    """What becomes of each document, in order. `rules`: others than the view's. `suppose`: that there is nothing where
-    an interactive write creates, since the source will say so.
+    """What becomes of the documents, in order: of all, or of the first ones where what the source has of them is too
+    large to be held together. `rules`: others than the view's. `suppose`: that there is nothing where an interactive
+    write creates, since the source will say so.
 
     Raises the source's error if it cannot tell what it has.
     """
     rules = rules or rules_of(view)
+    if are_large(view):
+        batch = batch[: at_once(view)]
     known = recent.take(view, (pushed.id for pushed in batch))
     if not (rules.chain and rules.write):
         return [plan(pushed, NOTHING, rules) for pushed in batch]
@@ -70,13 +73,19 @@ async def plan_all(
     others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if guess is None]
     looked_up: list[Outcome] = []
     if others:
-        work = partial(by_parts, view, work=partial(_plan_looked_up, view, rules))
-        async with aclosing(ahead(_parts(view, others), work)) as planned:
-            async for part in planned:
-                for outcomes in part:
-                    looked_up += outcomes
+        async with aclosing(ahead(_parts(view, others), partial(_plan_first, view, rules))) as planned:
+            async for count, some in planned:
+                looked_up += some
+                if len(some) < count or are_large(view):
+                    break
     rest = iter(looked_up)
-    return [guess or next(rest) for guess in guesses]
+    outcomes: list[Outcome] = []
+    for guess in guesses:
+        outcome = guess or next(rest, None)
+        if outcome is None:
+            break
+        outcomes.append(outcome)
+    return outcomes
 
 
 async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:
@@ -108,6 +117,11 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
     return outcome if isinstance(outcome, Send) else None
 
 
+async def _plan_first(view: View, rules: Rules, batch: Sequence[Pushed]) -> tuple[int, list[Outcome]]:
+    """How many documents these are, and what becomes of them, or of the first ones."""
+    return len(batch), await first_part(view, batch, partial(_plan_looked_up, view, rules))
+
+
 async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> list[Outcome]:
     """While the source looks up what it has, what edits nothing is planned as new: mostly it is. Raises TooMany."""
     looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
@@ -132,12 +146,15 @@ async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | No
     That is Conflict also where the document is gone by now, or the source cannot be asked: it was the source's word.
     """
     rules = rules or rules_of(view)
+    errors: list[CouchError] = []
     try:
-        outcomes = await plan_all(view, batch, rules, suppose=False)
+        while len(errors) < len(batch):
+            outcomes = await plan_some(view, batch[len(errors) :], rules, suppose=False)
+            errors += [outcome.told() if isinstance(outcome, Refuse) else Conflict() for outcome in outcomes]
     except CouchError as error:
         log.warning("the source said conflict, and cannot be asked what it has: %s", error)
-        return [Conflict() for _ in batch]
-    return [outcome.told() if isinstance(outcome, Refuse) else Conflict() for outcome in outcomes]
+        errors += [Conflict() for _ in batch[len(errors) :]]
+    return errors
 
 
 async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]:
@@ -147,7 +164,8 @@ async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]
     """
     if not batch:
         return {}
-    leaves = await fetch_leaves(view, [pushed.id for pushed in batch], at_once=True)
+    several = len(batch) > 1
+    leaves = await fetch_leaves(view, [pushed.id for pushed in batch], at_once=several)
     bodies: Bodies = {}
     stored = _stored(leaves, bodies)
     asked: dict[str, set[str]] = defaultdict(set)
@@ -160,7 +178,7 @@ async def fetch_stored(view: View, batch: Sequence[Pushed]) -> dict[str, Stored]
         ]
         if not wanted:
             break
-        bodies |= await fetch_revisions(view, wanted)
+        bodies |= await fetch_revisions(view, wanted, at_once=several)
         stored = _stored(leaves, bodies)
         for doc_id, rev in wanted:
             asked[doc_id].add(rev)

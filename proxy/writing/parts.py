@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from proxy.ahead import ahead
+from proxy.ahead import piecewise
 from proxy.errors import CouchError
 from proxy.writing.settle import Untold
 
@@ -28,7 +28,8 @@ async def store_parts(
     plan: Callable[[Sequence[T]], Awaitable[Sequence[T]]],
     store: Callable[[Sequence[T]], Awaitable[int]],
 ) -> int:
-    """Plan each part, and store them; the greatest of the statuses that `store` gives.
+    """Plan each part, and store them; the greatest of the statuses that `store` gives. `plan` may be done with the
+    first of a part, as in `piecewise`: then these are stored first.
 
     No part is stored before the one after it has been given. After an error nothing further is stored. Raises the first
     part's error, when all that was begun has ended; rather one that says that nobody knows what was stored.
@@ -37,7 +38,7 @@ async def store_parts(
     pending: list[asyncio.Task[int]] = []
     failed: CouchError | None = None
     try:
-        async with aclosing(_together(ahead(parts, plan, most=1))) as batches:
+        async with aclosing(_together(piecewise(parts, plan))) as batches:
             async for batch in batches:
                 storing.append(asyncio.ensure_future(store(batch)))
                 while len(pending := [task for task in storing if not task.done()]) >= _STORED_AT_ONCE:

@@ -17,7 +17,7 @@ from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.upstream import JSON_HEADERS, Headers, Reply
 from proxy.writing.lending import with_lent
-from proxy.writing.originals import errors_of_taken, plan_all, rules_of
+from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.pushed import Pushed
 from proxy.writing.related import Bodies, Upload, following
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send
@@ -38,7 +38,7 @@ async def write(
 
     Raises the CouchError that the client gets.
     """
-    [outcome] = await plan_all(exchange.view, [pushed], rules, suppose=bodies is None)
+    [outcome] = await plan_some(exchange.view, [pushed], rules, suppose=bodies is None)
     try:
         return await carry_out(exchange, pushed, outcome, bodies)
     except CouchError as error:
