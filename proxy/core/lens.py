@@ -98,7 +98,7 @@ class Chain:
         may be discarded.
         """
         try:
-            shaped = self.shape(_with_described_stubs(whole, original), client)
+            shaped = self.read_back(whole, client, original)
             if same(shaped, edited) or (shaped is None and _is_bare_deletion(edited)):
                 return []
             if shaped is not None:
@@ -110,13 +110,17 @@ class Chain:
             raise Refused("the document is nested too deeply") from None
         raise Refused("the document would not be visible to the client that writes it")
 
+    def read_back(self, whole: Doc, client: Client, original: Doc | None = None) -> Doc | None:
+        """What `client` would be shown of `whole`, were it stored. `original` as in `check_putget`. Raises Withheld."""
+        return self.shape(_with_described_stubs(whole, original), client)
+
     def uncovers(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> bool:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
 
         That is no surplus to be discarded: it is hidden, and a condition for it to be so is gone. Only values count,
         by their path without the indices of arrays. Not compared is what filters set themselves. Raises Withheld.
         """
-        shaped = self.shape(_with_described_stubs(whole, original), client)
+        shaped = self.read_back(whole, client, original)
         if shaped is None:
             return False
         sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)

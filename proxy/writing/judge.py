@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy.contract import Doc, Refused
 from proxy.core.lens import Withheld
+from proxy.core.surplus import without_surplus
 from proxy.errors import Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
@@ -33,25 +34,47 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 
 def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
-    body = pushed.body
-    if "_attachments" in body:
+    sent = pushed.body
+    if "_attachments" in sent:
         _check_attachments(pushed, original, rules)
-    whole, deleted = rules.chain.restore(body, original, rules.client), "_deleted" in body
+    whole = _sewn(sent, original, rules)
+    deleted = "_deleted" in sent
+    differing = _check(whole, sent, original, rules)
+    if not differing and not deleted:
+        return whole
+    if not deleted and rules.on_surplus == "refuse":
+        raise Refused(_NOT_READ_BACK, differing[0])
+    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original))
+    if taken is not sent:
+        sent, whole = taken, _sewn(taken, original, rules)
+        _check(whole, sent, original, rules)
+        if without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original)) is not sent:
+            raise Refused(_NOT_READ_BACK)
+    if rules.chain.uncovers(_described(whole), sent, rules.client, original):
+        raise Refused("this write would show the client what is hidden from it")
+    return whole
+
+
+_NOT_READ_BACK = "this client would not read back what it wrote"
+
+
+def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
+    """What was sent, sewn into the original. Raises Refused, Withheld."""
+    whole, deleted = rules.chain.restore(sent, original, rules.client), "_deleted" in sent
     if deleted or "_deleted" in whole:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if deleted:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
         whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
-    if ("_attachments" in whole or "_attachments" in body) and _following(whole) != _following(body):
-        raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
-    described = _described(whole) if "_attachments" in whole else whole
-    differing = rules.chain.check_putget(described, body, rules.client, original)
-    if differing and not deleted and rules.on_surplus == "refuse":
-        raise Refused("this client would not read back what it wrote", differing[0])
-    if (differing or deleted) and rules.chain.uncovers(described, body, rules.client, original):
-        raise Refused("this write would show the client what is hidden from it")
     return whole
+
+
+def _check(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> list[str]:
+    """The paths at which the client would not read back what it sent. Raises Refused, Withheld."""
+    if ("_attachments" in whole or "_attachments" in sent) and _following(whole) != _following(sent):
+        raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
+    return rules.chain.check_putget(_described(whole), sent, rules.client, original)
 
 
 def _check_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> None:
@@ -75,6 +98,8 @@ def _following(doc: Doc) -> list[str]:
 
 def _described(whole: Doc) -> Doc:
     """`whole` with its attachments as filters know them: described by type and length, without their data."""
+    if "_attachments" not in whole:
+        return whole
     entries: Mapping[str, Any] = whole.get("_attachments") or {}
     if all(entry.get("stub") is True for entry in entries.values()):
         return whole

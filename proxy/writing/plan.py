@@ -17,7 +17,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   7. A document of which all leaves are deleted holds nothing that could be lost: writing it anew creates it.
   8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
      bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
-     deletion, surplus is always discarded.
+     deletion, surplus is always discarded. So what is hidden in a document is never a client's word (see `surplus`).
   9. Attachments that the client does not see stay, as stubs; one that it sends by such a name is refused. The
      attachments that follow in a multipart body keep their order.
  10. A write that could not create a document either is refused as for one that does not exist: only one that would have

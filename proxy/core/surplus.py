@@ -1,0 +1,55 @@
+"""Of what a client sends: the surplus, which it would not read back.
+
+What is hidden in a document must come from the source alone. A client that sends what it would not be shown, by a name
+that is hidden from it or in an element that is, would otherwise decide what others find there. Most such writes are
+refused; where they are not (deletions, and `on_surplus = "discard"`), the surplus is taken from what was sent before
+that is restored.
+
+Only places count, not values: a value that is shown in another form (a mask, say) has its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.contract import Doc
+from proxy.core.alignment import embed
+
+
+def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
+    """`sent` without what has no place in `shown`: what the client would be shown of the document that was stored.
+
+    None: it would not be shown the document. `sent` itself, if there is no surplus. What describes the document
+    (`_id`, `_deleted`, ...) stays; of attachments, those go that it would not be shown.
+    """
+    shown = shown or {}
+    kept: Doc = {}
+    for name, value in sent.items():
+        if name == "_attachments":
+            names = shown.get(name) or ()
+            entries = {each: entry for each, entry in value.items() if each in names}
+            if entries:
+                kept[name] = value if len(entries) == len(value) else entries
+        elif name in shown:
+            kept[name] = _common(value, shown[name])
+        elif name.startswith("_"):
+            kept[name] = value
+    return kept if _differ(kept, sent) else sent
+
+
+def _differ(kept: dict[str, Any], sent: dict[str, Any]) -> bool:
+    return len(kept) < len(sent) or any(kept[name] is not value for name, value in sent.items())
+
+
+def _common(sent: Any, shown: Any) -> Any:
+    if isinstance(sent, dict) and isinstance(shown, dict):
+        members = {name: _common(value, shown[name]) for name, value in sent.items() if name in shown}
+        return members if _differ(members, sent) else sent
+    if isinstance(sent, list) and isinstance(shown, list):
+        origins = [
+            (origin, element) for origin, element in zip(embed(shown, sent), shown, strict=True) if origin is not None
+        ]
+        elements = [_common(sent[origin], element) for origin, element in sorted(origins, key=lambda each: each[0])]
+        changed = len(elements) < len(sent) or any(new is not old for new, old in zip(elements, sent, strict=True))
+        return elements if changed else sent
+    return sent

@@ -1,0 +1,141 @@
+"""What a client sends and would not read back: hidden is only what the source has hidden."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filters.drop import Drop
+from filters.keep import Keep
+from filters.select import Select
+from proxy.contract import Client, Doc, Filter
+from proxy.core.grafts import Grafts
+from proxy.core.lens import Chain, Link
+from proxy.writing.judge import judge
+from proxy.writing.pushed import Pushed, read_pushed
+from proxy.writing.rules import Outcome, Refuse, Rules, Send
+from tests.core.json_strategies import docs, paths_in
+from tests.writing.filters import NoBinaries
+
+NURSE = Client("nurse", frozenset(["facility:f7"]))
+Mode = Literal["refuse", "discard"]
+
+
+def rules(*filters: Filter, on_surplus: Mode = "refuse") -> Rules:
+    chain = Chain([Link(type(each).__name__, each) for each in filters])
+    return Rules(chain, NURSE, Grafts(b"a key for tests"), on_surplus=on_surplus)
+
+
+def pushed(doc: Doc) -> Pushed:
+    return read_pushed({**doc, "_id": "doc", "_rev": "2-" + "b" * 32}, False)
+
+
+def written(outcome: Outcome) -> Doc:
+    assert isinstance(outcome, Send)
+    return {name: value for name, value in outcome.doc.items() if name not in ("_id", "_rev", "_revisions")}
+
+
+def hiding(data: st.DataObject, *of: Doc) -> Filter:
+    paths = sorted({path for doc in of for path in paths_in(doc)} | {"zz"})
+    chosen = data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=4, unique=True))
+    try:
+        return data.draw(st.sampled_from([Drop, Keep]))(paths=chosen)
+    except ValueError:  # one of them is within another
+        return Drop(paths=["a"])
+
+
+def labelled(value: Any, labels: Iterator[str]) -> Any:
+    """The same with other scalars, each another one."""
+    if isinstance(value, dict):
+        return {name: member if name[0] == "_" else labelled(member, labels) for name, member in value.items()}
+    if isinstance(value, list):
+        return [labelled(element, labels) for element in value]
+    return next(labels)
+
+
+def scalars(value: Any) -> Counter[Any]:
+    if isinstance(value, dict):
+        return sum((scalars(member) for member in value.values()), Counter())
+    if isinstance(value, list):
+        return sum(map(scalars, value), Counter())
+    return Counter([value])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_what_is_hidden_in_what_is_sent_to_the_source_is_of_the_source(data: st.DataObject) -> None:
+    original = data.draw(st.none() | docs())
+    own = labelled(data.draw(docs()), (f"client's {number}" for number in count()))
+    by = rules(
+        *[hiding(data, own, *([original] if original else [])) for _ in range(data.draw(st.integers(1, 2)))],
+        on_surplus=data.draw(st.sampled_from(["refuse", "discard"])),
+    )
+    kept = by.chain.shape(original, NURSE) or {} if original and data.draw(st.booleans()) else {}
+    sent = {**kept, **own, **({"_deleted": True} if data.draw(st.booleans()) else {})}
+    if original is not None and data.draw(st.booleans()):
+        original = {**original, "_deleted": True}
+    outcome = judge(pushed(sent), original, by)
+    if isinstance(outcome, Refuse):
+        return
+    whole = written(outcome)
+    hidden = scalars(whole) - scalars(by.chain.shape({"_id": "doc", **whole}, NURSE))
+    assert not [value for value in hidden if str(value).startswith("client's")]
+
+
+@pytest.mark.parametrize("on_surplus", ["refuse", "discard"])
+@pytest.mark.parametrize("original", [None, {"_id": "doc", "_rev": "1-a", "_deleted": True, "facility": "f7"}])
+def test_a_deletion_brings_nothing_hidden(on_surplus: Mode, original: Doc | None) -> None:
+    forged: Doc = {"_deleted": True, "facility": "f7", "why": "moved", "ssn": "FORGED", "acl": ["eve"]}
+    by = rules(Select(where="facility == client.facility"), Drop(paths=["ssn", "acl"]), on_surplus=on_surplus)
+    assert written(judge(pushed(forged), original, by)) == {"_deleted": True, "facility": "f7", "why": "moved"}
+    real = {"_id": "doc", "_rev": "1-a", "facility": "f7", "ssn": "real", "name": "Ann"}
+    assert "ssn" not in written(judge(pushed(forged), real, by))
+
+
+def test_a_deletion_brings_no_attachment_that_is_hidden() -> None:
+    entry = {"content_type": "image/png", "data": "AAEC"}
+    by = rules(Select(where="facility == client.facility"), NoBinaries())
+    for fields in ({"facility": "f7"}, {}):
+        outcome = judge(pushed({"_deleted": True, **fields, "_attachments": {"x": entry}}), None, by)
+        assert written(outcome) == {"_deleted": True, **fields}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ({"mine": 1, "ssn": "evil"}, {"mine": 1}),
+        ({"notes": [{"a": 1}, {"private": True, "a": 2}, {"a": 3}]}, {"notes": [{"a": 1}, {"a": 3}]}),
+        ({"notes": [{"private": True}]}, {"notes": []}),
+        ({"meta": {"x": 1, "key": "evil"}}, {"meta": {"x": 1}}),
+        ({"meta": "of another type"}, {"meta": "of another type"}),
+    ],
+)
+@pytest.mark.parametrize("original", [None, {"_id": "doc", "_rev": "1-a", "facility": "f7"}])
+def test_where_surplus_is_discarded_none_is_stored(sent: Doc, stored: Doc, original: Doc | None) -> None:
+    filters = Select(where="facility == client.facility"), Drop(paths=["ssn", "notes[?private]", "meta.key"])
+    by = rules(*filters, on_surplus="discard")
+    assert written(judge(pushed({"facility": "f7", **sent}), original, by)) == {"facility": "f7", **stored}
+    refused = judge(pushed({"facility": "f7", **sent}), original, rules(*filters))
+    assert isinstance(refused, Refuse) is (sent != stored)
+
+
+def test_what_is_hidden_stays_where_surplus_is_discarded() -> None:
+    original: dict[str, Any] = {
+        "_id": "doc",
+        "_rev": "1-a",
+        "ssn": "real",
+        "notes": [{"private": True, "a": 0}, {"a": 1}],
+    }
+    by = rules(Drop(paths=["ssn", "notes[?private]"]), on_surplus="discard")
+    sent = {"ssn": "evil", "notes": [{"a": 1}, {"private": True, "a": 9}], "x": 1}
+    assert written(judge(pushed(sent), original, by)) == {
+        "ssn": "real",
+        "notes": [{"private": True, "a": 0}, {"a": 1}],
+        "x": 1,
+    }
