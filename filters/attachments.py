@@ -25,6 +25,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 class Attachments(Filter):
     """Leaves out attachments by type, name and size."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(

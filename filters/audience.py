@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from filters.options import texts
 from proxy.contract import Client, Doc, Filter, OptionError
@@ -26,6 +26,8 @@ _Source = tuple[str, Expression]
 
 class Audience(Filter):
     """Withholds documents that share no key with the client."""
+
+    pure: ClassVar[bool] = True
 
     declares_audience = True
 

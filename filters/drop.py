@@ -16,6 +16,7 @@ from proxy.rules import Survivors, restore_structurally
 class Drop(Filter):
     """Leaves out what `paths` lead to. An element of an array goes as a whole, the others move up."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, paths: Sequence[str]) -> None:

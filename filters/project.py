@@ -12,7 +12,7 @@ write that changes one is refused. So is any change where the expression has ano
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.rules import Expression, compile_expression, quote, same
@@ -24,6 +24,8 @@ Steps = tuple[str, ...]
 
 class Project(Filter):
     """Shows what `body` gives."""
+
+    pure: ClassVar[bool] = True
 
     def __init__(self, *, body: str) -> None:
         self._body = compile_expression(body, option="body")

@@ -20,6 +20,7 @@ from proxy.contract import Client, Doc, Filter, OptionError
 class Rename(Filter):
     """Shows each field of `fields` under its new name."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ client.name)`, and what `&&` and `||` make of such), feeds find a client's docum
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from filters.options import texts
 from proxy.contract import Client, Doc, Filter, OptionError
@@ -22,6 +23,8 @@ from proxy.rules import compile_expression, sharing
 
 class Select(Filter):
     """Withholds documents for which `where` is not true."""
+
+    pure: ClassVar[bool] = True
 
     def __init__(
         self, *, where: str, audience_fields: Sequence[str] | None = None, optional: Sequence[str] = ()

@@ -22,6 +22,7 @@ from proxy.rules import Survivors, restore_structurally, same
 class Truncate(Filter):
     """Cuts arrays to `items` and strings to `chars`."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(

@@ -21,6 +21,7 @@ from proxy.rules import compile_expression
 class Validate(Filter):
     """Refuses writes for which `where` is not true, with `message`."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, where: str, message: str | None = None) -> None:

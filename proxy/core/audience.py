@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from proxy.contract import Client, Doc, Filter
-from proxy.core.lens import Chain, Link, depends_on_client, speaks_of_shape
+from proxy.contract import Client, Doc, Filter, promises
+from proxy.core.lens import Chain, Link, depends_on_client
 
 EVERYBODY: Final = "*"
 """The key that every client holds: of documents whose audience cannot be told."""
@@ -88,7 +88,7 @@ def audience_of(chain: Chain, identities: Sequence[str] = ()) -> Audience | None
 
 def declares_audience(filter_: Filter) -> bool:
     """Whether a filter says whom documents reach, of the `shape` that it has."""
-    spoken = speaks_of_shape(filter_, "audience") and speaks_of_shape(filter_, "client_keys")
+    spoken = promises(filter_, "audience", "shape") and promises(filter_, "client_keys", "shape")
     return bool(filter_.declares_audience) and spoken
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.contract import Client, Doc, Filter, Refused
+from proxy.contract import Client, Doc, Filter, Refused, promises
 from proxy.core.differences import EVERYTHING, differences
 from proxy.core.equality import canonical, same
+from proxy.core.guard import guarded
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths
 
@@ -24,9 +25,13 @@ from proxy.core.pathtree import Step, parse_paths
 class Withheld(Exception):
     """A filter raised: the document is withheld. `filter_name` says which, `__cause__` why."""
 
-    def __init__(self, filter_name: str, error: Exception) -> None:
+    def __init__(self, filter_name: str, error: BaseException) -> None:
         super().__init__(f"filter {filter_name} raised {type(error).__name__}: {error}")
         self.filter_name = filter_name
+
+
+_FAILURES = (Exception, SystemExit)
+"""What filters raise: one that calls `sys.exit` is not to end the proxy."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,13 @@ class Chain:
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
         self._set = _set_paths(filters)
         self._set_fields = _in_source(filters, _set_fields)
-        self._steps = tuple((link.filter.shape, link.name) for link in self.links)
+        self._filters = [(guarded(link.filter), link.name) for link in self.links]
+        self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         # the default leaves what is new as it is
-        creating = [link for link in self.links if getattr(link.filter.restore, "__func__", None) is not Filter.restore]
-        self._creating: _Back = [(link.filter.restore, None, link.name) for link in reversed(creating)]
+        self._creating: _Back = []
+        for (filter_, name), link in zip(reversed(self._filters), reversed(self.links), strict=True):
+            if getattr(link.filter.restore, "__func__", None) is not Filter.restore:
+                self._creating.append((filter_.restore, None, name))
 
     def __bool__(self) -> bool:
         return bool(self.links)
@@ -64,7 +72,7 @@ class Chain:
         for step, name in self._steps:
             try:
                 shaped = step(shaped, client)  # type: ignore[arg-type]  # None ends the loop below
-            except Exception as error:
+            except _FAILURES as error:
                 raise Withheld(name, error) from error
             if shaped is None:
                 return None
@@ -147,14 +155,14 @@ class Chain:
         """The steps back to the whole document. Raises Refused if the client does not get the original."""
         back: _Back = []
         stage = original
-        for link in self.links:
-            back.append((link.filter.restore, stage, link.name))
-            if link is self.links[-1] and link.filter.passes_all:
+        for filter_, name in self._filters:
+            back.append((filter_.restore, stage, name))
+            if self.links[-1].filter.passes_all and len(back) == len(self.links):
                 break  # nobody asks what it makes of the original
             try:
-                shaped = link.filter.shape(stage, client)
-            except Exception as error:
-                raise Withheld(link.name, error) from error
+                shaped = filter_.shape(stage, client)
+            except _FAILURES as error:
+                raise Withheld(name, error) from error
             if shaped is None:
                 raise Refused("the document is not visible to this client")
             stage = shaped
@@ -194,20 +202,14 @@ def _restore(edited: Doc, back: _Back, client: Client) -> Doc:
             whole = restore(whole, original, client)
         except Refused:
             raise
-        except Exception as error:
+        except _FAILURES as error:
             raise Withheld(name, error) from error
     return whole if whole is edited else _same_identity(whole, edited)
 
 
 def depends_on_client(filter_: Filter) -> bool:
     """Whether what a filter shows may depend on the client."""
-    return not speaks_of_shape(filter_, "depends_on_client") or filter_.depends_on_client() is not False
-
-
-def speaks_of_shape(filter_: Filter, hook: str) -> bool:
-    """Whether a filter's hook is about the `shape` that it has, not about one that a subclass has written anew."""
-    writes = next(cls for cls in type(filter_).__mro__ if hook in vars(cls) or "shape" in vars(cls))
-    return hook in vars(writes)
+    return not promises(filter_, "depends_on_client", "shape") or filter_.depends_on_client() is not False
 
 
 def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:
