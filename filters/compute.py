@@ -21,6 +21,7 @@ from proxy.rules import Expression, compile_expression, quote, same
 class Compute(Filter):
     """Adds `fields`, outward only."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str], writes: str = "refuse") -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from filters.options import fields as _fields
+from filters.options import json_value
 from proxy.contract import Client, Doc, Filter
 from proxy.rules import quote, same
 
@@ -18,10 +19,11 @@ from proxy.rules import quote, same
 class Default(Filter):
     """Adds the `fields` that are missing."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, Any]) -> None:
-        self._defaults = dict(_fields("fields", fields, '{ status = "open" }'))
+        self._defaults = dict(json_value("fields", _fields("fields", fields, '{ status = "open" }')))
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         if "_deleted" in doc:

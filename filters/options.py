@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, time
+from math import isfinite
 from typing import Any
 
 from proxy.contract import OptionError
@@ -70,6 +72,21 @@ def count(option: str, value: object, least: int = 0) -> int:
     """A whole number, `least` or more."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(option, f"must be a whole number of {least} or more, not {value!r}")
+    return value
+
+
+def json_value(option: str, value: object) -> Any:
+    """What can be a value in a document: TOML has more than JSON."""
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            json_value(f"{option}.{name}", member)
+    elif isinstance(value, list | tuple):
+        for index, element in enumerate(value):
+            json_value(f"{option}[{index}]", element)
+    elif isinstance(value, date | time):
+        raise OptionError(option, f'must be JSON, which has no dates: write it as a string, "{value}"')
+    elif isinstance(value, float) and not isfinite(value):
+        raise OptionError(option, f"must be JSON, which has no {value}")
     return value
 
 

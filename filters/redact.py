@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar
 
-from filters.options import choice, count, document_paths, flag, text
+from filters.options import choice, count, document_paths, flag, json_value, text
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import restore_structurally, same
+from proxy.rules import GONE, restore_structurally, same
 
 _DIGEST_BYTES = 16
 _LEAST_KEY = 16
@@ -27,6 +27,7 @@ _LEAST_KEY = 16
 class Redact(Filter):
     """Shows masks for what `paths` lead to."""
 
+    pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(
@@ -45,7 +46,8 @@ class Redact(Filter):
         _only_with("keep", keep, mode, "partial")
         self._mode = mode
         if mode == "constant":
-            self._mask: Callable[[Any], Any] = lambda hidden: value
+            mask = json_value("value", value)
+            self._mask: Callable[[Any], Any] = lambda hidden: mask
         elif mode == "hash":
             self._mask = _hash(key)
         else:
@@ -73,10 +75,10 @@ class Redact(Filter):
         return whole
 
     def _check(self, edited: Doc, whole: Doc, known: list[Any], client: Client) -> None:
-        sent = self._paths.locate(edited, client)
-        for place, value in self._paths.locate(whole, client).items():
-            removed = place not in sent and "_deleted" not in edited  # a deletion removes everything
-            changed = place in sent and not same(sent[place], self._mask(value))
+        # by where it stands: a condition that leads to a value need not lead to its mask
+        for place, (value, sent) in self._paths.locate_beside(whole, edited, client).items():
+            removed = sent is GONE and "_deleted" not in edited  # a deletion removes everything
+            changed = sent is not GONE and not same(sent, self._mask(value))
             if (removed or changed) and not self._writable:
                 raise Refused(f"{place} is redacted and cannot be changed", place)
             if same(self._mask(value), value) and not any(same(value, other) for other in known):

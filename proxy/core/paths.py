@@ -79,7 +79,11 @@ class Paths:
 
     def locate(self, doc: Doc, client: Client) -> dict[str, Any]:
         """Each value that a path leads to, by its place (`notes[2].text`)."""
-        return dict(_locate(self._root, doc, client, ""))
+        return {place: value for place, value, _ in _locate(self._root, doc, client, "", GONE)}
+
+    def locate_beside(self, doc: Doc, other: Doc, client: Client) -> dict[str, tuple[Any, Any]]:
+        """The same, with what is in the same place of `other`, wherever the paths lead there; GONE for nothing."""
+        return {place: (value, beside) for place, value, beside in _locate(self._root, doc, client, "", other)}
 
 
 def compile_paths(texts: object, *, option: str) -> Paths:
@@ -93,16 +97,20 @@ def compile_steps(paths: Sequence[Sequence[Step]]) -> Paths:
     return Paths([], Node.of(paths))
 
 
-def _locate(node: Node, value: Any, client: Client, place: str) -> Iterator[tuple[str, Any]]:
+def _locate(node: Node, value: Any, client: Client, place: str, beside: Any) -> Iterator[tuple[str, Any, Any]]:
     if node.is_end:
-        yield place, value
+        yield place, value, beside
     elif isinstance(value, dict):
+        others = beside if isinstance(beside, dict) else {}
         for name, child in node.members(value):
             step = quote(name)
-            yield from _locate(child, value[name], client, f"{place}.{step}" if place else step)
+            below = f"{place}.{step}" if place else step
+            yield from _locate(child, value[name], client, below, others.get(name, GONE))
     elif isinstance(value, list):
+        elements = beside if isinstance(beside, list) else []
         for index, element in enumerate(value):
             matching = [child for condition, child in node.conditions if condition.judge(client, True)(element)]
             reached = node.of_element(matching)
             if reached is not None:
-                yield from _locate(reached, element, client, f"{place}[{index}]")
+                other = elements[index] if index < len(elements) else GONE
+                yield from _locate(reached, element, client, f"{place}[{index}]", other)

@@ -101,6 +101,20 @@ def test_redact_takes_back_what_it_showed_and_refuses_the_rest() -> None:
     assert put(masking, {**shaped, "contacts": shaped["contacts"][1:]}, PATIENT)["contacts"] == PATIENT["contacts"][1:]
 
 
+@pytest.mark.parametrize("how", [{}, {"mode": "hash", "key": KEY}, {"mode": "partial", "keep": 2}], ids=str)
+@pytest.mark.parametrize("path", ["notes[?private]", "notes[?kind=='pin'].kind", "notes[?kind=='pin']", "notes[].kind"])
+def test_redact_knows_its_mask_where_a_condition_does_not(path: str, how: dict[str, Any]) -> None:
+    original: Doc = {"_id": "d", "notes": [{"kind": "memo"}, {"private": True, "kind": "pin", "text": "1234"}], "n": 1}
+    masking = Redact(paths=[path], **how)
+    shaped = masking.shape(original, ANN)
+    assert shaped["notes"][1] != original["notes"][1]
+    assert put(masking, shaped, original) == original
+    assert put(masking, {**shaped, "n": 2}, original) == {**original, "n": 2}
+    assert put(masking, {**shaped, "notes": [*shaped["notes"], "new"]}, original)["notes"][:2] == original["notes"]
+    another = {"private": True, "kind": "pin", "text": "of the client"}
+    assert refused(masking, {**shaped, "notes": [shaped["notes"][0], another]}, original).path
+
+
 def test_redact_writable_takes_new_values_but_no_masks() -> None:
     masking = Redact(paths=["ssn", "contacts[].phone"], writable=True)
     shaped = masking.shape(PATIENT, ANN)
@@ -384,3 +398,12 @@ DEPENDING: list[tuple[Filter, bool]] = [
 @pytest.mark.parametrize(("filter_", "depends"), DEPENDING)
 def test_filters_know_whether_they_depend_on_the_client(filter_: Filter, depends: bool) -> None:
     assert filter_.depends_on_client() is depends
+
+
+def test_what_is_no_number_of_json_is_null() -> None:
+    computing = Compute(fields={"n": "to_number(s)", "sum": "sum(all)", "mean": "avg(all)"})
+    doc = {"_id": "d", "s": "1e400", "all": [1e308, 1e308]}
+    shaped = computing.shape(doc, ANN)
+    assert shaped == {**doc, "n": None, "sum": None, "mean": None}
+    assert put(computing, {**shaped, "x": 1}, doc) == {**doc, "x": 1}
+    assert computing.shape({"_id": "d", "s": "2.5", "all": [1, 2]}, ANN)["n"] == 2.5

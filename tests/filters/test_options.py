@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time
 from typing import Any
 
 import pytest
@@ -32,6 +33,13 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
     ("compute", {"fields": ["a"]}, "fields", "must be a table"),
     ("compute", {"fields": {"a": "b =="}}, "fields.a", "is not JMESPath"),
     ("compute", {"fields": {"_rev": "b"}}, "fields", "_rev is CouchDB's own"),
+    ("compute", {"fields": {"a": "&b"}}, "fields.a", "& stands for no value"),
+    ("compute", {"fields": {"a": "{b: [&c]}"}}, "fields.a", "& stands for no value"),
+    ("compute", {"fields": {"a": "not_null(&b)"}}, "fields.a", "& stands for no value"),
+    ("default", {"fields": {"on": date(2026, 1, 2)}}, "fields.on", 'write it as a string, "2026-01-02"'),
+    ("default", {"fields": {"a": {"b": [1.5, float("inf")]}}}, "fields.a.b[1]", "must be JSON, which has no inf"),
+    ("redact", {"paths": ["a"], "value": time(1, 2)}, "value", "must be JSON, which has no dates"),
+    ("redact", {"paths": ["a"], "value": float("nan")}, "value", "must be JSON, which has no nan"),
     (
         "compute",
         {"fields": {"a": "b"}, "writes": "allow"},

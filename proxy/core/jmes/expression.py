@@ -13,7 +13,7 @@ from jmespath.parser import Parser
 
 from proxy.contract import Client, OptionError
 from proxy.core.jmes.compiler import Names, Node, Run, Uncovered, compile_tree, is_false
-from proxy.core.jmes.functions import ARITY
+from proxy.core.jmes.functions import ARITY, takes_reference
 from proxy.core.jmes.reads import Path, Reads
 
 _NO_NAMES: Names = {"client": None}
@@ -143,9 +143,14 @@ def _parse(text: str, option: str) -> Node:
 
 def _check(tree: Node, text: str, option: str) -> None:
     """Raises OptionError for what is JMESPath, but can only fail or be null."""
+    taken: set[int] = set()
     for node in _nodes(tree):
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]), text, option)
+            taken.update(id(child) for at, child in enumerate(node["children"]) if takes_reference(node["value"], at))
+        elif node["type"] == "expref" and id(node) not in taken:
+            message = "& stands for no value: it belongs into an argument of sort_by() and the like"
+            raise OptionError(option, message, text=text, at=max(text.find("&"), 0))
         elif node["type"] == "slice" and node["children"][2] == 0:
             raise OptionError(option, "a slice cannot have a step of 0", text=text)
         elif node["type"] in _ON_VALUES and node["children"][0]["type"] == "not_expression":

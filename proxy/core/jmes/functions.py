@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from jmespath.functions import Functions
@@ -17,6 +18,12 @@ ARITY: Mapping[str, tuple[int, bool]] = {
     for name, entry in _LIBRARY.FUNCTION_TABLE.items()
 }
 """Number of arguments by function, and whether there may be more."""
+
+
+def takes_reference(name: str, position: int) -> bool:
+    """Whether an argument of a function is to be an expression reference."""
+    signature = _LIBRARY.FUNCTION_TABLE[name]["signature"]
+    return "expref" in signature[min(position, len(signature) - 1)]["types"]
 
 
 def reference(run: _Run, names: Mapping[str, Any]) -> Any:
@@ -38,7 +45,18 @@ def call_function(name: str, arguments: Sequence[_Run]) -> _Run:
     if shortcut is not None:
         return shortcut(*arguments)
     call = _LIBRARY.call_function
-    return lambda value, names: call(name, [argument(value, names) for argument in arguments])
+    if name not in _BEYOND:
+        return lambda value, names: call(name, [argument(value, names) for argument in arguments])
+
+    def finite(value: Any, names: Mapping[str, Any]) -> Any:
+        found = call(name, [argument(value, names) for argument in arguments])
+        return None if isinstance(found, float) and not isfinite(found) else found
+
+    return finite
+
+
+_BEYOND = ("to_number", "sum", "avg")
+"""Functions that can make of JSON's numbers what is none; that is as good as none."""
 
 
 def _contains(subject: _Run, search: _Run) -> _Run:
