@@ -261,9 +261,20 @@ async def test_a_stub_by_another_name_does_not_fetch_a_hidden_attachment(digest:
             doc = {**named, "facility": "f1", "_attachments": {"mine.txt": stub}}
             refused = await served.ask("PUT", f"/clinic-phone/{doc_id}", doc)
             assert (refused.status, refused.json["error"]) == (412, "missing_stub")
-        for claimed in ({"stub": True}, {**stub}, {"data": "AAAA", "content_type": "text/plain"}):
-            doc = {"_rev": whole["_rev"], "facility": "f1", "_attachments": {"hidden.png": claimed}}
-            assert (await served.ask("PUT", "/clinic-phone/a", doc)).status == 403
+        data = {"data": "AAAA", "content_type": "image/png"}  # such as the client may never store
+        for claimed, status in (({"stub": True}, 412), (stub, 412), (data, 403)):
+            answers = []
+            for name in ("hidden.png", "absent.png"):
+                doc = {"_rev": whole["_rev"], "facility": "f1", "_attachments": {name: claimed}}
+                answers.append(await served.ask("PUT", "/clinic-phone/a", doc))
+            assert [answer.status for answer in answers] == [status, status]
+            assert answers[0].body.replace(b"hidden", b"absent") == answers[1].body
+        doc = {
+            "_rev": whole["_rev"],
+            "facility": "f1",
+            "_attachments": {"hidden.png": {**data, "content_type": "text/plain"}},
+        }
+        assert (await served.ask("PUT", "/clinic-phone/a", doc)).status == 403
         kept = (await served.at_source("GET", "/clinic/a?attachments=true")).json["_attachments"]
         assert {name: entry["data"] for name, entry in kept.items()} == {n: f["data"] for n, f in FILES.items()}
 

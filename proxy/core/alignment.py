@@ -54,7 +54,7 @@ def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
     origins: list[int | None] = []
     position = 0
     for element in cut:
-        while position < len(whole) and not _is_cut(element, whole[position]):
+        while position < len(whole) and not is_cut(element, whole[position]):
             position += 1
         if position == len(whole):
             return align(cut, whole)
@@ -63,13 +63,13 @@ def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
     return origins
 
 
-def _is_cut(cut: Any, whole: Any) -> bool:
+def is_cut(cut: Any, whole: Any) -> bool:
     """Whether `cut` is `whole` with members of objects and elements of arrays left out at any depth."""
     if isinstance(cut, dict) and isinstance(whole, dict):
-        return all(name in whole and _is_cut(value, whole[name]) for name, value in cut.items())
+        return all(name in whole and is_cut(value, whole[name]) for name, value in cut.items())
     if isinstance(cut, list) and isinstance(whole, list):
         rest = iter(whole)
-        return all(any(_is_cut(element, candidate) for candidate in rest) for element in cut)
+        return all(any(is_cut(element, candidate) for candidate in rest) for element in cut)
     return same(cut, whole)
 
 

@@ -10,17 +10,19 @@ Only places count, not values: a value that is shown in another form (a mask, sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from proxy.contract import Doc
-from proxy.core.alignment import embed
+from proxy.contract import Doc, Refused
+from proxy.core.alignment import is_cut
 
 
 def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
     """`sent` without what has no place in `shown`: what the client would be shown of the document that was stored.
 
     None: it would not be shown the document. `sent` itself, if there is no surplus. What describes the document
-    (`_id`, `_deleted`, ...) stays; of attachments, those go that it would not be shown.
+    (`_id`, `_deleted`, ...) stays; of attachments, those go that it would not be shown. Raises Refused if it cannot be
+    told what of an array that is; of a deletion, such an array goes.
     """
     shown = shown or {}
     kept: Doc = {}
@@ -31,14 +33,18 @@ def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
             if entries:
                 kept[name] = value if len(entries) == len(value) else entries
         elif name in shown:
-            kept[name] = _common(value, shown[name])
+            try:
+                kept[name] = _common(value, shown[name])
+            except _Unclear:
+                if "_deleted" not in sent:
+                    raise Refused("this client would not read back what it wrote", name) from None
         elif name.startswith("_"):
             kept[name] = value
     return kept if _differ(kept, sent) else sent
 
 
-def _differ(kept: dict[str, Any], sent: dict[str, Any]) -> bool:
-    return len(kept) < len(sent) or any(kept[name] is not value for name, value in sent.items())
+class _Unclear(Exception):
+    """Elements of an array that was sent cannot be told from others that are shown."""
 
 
 def _common(sent: Any, shown: Any) -> Any:
@@ -46,10 +52,31 @@ def _common(sent: Any, shown: Any) -> Any:
         members = {name: _common(value, shown[name]) for name, value in sent.items() if name in shown}
         return members if _differ(members, sent) else sent
     if isinstance(sent, list) and isinstance(shown, list):
-        origins = [
-            (origin, element) for origin, element in zip(embed(shown, sent), shown, strict=True) if origin is not None
-        ]
-        elements = [_common(sent[origin], element) for origin, element in sorted(origins, key=lambda each: each[0])]
+        elements = [_common(sent[index], element) for index, element in zip(_origins(sent, shown), shown, strict=True)]
         changed = len(elements) < len(sent) or any(new is not old for new, old in zip(elements, sent, strict=True))
         return elements if changed else sent
-    return sent
+    if isinstance(shown, dict | list):
+        raise _Unclear
+    return sent  # in another form, as a mask or cut short
+
+
+def _origins(sent: list[Any], shown: list[Any]) -> Sequence[int]:
+    """Of which element that was sent each one is that is shown."""
+    origins: list[int] = []
+    position = 0
+    for element in shown:
+        while position < len(sent) and not is_cut(element, sent[position]):
+            position += 1
+        if position == len(sent):
+            break
+        origins.append(position)
+        position += 1
+    else:
+        return origins
+    if len(shown) != len(sent):
+        raise _Unclear
+    return range(len(sent))
+
+
+def _differ(kept: dict[str, Any], sent: dict[str, Any]) -> bool:
+    return len(kept) < len(sent) or any(kept[name] is not value for name, value in sent.items())

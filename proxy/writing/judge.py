@@ -34,9 +34,15 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 
 def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
-    sent = pushed.body
-    if "_attachments" in sent:
-        _check_attachments(pushed, original, rules)
+    hidden = _hidden_attachments(pushed, original, rules) if "_attachments" in pushed.body else []
+    whole = _readable(pushed.body, original, rules)
+    if hidden:  # told last: what could not be stored in any case is refused as if there were none
+        raise Refused("this client cannot write this attachment", f"_attachments.{hidden[0]}")
+    return whole
+
+
+def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
+    """The whole document, of which the client can read back what it wrote. Raises Refused, Withheld."""
     whole = _sewn(sent, original, rules)
     deleted = "_deleted" in sent
     differing = _check(whole, sent, original, rules)
@@ -77,18 +83,18 @@ def _check(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> list[st
     return rules.chain.check_putget(_described(whole), sent, rules.client, original)
 
 
-def _check_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> None:
-    """Only what the client sees can it refer to by a stub: the source would look for it also where nobody may.
+def _hidden_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> list[str]:
+    """The names of those that the client sends, and the original has hidden from it.
 
-    Raises Refused, and PreconditionFailed in CouchDB's words.
+    Only what the client sees can it refer to by a stub: the source would look for it also where nobody may. Raises
+    PreconditionFailed, in CouchDB's words.
     """
     held = (original or {}).get("_attachments") or {}
     shown = ((rules.chain.shape(original, rules.client) if held and original else None) or {}).get("_attachments") or {}
     for name, entry in pushed.attachments.items():
-        if name in held and name not in shown:
-            raise Refused("this client cannot write this attachment", f"_attachments.{name}")
         if entry.get("stub") is True and name not in shown:
             raise PreconditionFailed(f"Invalid attachment stub in {pushed.id} for {name}", error="missing_stub")
+    return [name for name in pushed.attachments if name in held and name not in shown]
 
 
 def _following(doc: Doc) -> list[str]:

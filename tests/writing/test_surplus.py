@@ -85,7 +85,7 @@ def test_what_is_hidden_in_what_is_sent_to_the_source_is_of_the_source(data: st.
         return
     whole = written(outcome)
     hidden = scalars(whole) - scalars(by.chain.shape({"_id": "doc", **whole}, NURSE))
-    assert not [value for value in hidden if str(value).startswith("client's")]
+    assert not [value for value in hidden if str(value).startswith("client's")], f"{sent} onto {original}: {whole}"
 
 
 @pytest.mark.parametrize("on_surplus", ["refuse", "discard"])
