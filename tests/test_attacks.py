@@ -600,6 +600,29 @@ async def test_a_live_feed_ends_with_what_its_client_was(
                 await answer.content.readuntil(b'"id":"new"')
 
 
+@pytest.mark.parametrize("feed", ["continuous", "longpoll", "eventsource"])
+async def test_a_live_feed_tells_nothing_to_who_its_client_was(feed: str) -> None:
+    """What comes after a role was taken away is not for the connection that is left."""
+    revoked = asyncio.Event()
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        told = (200, {"userCtx": {"name": "ann", "roles": []}})
+        return told if path == "/_session" and revoked.is_set() else None
+
+    async with lying(PHONE, lie, session_ttl=0.0) as served:
+        url = f"{served.proxy_url}/clinic-phone/_changes?feed={feed}&heartbeat=1000&since=now"
+        async with served.session.get(url, headers=ANN) as answer:
+            assert answer.status == 200
+            await answer.content.readany()  # it waits
+            revoked.set()
+            await served.put({"_id": "new", "facility": "f1"})
+            told = b""
+            with pytest.raises(ClientPayloadError):
+                async for piece in answer.content.iter_any():
+                    told += piece
+            assert b"new" not in told
+
+
 @pytest.mark.parametrize("user", [None, ("ann", "wrong")])
 async def test_nobody_learns_which_databases_there_are(user: tuple[str, str] | None) -> None:
     async with site(PHONE) as served:

@@ -37,7 +37,8 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
     """GET and HEAD of an attachment: authorised by the revision that it belongs to, then streamed, with ranges."""
     target = exchange.target
     shown = await visible_document(exchange.view, target.doc_id, exchange.query.first("rev"))
-    if shown.origin is None or target.attachment not in (shown.doc.get("_attachments") or {}):
+    entry = (shown.doc.get("_attachments") or {}).get(target.attachment)
+    if shown.origin is None or entry is None:
         raise NotFound("Document is missing attachment")
     asked = {
         name: value
@@ -49,9 +50,12 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
         headers = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
         if reply.status >= 300 and reply.status != 304:
             raise await reply.error()
-        response = await exchange.stream(headers, reply.status)
-        if exchange.method != "HEAD":
-            async for chunk in reply.chunks():
+        if exchange.method == "HEAD":
+            response = await exchange.stream(headers, reply.status)
+        else:
+            body = _whole(reply, target.attachment, entry)
+            response = await exchange.stream(headers, reply.status)
+            async for chunk in body:
                 await response.write(chunk)
         await response.write_eof()
         return response
@@ -68,6 +72,38 @@ async def open_attachment(
         [("rev", shown.origin)],
         headers={**view.headers, **headers},
     )
+
+
+def _whole(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterator[bytes]:
+    """The body of a reply, of the length that the document announces. Raises Unavailable, as soon as it can be told.
+
+    It cannot be told of a part, nor of what is stored compressed: CouchDB may know no other length of that, and sends
+    it in chunks.
+    """
+    length = entry.get("length")
+    headers = reply.headers
+    if reply.status != 200 or not isinstance(length, int) or "encoding" in entry:
+        return reply.chunks()
+    if "Content-Encoding" in headers or "Transfer-Encoding" in headers:
+        return reply.chunks()
+    if headers.get("Content-Length", str(length)) != str(length):
+        raise _of_another_length(name)
+    return _counted(reply, name, length)
+
+
+async def _counted(reply: Reply, name: str, length: int) -> AsyncIterator[bytes]:
+    left = length
+    async for chunk in reply.chunks():
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield chunk
+    if left:
+        raise _of_another_length(name)
+
+
+def _of_another_length(name: str) -> Unavailable:
+    return Unavailable(f"The source's attachment {name!r} is not of the length that it announced.")
 
 
 def following(doc: Doc, atts_since: list[str] | None, everything: bool) -> list[str]:
@@ -120,7 +156,7 @@ async def _base64(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
         if reply.status != 200:
             raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
         kept = b""
-        async for chunk in reply.chunks():
+        async for chunk in _whole(reply, name, shown.doc["_attachments"][name]):
             data = kept + chunk if kept else chunk
             whole = len(data) - len(data) % 3
             kept = data[whole:]
@@ -136,14 +172,8 @@ async def stored_body(view: View, shown: Shown, name: str, entry: dict[str, Any]
     async with await open_attachment(view, shown, name, {"Accept-Encoding": coding, "Accept": "*/*"}) as reply:
         if reply.status != 200:
             raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
-        left = stored_length(entry)
-        async for chunk in reply.chunks():
-            left -= len(chunk)
-            if left < 0:
-                break
+        async for chunk in _counted(reply, name, stored_length(entry)):
             yield chunk
-        if left:
-            raise Unavailable(f"The source's attachment {name!r} is not of the length that it announced.")
 
 
 def stored_length(entry: dict[str, Any]) -> int:

@@ -57,7 +57,7 @@ _MOST_HELD = 256 * 1024
 
 
 RECHECK_SECONDS = 60.0
-"""How often a feed that waits asks who its client is."""
+"""How often a feed that waits asks who its client is, even if it has nothing to tell."""
 
 
 BREATH_SECONDS = 1.0
@@ -85,6 +85,8 @@ class _Feed:
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
+        self.identified = asyncio.get_running_loop().time()
+        """When it was last known who the client is."""
 
     async def run(self) -> web.StreamResponse:
         """Serve the feed to its end."""
@@ -244,6 +246,11 @@ class _Feed:
         return written + await self._send(pieces, reached)
 
     async def _send(self, pieces: list[bytes], reached: Any) -> int:
+        if pieces and self.wanted.waits:
+            age = asyncio.get_running_loop().time() - self.identified
+            if age > self.exchange.server.session_ttl and not await self._is_the_same():
+                self.exchange.abort()
+                raise ConnectionResetError("the client is no longer who it was")
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
@@ -262,19 +269,24 @@ class _Feed:
         return b"".join([change.text[:-1], b',"doc":', *pieces, b"}"])
 
     async def _watch(self) -> None:
-        """Cut the connection once the client is no longer who it was when the feed began: its view is of that time."""
-        known = self.view.principal
+        """Cut the connection once the client is no longer who it was."""
         while self.exchange.identify is not None:
             await asyncio.sleep(RECHECK_SECONDS)
-            try:
-                now = await self.exchange.identify()
-                if (now.name, now.roles) == (known.name, known.roles):
-                    continue
-            except CouchError as error:
-                if error.status >= 500:
-                    continue  # nobody can say; the source serves nothing either
-            self.exchange.abort()
-            return
+            if not await self._is_the_same():
+                self.exchange.abort()
+                return
+
+    async def _is_the_same(self) -> bool:
+        """Whether the client is who it was when the feed began: its view is of that time."""
+        known = self.view.principal
+        if self.exchange.identify is None:
+            return True
+        try:
+            now = await self.exchange.identify()
+        except CouchError as error:
+            return error.status >= 500  # nobody can say; the source serves nothing either
+        self.identified = asyncio.get_running_loop().time()
+        return (now.name, now.roles) == (known.name, known.roles)
 
     async def _beat(self) -> None:
         """Write a heartbeat whenever nothing else was written for the interval that the client asked for."""

@@ -5,12 +5,14 @@ Every request is kept in `requests`; `instead` replaces the answer to one path b
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.payload import BytesPayload
 
 Doc = dict[str, Any]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -143,6 +145,10 @@ class Couch:
         doc_id, _, name = request.path.removeprefix("/db/").partition("/")
         if name:
             stored = self.bodies[doc_id, name]
+            if stored[:2] == b"\x1f\x8b" and "gzip" not in request.headers.get("Accept-Encoding", ""):
+                decoded = web.Response(body=BytesPayload(gzip.decompress(stored)))
+                decoded.enable_chunked_encoding()  # as CouchDB, which does not know its length
+                return decoded
             return web.Response(body=stored)
         if request.query.get("open_revs") == "all":
             if doc_id not in self.docs:
