@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import isinf
 from typing import Any
 
 import orjson
@@ -31,7 +32,23 @@ JSONDecodeError = orjson.JSONDecodeError
 
 def loads(data: bytes | bytearray | memoryview) -> Any:
     """The value of UTF-8 JSON text. Raises JSONDecodeError (a ValueError) if it is not JSON as CouchDB accepts it."""
-    return _with_long_integers(orjson.loads(data), data)
+    try:
+        value = orjson.loads(data)
+    except JSONDecodeError as error:
+        if "limit" not in str(error):
+            raise
+        return _deeper(bytes(data), error)
+    return _with_long_integers(value, data)
+
+
+def _deeper(data: bytes, given_up: JSONDecodeError) -> Any:
+    """What is nested more deeply than orjson reads, as a source's document may be: one must not stop all others."""
+    try:
+        return json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise given_up from None
+    except ValueError as error:
+        raise JSONDecodeError(str(error), "", 0) from None
 
 
 def loads_sent(data: bytes) -> Any:
@@ -91,6 +108,13 @@ def _may_hold_long_integer(data: bytes | bytearray) -> bool:
         end = digits.find(b" ", at)
         at = digits.find(_RUN, end) if end >= 0 else -1
     return False
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{text} is beyond what a number can be")
+    return number
 
 
 def _refuse_constant(name: str) -> Any:

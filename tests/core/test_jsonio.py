@@ -72,3 +72,18 @@ def test_of_duplicate_keys_the_last_wins() -> None:
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         jsonio.loads(text)
+
+
+@pytest.mark.parametrize("depth", [1000, 1024, 1025, 2000, 4000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_what_a_source_has_nested_deeply_is_read_and_written(depth: int, opening: str, closing: str) -> None:
+    text = (opening * depth + "12345678901234567890" + closing * depth).encode()
+    assert jsonio.dumps(jsonio.loads(text)) == text
+    for wrong in (text[:-1], text + b"]", text.replace(b"1", b"NaN", 1), text.replace(b"1", b"1e999", 1)):
+        with pytest.raises(jsonio.JSONDecodeError):
+            jsonio.loads(wrong)
+
+
+def test_there_is_an_end_to_it() -> None:
+    with pytest.raises(jsonio.JSONDecodeError):
+        jsonio.loads(b"[" * 100_000 + b"]" * 100_000)
