@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy.ahead import ahead
+from proxy.ahead import ahead, piecewise
 
 
 class Works:
@@ -75,3 +77,23 @@ async def test_work_that_fails_ends_the_rest() -> None:
         await anext(results)
     assert sorted(works.ended) == works.begun == [0, 1, 2, 3]
     assert works.closed
+
+
+@given(st.lists(st.integers(0, 9), max_size=6), st.integers(1, 12), st.booleans())
+async def test_what_is_not_done_at_once_follows_in_order(sizes: list[int], most: int, begin: bool) -> None:
+    batches = [list(range(10 * start, 10 * start + size)) for start, size in enumerate(sizes)]
+    taken: list[int] = []
+
+    async def given_batches() -> AsyncGenerator[Sequence[int], None]:
+        for batch in batches:
+            yield batch
+
+    async def work(batch: Sequence[int]) -> Sequence[int]:
+        if batch and batch[0] % 10:  # the rest of a batch: nothing before it is held
+            assert batch[0] - 1 in taken
+        return [-number for number in batch[:most]]
+
+    async for done in piecewise(given_batches(), work, begin=begin):
+        assert len(done) <= most
+        taken += [-number for number in done]
+    assert taken == [number for batch in batches for number in batch]

@@ -11,7 +11,7 @@ import pytest
 
 from filters.drop import Drop
 from filters.select import Select
-from proxy.bodies import Bodies, Found, Key
+from proxy.bodies import Bodies, Found, Key, TooMany
 from proxy.contract import Doc
 from proxy.core import jsonio
 from tests.support.inprocess import Site, profile, site
@@ -71,6 +71,22 @@ async def test_a_failure_is_that_of_all_who_wait_and_of_nobody_after() -> None:
     failed = await asyncio.gather(*(bodies.fetch([("a", "1-a")], fail) for _ in range(3)), return_exceptions=True)
     assert [type(each) for each in failed] == [ConnectionError] * 3
     assert ("a", "1-a") in await bodies.fetch([("a", "1-a")], source.read)
+
+
+async def test_what_is_too_much_for_others_is_read_for_oneself() -> None:
+    bodies, source = Bodies(10_000), Source()
+    mine, other = ("a", "1-a"), ("b", "1-b")
+
+    async def too_many(keys: list[Key]) -> Found:
+        await asyncio.sleep(0)
+        raise TooMany
+
+    asking = asyncio.ensure_future(bodies.fetch([mine, other], too_many))
+    await asyncio.sleep(0)
+    assert set(await bodies.fetch([mine], source.read)) == {mine}
+    with pytest.raises(TooMany):
+        await asking
+    assert source.asked == [mine]
 
 
 async def test_no_more_is_kept_than_there_is_room_for() -> None:

@@ -47,7 +47,7 @@ _LOGIN_KEYS = {"service": ("username", "password"), "cookie": ("username", "pass
 def _check_source(source: Source, problems: Problems) -> None:
     path = ("sources", source.name)
     for key in _LOGIN_KEYS.get(source.auth, ()):
-        if getattr(source, key) is None:
+        if getattr(source, key) is None and not problems.about((*path, key)):
             problems.add((*path, key), f'is missing; auth = "{source.auth}" logs in with it{_in_environment(key)}')
     if source.auth == "proxy" and source.proxy_secret is None:
         remedy = "set it to the [chttpd_auth] secret of that CouchDB" + _in_environment("proxy_secret")

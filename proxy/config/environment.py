@@ -86,6 +86,9 @@ def _value(variable: Variable, env: Mapping[str, str], problems: Problems) -> st
     value, file = env.get(variable.name), env.get(f"{variable.name}_FILE")
     if value and file:
         problems.add_at(variable.name, f"is set, and so is {variable.name}_FILE; set only one of them")
+    if value and not _is_text(value):
+        problems.add_at(variable.name, "is not UTF-8 text")
+        return None
     if value or not file:
         return value or None
     try:
@@ -94,6 +97,14 @@ def _value(variable: Variable, env: Mapping[str, str], problems: Problems) -> st
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.add_at(f"{variable.name}_FILE", f"cannot read {file}: {reason}")
         return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # Python keeps bytes that are none as lone surrogates
+        return False
+    return True
 
 
 def _put(raw: dict[str, Any], path: Path, value: str) -> bool:

@@ -45,7 +45,7 @@ def load(
 def _parse(path: FilePath) -> tuple[dict[str, Any], str]:
     try:
         data = path.read_bytes()
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # some editors begin a file with a mark
         return tomllib.loads(text), text
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None

@@ -93,7 +93,8 @@ def _import(name: str, directory: FilePath) -> ModuleType:
     try:
         return importlib.import_module(name)
     except SyntaxError as error:
-        raise BadValue(f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}") from error
+        place = f"{error.filename}:{error.lineno}: " if error.filename else place_in(directory, error)
+        raise BadValue(f"{place}{type(error).__name__}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise BadValue(f"{place_in(directory, error)}{type(error).__name__}: {error}") from error
 

@@ -33,13 +33,19 @@ class Problems:
         self._file = file
         self._lines = lines
         self._found: list[tuple[int, str]] = []
+        self._paths: set[Path] = set()
         self._warned: list[tuple[int, str]] = []
         self.origins: dict[Path, str] = {}
         """Keys that an environment variable has set, and which: messages name it instead of a line."""
 
     def add(self, path: Path, message: str) -> None:
         """Note a mistake at a key (which may be missing from the file)."""
+        self._paths.add(path)
         self._found.append(self._placed(path, message))
+
+    def about(self, path: Path) -> bool:
+        """Whether a mistake was noted at this very key."""
+        return path in self._paths
 
     def warn(self, path: Path, message: str) -> None:
         """Note something that is allowed, and dangerous or without effect."""

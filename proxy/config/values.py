@@ -121,7 +121,7 @@ def timeout(value: Any) -> float:
 def bind(value: Any) -> tuple[str, int]:
     """Host and port to listen on."""
     host, colon, port = string(value).rpartition(":")
-    if not colon or not host:
+    if not colon or not host or port.endswith("]"):
         raise BadValue(f'"{value}" is not an address to listen on; write host:port, as "127.0.0.1:5984" or "[::]:5984"')
     if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise BadValue(f'"{port}" is not a port; write a number from 0 (any free port) to 65535')

@@ -74,13 +74,18 @@ def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:
 
 @dataclass(frozen=True)
 class SortKey:
-    """A compiled `sort`: use as `sorted(docs, key=sort, reverse=sort.descending)`. Missing comes before null."""
+    """A compiled `sort`: use as `sorted(docs, key=sort, reverse=sort.descending)`. Missing comes before null.
+
+    By `_id` alone documents come in the order of `_all_docs`, which is that of code points, and of `$gt`.
+    """
 
     fields: tuple[Path, ...]
     descending: bool
 
     def __call__(self, doc: Doc) -> tuple[Key, ...]:
         """The values of the fields, by view collation."""
+        if self.fields == (("_id",),):
+            return ((doc["_id"],),)
         found = (get(doc, path) for path in self.fields)
         return tuple((-1,) if value is MISSING or value is NO_PATH else collation_key(value) for value in found)
 

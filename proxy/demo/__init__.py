@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.resources import as_file, files
 
 from proxy.app import running
+from proxy.arguments import port as port_number
 from proxy.config.load import load
 from proxy.config.model import Config
 from proxy.demo.data import ADMIN, USERS, documents
@@ -24,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo. Returns the exit status: 0 if every step of the tour held, 1 if not, 2 for a port in use."""
     parser = argparse.ArgumentParser(prog="couch-tailor demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="exit after the tour; the status says whether all held")
-    parser.add_argument("--port", type=int, help="the proxy's port (default: 5984; with --once any free one)")
+    parser.add_argument("--port", type=port_number, help="the proxy's port (default: 5984; with --once any free one)")
     parser.add_argument(
-        "--endpoint-port", type=int, help="the endpoint's port (default: 5990; with --once any free one)"
+        "--endpoint-port", type=port_number, help="the endpoint's port (default: 5990; with --once any free one)"
     )
     options = parser.parse_args(argv)
     port = options.port if options.port is not None else 0 if options.once else 5984

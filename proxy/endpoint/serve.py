@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from proxy.arguments import port, size
 from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
@@ -125,6 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--open is for loopback addresses only, and {given.host} is none")
     try:
         run_loop(_serve(given))
+    except CouchError as error:
+        print(f"couch-tailor: a user cannot be made: {error.reason}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"couch-tailor: cannot serve at {given.host}:{given.port}: {error}", file=sys.stderr)
         return 1
@@ -160,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, metavar="DIRECTORY", help="where databases live; without it they are in memory")
     add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    add("--port", type=int, default=5984, help="port to listen at, 0 for any (default: %(default)s)")
+    add("--port", type=port, default=5984, help="port to listen at, 0 for any (default: %(default)s)")
     add("--admin", type=_admin, action="append", default=[], metavar="NAME:PASSWORD", help="an administrator")
     add(
         "--user",
@@ -177,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECRET",
         help="believe X-Auth-CouchDB-* headers signed with this (default: $COUCH_TAILOR_PROXY_SECRET)",
     )
-    add("--max-body", type=int, default=MAX_BODY, metavar="BYTES", help="largest JSON body (default: %(default)s)")
+    add("--max-body", type=size, default=MAX_BODY, metavar="BYTES", help="largest JSON body (default: %(default)s)")
     return parser
 
 

@@ -78,6 +78,13 @@ def test_files_that_cannot_be_read(load_text: Loader, tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_no_text(load_text: Loader) -> None:
+    bytes_of_none = os.fsdecode(b"\xff" * 20)
+    assert mistakes(load_text, GOOD, {"COUCH_TAILOR_SECRET": bytes_of_none}) == [
+        "COUCH_TAILOR_SECRET: is not UTF-8 text"
+    ]
+
+
 def test_a_value_and_a_file(load_text: Loader) -> None:
     env = {"COUCH_TAILOR_SECRET": "0123456789abcdef", "COUCH_TAILOR_SECRET_FILE": "/run/secrets/x"}
     assert mistakes(load_text, GOOD, env) == [

@@ -140,6 +140,10 @@ def test_what_python_cannot_parse(load_text: Loader, text: str) -> None:
     assert message.startswith("clinic.toml: cannot be parsed: ")
 
 
+def test_a_mark_at_the_beginning_is_no_mistake(load_text: Loader) -> None:
+    assert mistakes(load_text, "\ufeff[server]\nbind = = 1\n") == ["clinic.toml:2:8: not TOML: Invalid value"]
+
+
 def test_what_is_not_text(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b"[server]\nbind = '\xff'\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,14 @@ def test_sort() -> None:
     assert key.descending
     assert [doc["s"] for doc in sorted(docs, key=key, reverse=key.descending)] == ["é", "B", "b", "A", "a"]
     assert sort_key(["a.b"])({"a": {"b": 1}}) == ((3, 1),)
+
+
+def test_ids_are_sorted_as_they_compare() -> None:
+    ids = ["b", "B", "a", "A", "_", "ä", "z", "\U0001f600", "\uffff"]
+    found = sorted([{"_id": each} for each in ids], key=sort_key(["_id"]))
+    assert [doc["_id"] for doc in found] == sorted(ids)
+    for before, after in pairwise(found):
+        assert compile_selector({"_id": {"$gt": before["_id"]}})(after)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,9 @@ async def test_an_address_in_use_is_an_os_error() -> None:
         (["--open", "--host", "0.0.0.0"], "loopback"),
         (["--open", "--host", "example.test"], "loopback"),
         (["--admin", "a:b", "--port", "x"], "--port"),
+        (["--admin", "a:b", "--port", "65536"], '"65536" is not a port'),
+        (["--admin", "a:b", "--port", "-1"], '"-1" is not a port'),
+        (["--admin", "a:b", "--max-body", "0"], '"0" is not a number of bytes'),
     ],
 )
 def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +68,11 @@ def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys
         serve.main(arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_user_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve.main(["--admin", "a:b", "--user", "x:y:_admin", "--port", "0"]) == 2
+    assert "a user cannot be made: No system roles" in capsys.readouterr().err
 
 
 async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -385,3 +385,30 @@ def test_rows_are_joined_however_they_come(batches: list[list[bytes]]) -> None:
     encoder = ListEncoder()
     text = b"".join(map(encoder.rows, batches))
     assert text == b",\r\n".join(row for batch in batches for row in batch)
+
+
+@given(st.lists(st.integers(0, 5), max_size=9), st.permutations(range(6)), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+async def test_rows_by_key_are_given_as_soon_as_they_are_known(
+    chosen: list[int], order: Sequence[int], size: int
+) -> None:
+    """In the order of the keys, whatever order the source gives them in; none is held that could be given."""
+    async with serving(Couch([])) as couch, front(couch, HANDLERS) as ann:
+        keys: list[Any] = [None, *(f"d{number}" for number in chosen), "no"]
+        listing = scan.Scan(ann.view, ListOptions(keys=keys, include_docs=True))
+        given_ids = [f"d{number}" for number in order if number in chosen]
+        known: set[str] = set()
+
+        async def read(*_: Any) -> AsyncGenerator[list[Any], None]:
+            for start in range(0, len(given_ids), size):
+                some = given_ids[start : start + size]
+                known.update(some)
+                docs = [revision(doc_id, "a", owner="ann") for doc_id in some]
+                yield [{"key": doc["_id"], "id": doc["_id"], "doc": doc} for doc in docs]
+
+        listing._read = read  # type: ignore[assignment,method-assign]
+        listed: list[Any] = []
+        async for rows in listing.batches():
+            listed += [row.key for row in rows]
+            assert len(listed) == len(keys) or keys[len(listed)] not in known
+        assert listed == keys

@@ -102,7 +102,50 @@ async def test_large_documents_after_small_ones_are_not_held_together(
             assert (await there.stored(doc_id))["ssn"] == doc["ssn"]
 
 
-async def test_what_is_stored_of_a_long_batch_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def _large(there: World) -> dict[str, str]:
+    """The revisions of 30 large documents, whose size is known."""
+    docs = [{**ANN, "_id": f"large{n:02}", "ssn": chr(64 + n) * 2**18} for n in range(30)]
+    revs = {doc["_id"]: await there.put(doc) for doc in docs}
+    await there.ask("POST", "/_revs_diff", {doc_id: [rev(2, "e")] for doc_id in [*revs][:4]})
+    there.tap.requests.clear()
+    return revs
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_interactive_writes_of_large_documents_go_in_parts(fails: bool) -> None:
+    async with world() as there:
+        revs = await _large(there)
+        docs = [{"_id": doc_id, "_rev": first, "owner": "ann", "name": "new"} for doc_id, first in revs.items()]
+        if fails:
+            there.tap.fail("POST", "/_bulk_docs", pass_on)
+            there.tap.fail("POST", "/_bulk_docs", answer_with(500, {"error": "internal", "reason": "full"}))
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": docs})
+        assert answer.status == 201
+        assert [row["id"] for row in answer.json] == list(revs)
+        sent = [len(write.json["docs"]) for write in there.tap.writes]
+        assert max(sent) <= 8 < len(docs)
+        for row in answer.json:
+            stored = await there.stored(row["id"])
+            assert len(stored["ssn"]) == 2**18
+            assert ("error" in row) is (stored["_rev"] == revs[row["id"]])
+            assert row.get("rev") in (
+                stored["_rev"] if "ok" in row else None,
+                revs[row["id"]] if "error" in row else "",
+            )
+        assert any("error" in row for row in answer.json) is fails
+        assert any("ok" in row for row in answer.json)
+
+
+async def test_an_id_that_comes_twice_keeps_a_batch_together() -> None:
+    async with world() as there:
+        revs = await _large(there)
+        docs = [{"_id": doc_id, "_rev": first, "owner": "ann", "name": "new"} for doc_id, first in revs.items()]
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [*docs, docs[0]]})
+        assert [("ok" in row) for row in answer.json] == [True] * len(docs) + [False]
+        assert [len(write.json["docs"]) for write in there.tap.writes] == [len(docs) + 1]
+
+
+async def test_what_is_sent_of_a_long_batch_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bulk.Slot] = []
 
     async def store(view: View, slots: Sequence[bulk.Slot], **options: Any) -> int:
