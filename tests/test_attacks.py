@@ -699,3 +699,20 @@ async def test_no_answer_to_another_question_is_shown_unjudged(doc_id: str) -> N
             answer = await served.ask("POST", f"/clinic-phone/{path}", body)
             assert b"SECRET" not in answer.body, path
             assert answer.status in (200, 502), path
+
+
+@pytest.mark.parametrize("reply", [{"results": []}, {"results": [], "pending": 0}])
+async def test_a_feed_whose_end_is_unknown_does_not_end(reply: Any) -> None:
+    """A client that was told to go on from the beginning would read everything anew, again and again."""
+
+    def lie(method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        return (200, reply) if "/_changes" in path else None
+
+    async with lying(PHONE, lie) as served:
+        url = f"{served.proxy_url}/clinic-phone/_changes"
+        try:
+            async with served.session.get(url, headers=ANN) as answer:
+                text = await answer.read()
+                assert answer.status == 502, text
+        except ClientPayloadError:
+            pass  # it had begun

@@ -159,7 +159,9 @@ class SourceFeed:
             raise Unavailable(f"The source's _changes is not of CouchDB's form: {error.reason}") from error
         end = {**splitter.head, **splitter.tail}
         if not self.descending:
-            self.seq = end.get("last_seq", self.seq)
+            if "last_seq" not in end:
+                raise Unavailable("The source's _changes does not say where it ends.")
+            self.seq = end["last_seq"]
         pending = end.get("pending")
         self.pending = pending if isinstance(pending, int) else 0
 

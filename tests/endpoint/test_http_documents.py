@@ -158,6 +158,11 @@ async def test_local_documents(wire: Wire) -> None:
     assert got.json == {"_id": "_local/cp", "_rev": "0-1", "n": 1}
     assert (await wire("GET", "/db/_local/cp", None, {"If-None-Match": got.headers["etag"]})).status == 304
     assert (await wire("GET", "/db/_local%2Fcp")).body == got.body
+    again = await wire("PUT", "/db/_local/cp", got.json)  # with the same body, and another revision
+    assert again.json["rev"] == "0-2"
+    assert again.headers["etag"] != got.headers["etag"] == made.headers["etag"]
+    newer = await wire("GET", "/db/_local/cp", None, {"If-None-Match": got.headers["etag"]})
+    assert (newer.status, newer.headers["etag"]) == (200, again.headers["etag"])
     assert (await wire("PUT", "/db/_local/cp", {"n": 2})).json["rev"] == "0-1"  # no conflicts here
     as_replicator = (await wire("GET", "/db/_local/cp?revs=true")).json
     assert as_replicator["_revisions"] == {"start": 0, "ids": ["1"]}

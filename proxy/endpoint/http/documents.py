@@ -71,7 +71,7 @@ def _tag(call: Call, doc_id: str, document: Document) -> tuple[bytes, Reply | No
     if document.meta:
         return b"", None
     if doc_id.startswith("_local/"):
-        tag = etag.base36(document.body)
+        tag = etag.of_local(document.rev, document.body)
         return etag.header(tag), etag.not_modified(call, tag)
     head = b'ETag: "%b"\r\n' % document.rev.encode()
     return head, etag.not_modified(call, document.rev) if "If-None-Match" in call.headers else None

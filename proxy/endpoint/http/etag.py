@@ -20,6 +20,11 @@ def base36(data: bytes) -> str:
     return digits
 
 
+def of_local(rev: str, body: bytes) -> str:
+    """The tag of a local document: of its revision and its body, as in CouchDB."""
+    return base36(rev.encode() + b"\0" + body)
+
+
 def header(tag: str) -> bytes:
     """The `ETag` line of a tag without quotes."""
     return line("ETag", f'"{tag}"')

@@ -118,9 +118,10 @@ def updated_tag(database: Database, updated: Updated) -> bytes:
     if not updated.id.startswith("_local/"):
         return etag.header(updated.rev or "")
     try:
-        return etag.header(etag.base36(database.get(updated.id).body))
+        document = database.get(updated.id)
     except NotFound:
-        return etag.header(etag.base36(b"{}"))
+        return etag.header(etag.of_local(updated.rev or "", b"{}"))
+    return etag.header(etag.of_local(document.rev, document.body))
 
 
 def _accepted(updated: Updated, status: int, head: bytes) -> Reply:
