@@ -15,8 +15,12 @@ from tests.bench.servers import DATABASE, Stage
 from tests.bench.speed import fill
 
 _MIB = 1024 * 1024
-_LARGE = 256 * 1024
-"""Bytes of a document, all but a few of which are hidden."""
+_LARGE = {
+    "type": "patient",
+    "facility": "f1",
+    "ssn": [{"a": number, "b": [number, str(number)]} for number in range(9000)],
+}
+"""A document of which all but a little is hidden. Decoded it takes more than ten times its JSON, as few do."""
 
 
 async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
@@ -39,26 +43,33 @@ async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
     bulk = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_get", entries, 10_000 * 200))
     lines.append(["_bulk_get (phone)", "10,000 documents", *_cells(bulk, idle)])
     revs = await _fill_large(stage)
-    title, last = f"documents of {_LARGE // 1024} KiB", {doc_id: [f"2-{'b' * 32}"] for doc_id in revs}
-    diff = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_revs_diff", last, len(revs) * 40))
-    lines.append(["_revs_diff (phone)", f"{len(revs)} {title}", *_cells(diff, idle)])
+    title = f"{len(revs)} of {len(jsonio.dumps(_LARGE)) // 1024} KiB"
+    last = {doc_id: [f"2-{'b' * 32}"] for doc_id in revs}
+    for name, method, path, body in (
+        ("_changes with documents", "GET", "_changes?include_docs=true", None),
+        ("_all_docs with documents, by key", "POST", "_all_docs?include_docs=true", {"keys": list(revs)}),
+        ("_bulk_get", "POST", "_bulk_get?revs=true&latest=true", {"docs": [{"id": doc_id} for doc_id in revs]}),
+        ("_revs_diff", "POST", "_revs_diff", last),
+    ):
+        peak = await _peak(stage, _receive(stage, method, f"/{DATABASE}-phone/{path}", body, len(revs) * 40))
+        lines.append([f"{name} (phone)", title, *_cells(peak, idle)])
     shown = {"type": "patient", "facility": "f1"}
     edits = [{"_id": doc_id, **_second(rev), **shown} for doc_id, rev in revs.items()]
     push = {"docs": edits, "new_edits": False}
     wrote = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_docs", push, 2))
-    lines.append(["_bulk_docs (phone)", f"{len(revs)} edits of {title}", *_cells(wrote, idle)])
+    lines.append(["_bulk_docs, edits (phone)", title, *_cells(wrote, idle)])
     report.add_table("Memory of the proxy", ["what", "how much", "resident MiB, at most", "above idle"], lines)
 
 
 async def _fill_large(stage: Stage) -> dict[str, str]:
-    """The revisions of 200 large documents by id, in a database that has no others."""
+    """The revisions of 200 large documents by id, in a database in which small ones were read last."""
     await stage.prepare()
+    await fill(stage, DOCS)
+    small = {f"patient:{number:07}": [f"2-{'b' * 32}"] for number in range(500)}
+    await _receive(stage, "POST", f"/{DATABASE}-phone/_revs_diff", small, 1)
     revs: dict[str, str] = {}
     for first in range(0, 200, 20):
-        docs = [
-            {"_id": f"large:{number}", "type": "patient", "facility": "f1", "ssn": "x" * _LARGE}
-            for number in range(first, first + 20)
-        ]
+        docs = [{"_id": f"patient:large{number:03}", **_LARGE} for number in range(first, first + 20)]
         rows = await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": docs})
         revs |= {row["id"]: row["rev"] for row in rows}
     return revs
