@@ -87,6 +87,9 @@ class Redact(Filter):
     def sets_fields(self) -> Iterable[str]:
         return self._paths.texts if self._writable else ()
 
+    def writes_unseen(self) -> Iterable[str]:
+        return self.sets_fields()
+
 
 def _is_masked(shaped: Any, original: Any) -> bool:
     return not same(shaped, original)

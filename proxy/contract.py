@@ -165,6 +165,13 @@ class Filter:
         """
         return ()
 
+    def writes_unseen(self) -> Iterable[str]:
+        """Paths, as `shape` shows them, at which a client may store what it is not shown: those of a writable mask.
+
+        Anywhere else a write is refused by which a client would store what is hidden from it.
+        """
+        return ()
+
     def origins(self) -> Mapping[str, Iterable[str]]:
         """By the name of a top-level field that `shape` shows: the fields it is made of, where it is not the same one.
 

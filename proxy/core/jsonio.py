@@ -44,7 +44,9 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
 def _deeper(data: bytes, given_up: JSONDecodeError) -> Any:
     """What is nested more deeply than orjson reads, as a source's document may be: one must not stop all others."""
     try:
-        return json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        dumps(value)  # refuses lone surrogates, which the library reads
+        return value
     except RecursionError:
         raise given_up from None
     except ValueError as error:

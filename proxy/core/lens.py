@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,11 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
-        self._set = _set_paths(filters)
-        self._set_fields = _in_source(filters, _set_fields)
+        self._set = _paths_shown(filters, lambda filter_: filter_.sets_fields())
+        self.set_fields = _in_source(filters, _set_fields)
+        """Top-level fields of the source's document in which there is something that filters set themselves."""
+        self._unseen = _paths_shown(filters, lambda filter_: filter_.writes_unseen())
+        self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(guarded(link.filter), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         # the default leaves what is new as it is
@@ -99,11 +103,11 @@ class Chain:
     def check_putget(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> list[str]:
         """The paths at which `client` would not read back what it wrote: where the shape of `whole` is not `edited`.
 
-        Not compared are `_rev`, protocol members, what filters set themselves, and of attachments all but the names;
-        of a deletion, what the client did not send. `original` tells of what type and size the attachments are that
-        `whole` has as bare stubs. Paths name nothing that the client neither sent nor was shown; one may be empty.
-        Raises Refused if the client could not read the document at all: such a write is refused even where a surplus
-        may be discarded.
+        Not compared are `_rev`, protocol members, what filters set themselves (unless it hides what the client sent, as
+        `forged` tells), and of attachments all but the names; of a deletion, what the client did not send. `original`
+        tells of what type and size the attachments are that `whole` has as bare stubs. Paths name nothing that the
+        client neither sent nor was shown; one may be empty. Raises Refused if the client could not read the document at
+        all: such a write is refused even where a surplus may be discarded.
         """
         try:
             shaped = self.read_back(whole, client, original)
@@ -111,7 +115,9 @@ class Chain:
                 return []
             if shaped is not None:
                 found = self.differences(shaped, edited, client)
-                return self.differences(shaped, edited, client, self._shown(original, client)) if found else found
+                if found:
+                    return self.differences(shaped, edited, client, self._shown(original, client))
+                return [] if self._set is None else sorted(self._forged(whole, edited, shaped, original, client))
         except Withheld as error:
             raise Refused(f"the document could not be read back: {error}") from error
         except RecursionError:
@@ -121,6 +127,36 @@ class Chain:
     def read_back(self, whole: Doc, client: Client, original: Doc | None = None) -> Doc | None:
         """What `client` would be shown of `whole`, were it stored. `original` as in `check_putget`. Raises Withheld."""
         return self.shape(_with_described_stubs(whole, original), client)
+
+    def forged(self, whole: Doc, sent: Doc, client: Client, original: Doc | None = None) -> set[str]:
+        """The top-level fields of `whole` in which there is something that the client has `sent`, and neither would be
+        shown of it nor is in the `original`: it would be hidden, and not the source's. Raises Withheld.
+
+        Values count by their path without the indices of arrays, as often as they are there. What may be written unseen
+        does not count.
+        """
+        return self._forged(whole, sent, self.read_back(whole, client, original) or {}, original, client)
+
+    def _forged(self, whole: Doc, sent: Doc, shown: Doc, original: Doc | None, client: Client) -> set[str]:
+        own = _body(sent if self._unseen is None else self._unseen.drop(sent, client))
+        known = Counter([*_values(_body(original or {})), *self._in_source_values(_body(shown))])
+        theirs = set(self._in_source_values(own))
+        stored = Counter(value for value in _values(_body(whole)) if value in theirs)
+        found = {str(value[0]) for value, count in stored.items() if count > known[value]}
+        names = {source for name in own for source in self._in_source_names(name)}
+        places = {*(original or {}), *(source for name in shown for source in self._in_source_names(name))}
+        return found | {name for name in _body(whole) if name in names and name not in places}
+
+    def _in_source_names(self, name: str) -> set[str]:
+        names = {name}
+        for origins in self._origins:
+            names = {source for each in names for source in origins.get(each, (each,))}
+        return names
+
+    def _in_source_values(self, doc: Doc) -> Iterator[tuple[Hashable, ...]]:
+        for name, *rest in _values(doc):
+            for source in self._in_source_names(str(name)) if self._origins else (name,):
+                yield (source, *rest)
 
     def uncovers(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> bool:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
@@ -187,7 +223,7 @@ class Chain:
         return {
             name: value
             for name, value in bare.items()
-            if not name.startswith("_") and (name not in self._set_fields or same(value, original.get(name)))
+            if not name.startswith("_") and (name not in self.set_fields or same(value, original.get(name)))
         }
 
 
@@ -224,20 +260,20 @@ def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[
     return frozenset(found)
 
 
-def _set_steps(filter_: Filter) -> list[list[Step]]:
-    texts = list(filter_.sets_fields())
-    return list(parse_paths(texts, "sets_fields").values()) if texts else []
+def _steps(texts: Iterable[str]) -> list[list[Step]]:
+    paths = list(texts)
+    return list(parse_paths(paths, "sets_fields").values()) if paths else []
 
 
 def _set_fields(filter_: Filter) -> Iterable[str]:
-    return [str(steps[0][1]) for steps in _set_steps(filter_)]
+    return [str(steps[0][1]) for steps in _steps(filter_.sets_fields())]
 
 
-def _set_paths(filters: Sequence[Filter]) -> Paths | None:
-    """What filters set themselves, as the client is shown it at the end of the chain."""
+def _paths_shown(filters: Sequence[Filter], texts_of: Callable[[Filter], Iterable[str]]) -> Paths | None:
+    """What filters name by paths, as the client is shown it at the end of the chain."""
     found: list[list[Step]] = []
     for position, filter_ in enumerate(filters):
-        paths = _set_steps(filter_)
+        paths = _steps(texts_of(filter_))
         for later in filters[position + 1 :]:
             origins = later.origins().items()
             paths += [[("name", name), *path[1:]] for path in paths for name, of in origins if path[0][1] in of]
@@ -261,6 +297,10 @@ def _comparable(doc: Doc) -> Doc:
     if doc.get("_attachments"):
         content["_attachments"] = dict.fromkeys(doc["_attachments"])
     return content
+
+
+def _body(doc: Doc) -> Doc:
+    return {name: value for name, value in doc.items() if not name.startswith("_")}
 
 
 def _values(doc: Doc) -> Iterator[tuple[Hashable, ...]]:

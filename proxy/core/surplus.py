@@ -1,9 +1,8 @@
 """Of what a client sends: the surplus, which it would not read back.
 
 What is hidden in a document must come from the source alone. A client that sends what it would not be shown, by a name
-that is hidden from it or in an element that is, would otherwise decide what others find there. Most such writes are
-refused; where they are not (deletions, and `on_surplus = "discard"`), the surplus is taken from what was sent before
-that is restored.
+that is hidden from it or in an element that is, would otherwise decide what others find there. Such writes are refused;
+with `on_surplus = "discard"`, the surplus is taken from what was sent before that is restored.
 
 Only places count, not values: a value that is shown in another form (a mask, say) has its place.
 """
@@ -21,8 +20,8 @@ def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
     """`sent` without what has no place in `shown`: what the client would be shown of the document that was stored.
 
     None: it would not be shown the document. `sent` itself, if there is no surplus. What describes the document
-    (`_id`, `_deleted`, ...) stays; of attachments, those go that it would not be shown. Raises Refused if it cannot be
-    told what of an array that is; of a deletion, such an array goes.
+    (`_id`, `_rev`, ...) stays; of attachments, those go that it would not be shown. Raises Refused if it cannot be told
+    what of an array that is.
     """
     shown = shown or {}
     kept: Doc = {}
@@ -36,8 +35,7 @@ def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
             try:
                 kept[name] = _common(value, shown[name])
             except _Unclear:
-                if "_deleted" not in sent:
-                    raise Refused("this client would not read back what it wrote", name) from None
+                raise Refused("this client would not read back what it wrote", name) from None
         elif name.startswith("_"):
             kept[name] = value
     return kept if _differ(kept, sent) else sent

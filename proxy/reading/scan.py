@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.contract import Doc
 from proxy.core import jsonio
@@ -26,7 +26,7 @@ from proxy.errors import Unavailable
 from proxy.fetch import fetch_leaves
 from proxy.reading.listing import ListOptions
 from proxy.resolve import Shown, judge
-from proxy.sizes import in_parts
+from proxy.sizes import at_once, in_parts
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
@@ -48,6 +48,10 @@ class Listed(NamedTuple):
     key: Any
     shown: Shown | None
     conflicts: Sequence[str] = ()
+
+
+_DOUBTFUL: Final = Listed(None, None)
+"""Stands for a row that takes a look at the document's leaves."""
 
 
 class Scan:
@@ -149,6 +153,7 @@ class Scan:
         """The rows of some keys, each as soon as it and those before it are known: sources give them in this order."""
         left = Counter([key for key in keys if _is_document(key)])
         known: dict[str, Listed] = {}
+        doubtful: list[str] = []
         written = 0
 
         def ready(at_end: bool) -> list[Listed]:
@@ -166,40 +171,55 @@ class Scan:
             written += len(rows)
             return rows
 
+        async def look_up() -> None:
+            for key, listed in zip(doubtful, await self._winners_of(doubtful, keyed=True), strict=True):
+                known[key] = listed or Listed(key, None)
+            doubtful.clear()
+
         async with aclosing(self._read("POST", self._with_docs(self.hides or self.options.conflicts), [*left])) as read:
             async for batch in read:
-                given = [row for row in batch if isinstance(row["key"], str)]
-                known |= {row["key"]: Listed(row["key"], None) for row in given}
-                found = [row for row in given if "error" not in row]
-                known |= {row.key: row for row in await self._judged(found, keyed=True) if row is not None}
+                for row in batch:
+                    key = row["key"]
+                    if "error" in row or not isinstance(key, str):
+                        known[str(key)] = Listed(key, None)
+                    elif (listed := self._glance(row, keyed=True)) is _DOUBTFUL:
+                        doubtful.append(key)
+                    else:
+                        known[key] = listed or Listed(key, None)
+                # what waits for them is held
+                if doubtful and len(known) + len(doubtful) >= at_once(self.view):
+                    await look_up()
                 yield ready(at_end=False)
+        await look_up()
         yield ready(at_end=True)
 
     # ---- judging
 
     async def _judged(self, rows: list[Row], *, keyed: bool) -> list[Listed | None]:
         """What the view makes of the source's rows, each; None: nothing."""
-        judged: list[Listed | None] = []
-        again: list[int] = []
-        for index, row in enumerate(rows):
-            doc = row.get("doc")
-            has_conflicts = doc is not None and "_conflicts" in doc
-            listed = self._taken(row)
+        glances = [self._glance(row, keyed) for row in rows]
+        again = [index for index, listed in enumerate(glances) if listed is _DOUBTFUL]
+        winners = await self._winners_of([rows[index]["key"] for index in again], keyed)
+        for index, winner in zip(again, winners, strict=True):
+            glances[index] = winner
+        return glances
+
+    def _glance(self, row: Row, keyed: bool) -> Listed | None:
+        """What the view makes of a row by the document in it; _DOUBTFUL if that leaves it open."""
+        doc = row.get("doc")
+        has_conflicts = doc is not None and "_conflicts" in doc
+        listed = self._taken(row)
+        if listed is None:
             # an invisible winner without live rivals has no row in a range; only a key may get its deletion
-            if (listed is None and (keyed or has_conflicts or doc is None)) or (
-                listed is not None and has_conflicts and self.options.conflicts and self.hides
-            ):
-                again.append(index)
-            judged.append(listed)
-        if again:
-            winners: list[Listed | None] = []
-            look_up = partial(self._winners, keyed=keyed)
-            async with aclosing(in_parts(self.view, [rows[index]["key"] for index in again], look_up)) as parts:
-                async for part in parts:
-                    winners += part
-            for index, winner in zip(again, winners, strict=True):
-                judged[index] = winner
-        return judged
+            return _DOUBTFUL if keyed or has_conflicts or doc is None else None
+        return _DOUBTFUL if has_conflicts and self.options.conflicts and self.hides else listed
+
+    async def _winners_of(self, ids: Sequence[str], keyed: bool) -> list[Listed | None]:
+        winners: list[Listed | None] = []
+        async with aclosing(in_parts(self.view, ids, partial(self._winners, keyed=keyed))) as parts:
+            async for part in parts:
+                winners += part
+        return winners
 
     def _taken(self, row: Row) -> Listed | None:
         """The row as it is, if the source's winner is visible."""

@@ -42,26 +42,63 @@ def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
 
 
 def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
-    """The whole document, of which the client can read back what it wrote. Raises Refused, Withheld."""
+    """The whole document, in which nothing is hidden but what the source has hidden. Raises Refused, Withheld."""
     whole = _sewn(sent, original, rules)
-    deleted = "_deleted" in sent
     differing = _check(whole, sent, original, rules)
-    if not differing and not deleted:
+    if "_deleted" in sent:
+        whole = _without_forged(whole, sent, original, rules)
+    elif not differing:
         return whole
-    if not deleted and rules.on_surplus == "refuse":
+    elif rules.on_surplus == "refuse":
         raise Refused(_NOT_READ_BACK, differing[0])
-    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original))
-    if taken is not sent:
-        sent, whole = taken, _sewn(taken, original, rules)
-        _check(whole, sent, original, rules)
-        if without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original)) is not sent:
-            raise Refused(_NOT_READ_BACK)
+    else:
+        sent, whole = _without_surplus(whole, sent, original, rules)
     if rules.chain.uncovers(_described(whole), sent, rules.client, original):
         raise Refused("this write would show the client what is hidden from it")
     return whole
 
 
 _NOT_READ_BACK = "this client would not read back what it wrote"
+_NOT_FOLLOWING = "attachments whose bodies follow cannot be left out or moved"
+
+
+def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> Doc:
+    """A deletion without the fields in which something is hidden that is not the source's."""
+    forged = _forged(whole, sent, original, rules)
+    kept = {name: value for name, value in whole.items() if name not in forged}
+    for name in forged & rules.chain.audience_fields:
+        if original and name in original:
+            kept[name] = original[name]
+    if "_attachments" in kept:
+        shown = (rules.chain.read_back(_described(whole), rules.client, original) or {}).get("_attachments") or {}
+        kept["_attachments"] = {name: entry for name, entry in kept["_attachments"].items() if name in shown}
+        if not kept["_attachments"]:
+            del kept["_attachments"]
+        if _following(kept) != _following(sent):
+            raise Refused(_NOT_FOLLOWING, "_attachments")
+    return kept
+
+
+def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Doc]:
+    """What is taken of what was sent, and the whole document that it makes."""
+    forged = _forged(whole, sent, original, rules)
+    if not forged:
+        return sent, whole
+    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original))
+    if taken is sent:  # all has its place, in another form: as it is stored, or as a filter has set it
+        if forged & rules.chain.set_fields:
+            raise Refused(_NOT_READ_BACK, min(forged))
+        return sent, whole
+    whole = _sewn(taken, original, rules)
+    _check(whole, taken, original, rules)
+    again = without_surplus(taken, rules.chain.read_back(_described(whole), rules.client, original))
+    if again is not taken and _forged(whole, taken, original, rules):
+        raise Refused(_NOT_READ_BACK)
+    return taken, whole
+
+
+def _forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> set[str]:
+    return rules.chain.forged(_described(whole), sent, rules.client, original)
 
 
 def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -79,7 +116,7 @@ def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
 def _check(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> list[str]:
     """The paths at which the client would not read back what it sent. Raises Refused, Withheld."""
     if ("_attachments" in whole or "_attachments" in sent) and _following(whole) != _following(sent):
-        raise Refused("attachments whose bodies follow cannot be left out or moved", "_attachments")
+        raise Refused(_NOT_FOLLOWING, "_attachments")
     return rules.chain.check_putget(_described(whole), sent, rules.client, original)
 
 

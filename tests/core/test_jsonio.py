@@ -79,7 +79,8 @@ def test_what_is_not_json_is_refused(text: bytes) -> None:
 def test_what_a_source_has_nested_deeply_is_read_and_written(depth: int, opening: str, closing: str) -> None:
     text = (opening * depth + "12345678901234567890" + closing * depth).encode()
     assert jsonio.dumps(jsonio.loads(text)) == text
-    for wrong in (text[:-1], text + b"]", text.replace(b"1", b"NaN", 1), text.replace(b"1", b"1e999", 1)):
+    lone = text.replace(b"12345678901234567890", b'"\\ud800"')
+    for wrong in (lone, text[:-1], text + b"]", text.replace(b"1", b"NaN", 1), text.replace(b"1", b"1e999", 1)):
         with pytest.raises(jsonio.JSONDecodeError):
             jsonio.loads(wrong)
 

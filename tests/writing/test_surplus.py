@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters.compute import Compute
+from filters.default import Default
 from filters.drop import Drop
 from filters.keep import Keep
+from filters.redact import Redact
+from filters.rename import Rename
 from filters.select import Select
+from filters.stamp import Stamp
+from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link
@@ -123,6 +129,54 @@ def test_where_surplus_is_discarded_none_is_stored(sent: Doc, stored: Doc, origi
     assert written(judge(pushed({"facility": "f7", **sent}), original, by)) == {"facility": "f7", **stored}
     refused = judge(pushed({"facility": "f7", **sent}), original, rules(*filters))
     assert isinstance(refused, Refuse) is (sent != stored)
+
+
+@pytest.mark.parametrize(
+    ("filters", "sent", "stored"),
+    [
+        ([Drop(paths=["meta.key"]), Default(fields={"meta": {}})], {"meta": {"key": "FORGED"}}, {}),
+        ([Keep(paths=["t"]), Default(fields={"status": "open"})], {"status": "FORGED"}, None),
+        ([Keep(paths=["t"]), Default(fields={"status": "open"})], {"status": "open"}, {}),
+        ([Drop(paths=["ssn"]), Redact(paths=["pin"], writable=True)], {"pin": "9"}, {"pin": "9"}),
+        ([Stamp(fields={"owner": "client.name"}), Drop(paths=["owner"])], {"owner": "eve"}, None),
+    ],
+    ids=str,
+)
+def test_what_filters_set_hides_nothing_of_the_client(filters: list[Filter], sent: Doc, stored: Doc | None) -> None:
+    """`stored`: where it is not refused, which nobody promises of what is None."""
+    for original in (None, {"_id": "doc", "_rev": "1-a", "t": 1}):
+        for mode in get_args(Mode):
+            outcome = judge(pushed({"t": 1, **sent}), original, rules(*filters, on_surplus=mode))
+            if isinstance(outcome, Refuse):
+                assert stored is None or (mode == "refuse" and "FORGED" in str(sent))
+                continue
+            whole = written(outcome)
+            assert not {"FORGED", "eve"} & set(scalars(whole))
+            assert stored is None or whole == {"t": 1, **stored}
+
+
+@pytest.mark.parametrize(
+    ("filters", "original", "sent"),
+    [
+        (
+            [Default(fields={"status": "open"}), Validate(where="status=='open'", message="no")],
+            {"t": 1},
+            {"t": 1, "status": "open"},
+        ),
+        ([Rename(fields={"st": "status"}), Validate(where="status", message="no")], {"st": "open"}, {"status": "open"}),
+        ([Validate(where="st", message="no"), Rename(fields={"st": "status"})], {"st": "open"}, {"status": "open"}),
+        ([Compute(fields={"full": "a"}), Validate(where="full", message="no")], {"a": "x"}, {"a": "x", "full": "x"}),
+        ([Drop(paths=["n[?private]"])], {"n": [{"private": True, "x": 1}]}, {"n": [{"private": True, "mine": 1}]}),
+        ([Drop(paths=["n[?private]"])], {"n": [{"private": True, "x": 1}]}, {"n": [{"private": True}]}),
+    ],
+    ids=str,
+)
+def test_a_deletion_is_judged_by_all_that_was_sent(filters: list[Filter], original: Doc, sent: Doc) -> None:
+    """What is left out of it is none of the rules' business: they have passed it."""
+    outcome = judge(pushed({**sent, "_deleted": True}), {"_id": "doc", "_rev": "1-a", **original}, rules(*filters))
+    whole = written(outcome)
+    assert whole["_deleted"] is True
+    assert "private" not in str(whole)
 
 
 def test_what_is_hidden_stays_where_surplus_is_discarded() -> None:
