@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from proxy.core.structural import restore_structurally
 
@@ -184,5 +184,10 @@ def promises(filter_: Filter, hook: str, *methods: str) -> bool:
     """Whether what `hook` says is about the `methods` that a filter has, not about those of a class that it is derived
     from.
     """
-    writes = next(cls for cls in type(filter_).__mro__ if not {hook, *methods}.isdisjoint(vars(cls)))
+    return _promises(cast(Any, type(filter_)), hook, methods)
+
+
+@lru_cache(maxsize=1000)
+def _promises(cls: type, hook: str, methods: tuple[str, ...]) -> bool:
+    writes = next(each for each in cls.__mro__ if not {hook, *methods}.isdisjoint(vars(each)))
     return hook in vars(writes)

@@ -207,12 +207,16 @@ class Scan:
     def _glance(self, row: Row, keyed: bool) -> Listed | None:
         """What the view makes of a row by the document in it; _DOUBTFUL if that leaves it open."""
         doc = row.get("doc")
-        has_conflicts = doc is not None and "_conflicts" in doc
-        listed = self._taken(row)
-        if listed is None:
+        if doc is None:
+            return _DOUBTFUL
+        conflicts = doc.pop("_conflicts", None)
+        shaped = self.view.shape(doc)
+        if shaped is None:
             # an invisible winner without live rivals has no row in a range; only a key may get its deletion
-            return _DOUBTFUL if keyed or has_conflicts or doc is None else None
-        return _DOUBTFUL if has_conflicts and self.options.conflicts and self.hides else listed
+            return _DOUBTFUL if keyed or conflicts is not None else None
+        if conflicts is not None and self.options.conflicts and self.hides:
+            return _DOUBTFUL
+        return Listed(row["key"], Shown(shaped, doc["_rev"]), conflicts or ())
 
     async def _winners_of(self, ids: Sequence[str], keyed: bool) -> list[Listed | None]:
         winners: list[Listed | None] = []
