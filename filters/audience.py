@@ -28,7 +28,6 @@ class Audience(Filter):
     """Withholds documents that share no key with the client."""
 
     pure: ClassVar[bool] = True
-
     declares_audience = True
 
     def __init__(

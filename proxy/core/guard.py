@@ -22,7 +22,7 @@ class Guarded(Filter):
 
     def __init__(self, filter_: Filter) -> None:
         self._filter = filter_
-        self._restores = getattr(filter_.restore, "__func__", None) is not Filter.restore
+        self._restores = restores(filter_)
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         text = jsonio.dumps(doc)
@@ -37,6 +37,11 @@ class Guarded(Filter):
             return super().restore(edited, original, client)
         own = None if original is None else _copied(original)
         return _read(_text("restore", self._filter.restore(_copied(edited), own, client)))
+
+
+def restores(filter_: Filter) -> bool:
+    """Whether a filter has a `restore` of its own: the default leaves what a client creates as it is."""
+    return getattr(filter_.restore, "__func__", None) is not Filter.restore
 
 
 def guarded(filter_: Filter) -> Filter:

@@ -18,7 +18,7 @@ from typing import Any
 from proxy.contract import Client, Doc, Filter, Refused, promises
 from proxy.core.differences import EVERYTHING, differences
 from proxy.core.equality import canonical, same
-from proxy.core.guard import guarded
+from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths
 
@@ -54,17 +54,16 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
-        self._set = _paths_shown(filters, lambda filter_: filter_.sets_fields())
+        self._set = _paths_shown(filters, "sets_fields")
         self.set_fields = _in_source(filters, _set_fields)
         """Top-level fields of the source's document in which there is something that filters set themselves."""
-        self._unseen = _paths_shown(filters, lambda filter_: filter_.writes_unseen())
+        self._unseen = _paths_shown(filters, "writes_unseen")
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(guarded(link.filter), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
-        # the default leaves what is new as it is
         self._creating: _Back = []
         for (filter_, name), link in zip(reversed(self._filters), reversed(self.links), strict=True):
-            if getattr(link.filter.restore, "__func__", None) is not Filter.restore:
+            if restores(link.filter):
                 self._creating.append((filter_.restore, None, name))
 
     def __bool__(self) -> bool:
@@ -260,20 +259,21 @@ def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[
     return frozenset(found)
 
 
-def _steps(texts: Iterable[str]) -> list[list[Step]]:
-    paths = list(texts)
-    return list(parse_paths(paths, "sets_fields").values()) if paths else []
+def _steps(filter_: Filter, hook: str) -> list[list[Step]]:
+    """The paths that a filter's hook names. Raises OptionError, by the hook's name, if they are none."""
+    paths = list(getattr(filter_, hook)())
+    return list(parse_paths(paths, hook).values()) if paths else []
 
 
 def _set_fields(filter_: Filter) -> Iterable[str]:
-    return [str(steps[0][1]) for steps in _steps(filter_.sets_fields())]
+    return [str(steps[0][1]) for steps in _steps(filter_, "sets_fields")]
 
 
-def _paths_shown(filters: Sequence[Filter], texts_of: Callable[[Filter], Iterable[str]]) -> Paths | None:
-    """What filters name by paths, as the client is shown it at the end of the chain."""
+def _paths_shown(filters: Sequence[Filter], hook: str) -> Paths | None:
+    """What a hook of the filters names by paths, as the client is shown it at the end of the chain."""
     found: list[list[Step]] = []
     for position, filter_ in enumerate(filters):
-        paths = _steps(texts_of(filter_))
+        paths = _steps(filter_, hook)
         for later in filters[position + 1 :]:
             origins = later.origins().items()
             paths += [[("name", name), *path[1:]] for path in paths for name, of in origins if path[0][1] in of]
