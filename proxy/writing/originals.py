@@ -58,25 +58,28 @@ async def plan_some(
     Raises the source's error if it cannot tell what it has.
     """
     rules = rules or rules_of(view)
-    if are_large(view):
-        batch = batch[: at_once(view)]
-    known = recent.take(view, (pushed.id for pushed in batch))
     if not (rules.chain and rules.write):
+        recent.take(view, (pushed.id for pushed in batch))
         return [plan(pushed, NOTHING, rules) for pushed in batch]
-    if not suppose:
-        known = {}
     guesses: list[Send | None] = []
-    for start in range(0, len(batch), AT_ONCE):
+    others: list[Pushed] = []
+    step = at_once(view) if are_large(view) else AT_ONCE
+    for start in range(0, len(batch), step):
         if start:
             await asyncio.sleep(0)  # others have something to do, too
-        guesses += [_guess(pushed, known, rules, suppose) for pushed in batch[start : start + AT_ONCE]]
-    others = [pushed for pushed, guess in zip(batch, guesses, strict=True) if guess is None]
+        some = batch[start : start + step]
+        known = recent.take(view, (pushed.id for pushed in some)) if suppose else {}
+        found = [_guess(pushed, known, rules, suppose) for pushed in some]
+        guesses += found
+        others += [pushed for pushed, guess in zip(some, found, strict=True) if guess is None]
+        if step < AT_ONCE and len(others) >= step:
+            break
     looked_up: list[Outcome] = []
     if others:
         async with aclosing(ahead(_parts(view, others), partial(_plan_first, view, rules))) as planned:
-            async for count, some in planned:
-                looked_up += some
-                if len(some) < count or are_large(view):
+            async for count, part in planned:
+                looked_up += part
+                if len(part) < count or are_large(view):
                     break
     rest = iter(looked_up)
     outcomes: list[Outcome] = []

@@ -136,6 +136,24 @@ async def test_interactive_writes_of_large_documents_go_in_parts(fails: bool) ->
         assert any("ok" in row for row in answer.json)
 
 
+async def test_what_nothing_is_read_for_goes_together_however_large_others_are() -> None:
+    async with world() as there:
+        revs = await _large(there)
+        docs = [{"_id": f"new{n}", "owner": "ann"} for n in range(60)]
+        assert all("ok" in row for row in (await there.ask("POST", "/_bulk_docs", {"docs": docs})).json)
+        assert [len(write.json["docs"]) for write in there.tap.writes] == [60]
+        edits = [{"_id": doc_id, "_rev": first, "owner": "ann"} for doc_id, first in [*revs.items()][:2]]
+        there.tap.requests.clear()
+        mixed = [edits[0], *({"_id": f"more{n}", "owner": "ann"} for n in range(60)), edits[1]]
+        assert all("ok" in row for row in (await there.ask("POST", "/_bulk_docs", {"docs": mixed})).json)
+        assert len(there.tap.writes) <= 2
+    async with world(profile(chain())) as there:
+        revs = await _large(there)
+        docs = [{"_id": doc_id, "_rev": first, "owner": "ann"} for doc_id, first in revs.items()]
+        assert all("ok" in row for row in (await there.ask("POST", "/_bulk_docs", {"docs": docs})).json)
+        assert [len(write.json["docs"]) for write in there.tap.writes] == [len(docs)]
+
+
 async def test_an_id_that_comes_twice_keeps_a_batch_together() -> None:
     async with world() as there:
         revs = await _large(there)
