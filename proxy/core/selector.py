@@ -28,7 +28,15 @@ from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 _MAX_COST = 10_000
 _REGEX_COST = 500
 
-__all__ = ["SelectorError", "SortKey", "compile_selector", "fields_of", "project_fields", "sort_key"]
+__all__ = [
+    "SelectorError",
+    "SortKey",
+    "compile_selector",
+    "fields_of",
+    "finds_nothing",
+    "project_fields",
+    "sort_key",
+]
 
 
 def compile_selector(selector: Any, *, trusted: bool = False) -> Callable[[Doc], bool]:
@@ -40,6 +48,13 @@ def compile_selector(selector: Any, *, trusted: bool = False) -> Callable[[Doc],
     if not trusted:
         _check_cost(selector)
     return Compiler(trusted=trusted).condition(normalize(selector))
+
+
+def finds_nothing(selector: Any) -> bool:
+    """Whether `_find` gives no documents for it, though a filter by it lets all through: CouchDB has no range to read
+    where nothing is left of a selector but an empty `$and`, `$or` or `$nor`. Raises SelectorError.
+    """
+    return bool(selector) and normalize(selector) in (Every(()), Some(()))
 
 
 def fields_of(selector: Any) -> tuple[Path, ...]:

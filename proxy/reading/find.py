@@ -40,9 +40,13 @@ async def post_find(exchange: Exchange) -> web.StreamResponse:
     """POST _find."""
     if not exchange.view.profile.find:
         raise Forbidden("_find is not available through this proxy.")
-    search = _Search(exchange.view, parse_find(await exchange.read_object()))
+    request = parse_find(await exchange.read_object())
+    search = _Search(exchange.view, request)
     answer = Answer(exchange, JSON)
     await answer.write(b'{"docs":[')
+    if request.in_vain:
+        await answer.write(b"\r\n]}\r\n\n")
+        return await answer.finish()
     async with aclosing(search.run()) as batches:
         async for docs in batches:
             for doc in docs:

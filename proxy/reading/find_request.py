@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.core.selector import SortKey, compile_selector, project_fields, sort_key
+from proxy.core.selector import SortKey, compile_selector, finds_nothing, project_fields, sort_key
 from proxy.errors import BadRequest
 
 _DEFAULT_LIMIT = 25
@@ -21,6 +21,8 @@ class FindRequest:
     """What to look for. `sort` is None where the order of ids is wanted."""
 
     matches: Callable[[Doc], bool]
+    in_vain: bool
+    """Nothing is found, whatever matches (selector.finds_nothing)."""
     fields: list[str]
     sort: SortKey | None
     descending: bool
@@ -46,6 +48,7 @@ def parse_find(body: Mapping[str, Any]) -> FindRequest:
     by_id = sort.fields in ((), (("_id",),))
     request = FindRequest(
         matches=compile_selector(body["selector"]),
+        in_vain=finds_nothing(body["selector"]),
         fields=_fields(body.get("fields", [])),
         sort=None if by_id else sort,
         descending=sort.descending,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.contract import Doc
 from proxy.core.mango.regex import PatternError, compile_pattern
-from proxy.core.selector import SelectorError, compile_selector, fields_of, project_fields, sort_key
+from proxy.core.selector import SelectorError, compile_selector, fields_of, finds_nothing, project_fields, sort_key
 
 _DATA = json.loads((Path(__file__).parent / "data" / "selectors.json").read_text("utf-8"))
 DOCUMENTS: list[Doc] = _DATA["documents"]
@@ -67,6 +67,27 @@ def test_errors(selector: Any, error: str) -> None:
     with pytest.raises(SelectorError) as caught:
         compile_selector(selector)
     assert caught.value.error == error
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ({"$or": []}, True),
+        ({"$and": []}, True),
+        ({"$nor": []}, True),
+        ({"n": {"$or": []}}, True),
+        ({"$not": {"$or": []}}, True),
+        ({}, False),
+        ({"$and": [{"$or": []}]}, False),
+        ({"$or": [{"$or": []}, {"n": 1}]}, False),
+        ({"$nor": [{"$or": []}]}, False),
+        ({"n": {"$gt": 1}, "$or": []}, False),
+        ({"n": {"$in": []}}, False),
+    ],
+)
+def test_finds_nothing_where_couchdb_has_no_range_to_read(selector: Any, expected: bool) -> None:
+    """As a CouchDB 3.5 with three documents answered; where it is False, it gave what the selector matches."""
+    assert finds_nothing(selector) is expected
 
 
 def test_where_we_differ() -> None:

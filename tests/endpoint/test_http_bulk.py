@@ -174,7 +174,8 @@ async def test_design_and_local_documents(wire: Wire) -> None:
     assert (local["total_rows"], local["offset"], ids(local)) == (None, None, ["_local/a", "_local/b"])
     assert local["rows"][0]["doc"] == {"_id": "_local/a", "_rev": "0-1", "v": 2}
     assert ids((await wire("GET", "/db/_local_docs?descending=true&limit=1")).json) == ["_local/b"]
-    assert ids((await wire("GET", "/db/_local_docs?" + q(keys=["_local/b"]))).json) == ["_local/b"]
+    rows = (await wire("GET", "/db/_local_docs?" + q(keys=["_local/no", "_local/b", 1]))).json["rows"]
+    assert [row.get("error", row.get("id")) for row in rows] == ["not_found", "_local/b", "not_found"]
 
 
 _ids = st.text("abc", max_size=2)
@@ -213,6 +214,7 @@ async def test_find(wire: Wire) -> None:
     assert found["execution_stats"]["total_docs_examined"] == 5
     assert (await find(wire, selector={"n": 99}))["docs"] == []
     assert (await find(wire, selector={}, limit=0))["docs"] == []
+    assert await find(wire, selector={"$or": []}) == {"docs": []}
 
 
 @pytest.mark.parametrize("sort", [[], ["n"], [{"n": "desc"}]])

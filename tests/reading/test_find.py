@@ -72,6 +72,10 @@ async def test_hidden_documents_fields_and_branches_are_not_found(ann: Front) ->
     assert await ids(ann, {"_rev": rev(2, "b")}) == ["d"]
 
 
+async def test_an_empty_choice_finds_nothing(ann: Front) -> None:
+    assert (await ann.raw("POST", FIND, {"selector": {"$or": []}}))[1] == b'{"docs":[\r\n]}\r\n\n'
+
+
 async def test_fields_limit_and_skip(ann: Front) -> None:
     found = await ann.json("POST", FIND, {"selector": {}, "fields": ["n", "ssn"], "skip": 1, "limit": 2})
     assert found["docs"] == [{"n": 1}, {"n": 2}]

@@ -17,7 +17,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.core.selector import compile_selector, project_fields, sort_key
+from proxy.core.selector import compile_selector, finds_nothing, project_fields, sort_key
 from proxy.endpoint.database import Database
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.reply import JSON_HEAD, Reply, json_reply
@@ -66,6 +66,8 @@ async def find(call: Call, database: Database) -> Reply:
     query = _Query(
         body, _whole(body, "limit", 25), _whole(body, "skip", 0), _fields(body), _after(body.get("bookmark"))
     )
+    if finds_nothing(body["selector"]):
+        return Reply(200, JSON_HEAD, b'{"docs":[\r\n]}\r\n\n')
     began = time.perf_counter()
     docs, bookmark = await (_sorted if body.get("sort") else _in_order)(database, query)
     rows = [jsonio.dumps(project_fields(doc, query.fields) if query.fields else doc) for doc in docs]

@@ -42,8 +42,7 @@ async def design_docs(call: Call, database: Database) -> Reply:
 async def local_docs(call: Call, database: Database) -> Reply:
     asked = await _asked(call)
     rows = database.local_docs(include_docs=asked.include_docs)
-    head = _head(None, None)
-    return json_stream(_rows(database, head, _paired(_selected(rows, asked)), asked))
+    return json_stream(_rows(database, _head(None, None), _selected(rows, asked), asked))
 
 
 async def _asked(call: Call) -> Options:
@@ -110,15 +109,15 @@ def _keyed(database: Database, asked: Options) -> Iterator[tuple[Any, Row | None
     return ((key, next(rows) if isinstance(key, str) else None) for key in chosen)
 
 
-def _selected(rows: Iterable[Row], asked: Options) -> Iterator[Row]:
+def _selected(rows: Iterable[Row], asked: Options) -> Iterator[tuple[Any, Row | None]]:
     """`rows`, all of them in ascending order, cut to what was asked for."""
     if asked.keys is not None:
         by_id = {row.id: row for row in rows}
-        return (by_id[key] for key in asked.keys if isinstance(key, str) and key in by_id)
+        return ((key, by_id.get(key) if isinstance(key, str) else None) for key in asked.keys)
     chosen = [row for row in rows if asked.covers(row.id)]
     if asked.descending:
         chosen.reverse()
-    return islice(chosen, asked.skip, None if asked.limit is None else asked.skip + asked.limit)
+    return _paired(islice(chosen, asked.skip, None if asked.limit is None else asked.skip + asked.limit))
 
 
 def _paired(rows: Iterable[Row]) -> Iterator[tuple[Any, Row | None]]:
