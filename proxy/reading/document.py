@@ -57,10 +57,9 @@ def parse_wanted(query: Query) -> Wanted:
     # of a named revision CouchDB gives no account of the tree, whatever is asked for
     winner = "rev" not in query or latest
     meta = query.sticky("meta")
-    open_revs = query.last("open_revs")
     return Wanted(
         rev=None if (rev := query.last("rev")) is None else check_rev(rev),
-        open_revs=None if open_revs is None else "all" if open_revs == "all" else _revs(query, "open_revs"),
+        open_revs=_open_revs_of(query),
         latest=latest,
         revs=query.sticky("revs"),
         revs_info=winner and (meta or query.sticky("revs_info")),
@@ -86,6 +85,12 @@ _NOTHING_MORE = Wanted(
     atts_since=None,
     att_encoding_info=False,
 )
+
+
+def _open_revs_of(query: Query) -> str | list[str] | None:
+    """As in CouchDB an empty list is as if there were none."""
+    text = query.last("open_revs")
+    return text if text is None or text == "all" else _revs(query, "open_revs") or None
 
 
 def _revs(query: Query, name: str) -> list[str]:

@@ -113,6 +113,12 @@ def test_a_revision_is_found_in_any_spelling(lab: Lab, spelling: Callable[[str],
         assert found.json[0]["ok"]["_rev"] == rev
 
 
+def test_an_empty_list_of_open_revs_is_as_if_there_were_none(lab: Lab) -> None:
+    for server in lab.servers:
+        plain = lab.ask(server, Request("GET", "/{db}/mine?revs=true")).json
+        assert lab.ask(server, Request("GET", "/{db}/mine?revs=true&open_revs=%5B%5D")).json == plain
+
+
 @pytest.mark.parametrize("rev", BAD_REVS)
 def test_revisions_in_headers(lab: Lab, rev: str) -> None:
     if not rev.isprintable() or not rev.isascii():

@@ -80,6 +80,7 @@ async def test_open_revs(wire: Wire) -> None:
     assert [row["ok"]["_rev"] for row in rows] == [D]
     assert (await wire("GET", f"/db/new?open_revs={revs(A)}", None, accept)).json == [{"missing": A}]
     assert (await wire("GET", "/db/new?open_revs=all", None, accept)).status == 404
+    assert (await wire("GET", "/db/conflict?open_revs=[]")).json == (await wire("GET", "/db/conflict")).json
     assert (await wire("GET", "/db/conflict?open_revs=[1]", None, accept)).status == 400
     odd = '1-say "hi"'
     assert (await wire("GET", f"/db/conflict?open_revs={revs(odd)}", None, accept)).json == [{"missing": odd}]

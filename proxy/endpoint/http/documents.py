@@ -21,8 +21,10 @@ async def read(call: Call, database: Database, doc_id: str) -> Reply:
         return _single(call, doc_id, database.get(doc_id))
     query = call.query
     shown = shown_by(query)
-    if "open_revs" in query:
-        return await _open_revs(call, database, doc_id, shown)
+    open_revs = query.last("open_revs")
+    wanted = None if open_revs in (None, "all") else revs_list(open_revs)
+    if open_revs == "all" or wanted:  # as in CouchDB an empty list is as if there were none
+        return await _open_revs(call, database, doc_id, shown, wanted)
     document = _requested(database, doc_id, query, shown)
     if shown.plain:
         return _single(call, doc_id, document, encoding_info=shown.encoding_info)
@@ -87,9 +89,7 @@ def _related(call: Call, database: Database, document: Document, shown: Shown) -
     return Reply(200, head, body, length=message.form.length)
 
 
-async def _open_revs(call: Call, database: Database, doc_id: str, shown: Shown) -> Reply:
-    wanted = call.query.last("open_revs")
-    revs = None if wanted == "all" else revs_list(wanted)
+async def _open_revs(call: Call, database: Database, doc_id: str, shown: Shown, revs: list[str] | None) -> Reply:
     found = database.open_revs(doc_id, revs, latest=call.query.sticky("latest"), revs=shown.needs_path)
     if not found:
         raise NotFound("missing")
