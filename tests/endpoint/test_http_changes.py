@@ -110,6 +110,25 @@ async def test_filters(wire: Wire) -> None:
     assert (await wire("GET", "/db/_changes?filter=d/f")).status == 501
 
 
+async def test_a_selector_judges_each_leaf_that_a_row_would_name(wire: Wire) -> None:
+    """As CouchDB 3.5 answers; the document of the row is the winner all the same."""
+    leaves = [("1-aa", 1), ("1-bb", 5), ("1-ab", 5), ("1-ac", 1)]
+    docs: list[dict[str, Any]] = [{"_id": "s", "_rev": rev, "m": m} for rev, m in leaves]
+    docs.append({"_id": "s", "_rev": "2-dd", "m": 1, "_deleted": True, "_revisions": {"start": 2, "ids": ["dd", "cc"]}})
+    await wire("POST", "/db/_bulk_docs", {"new_edits": False, "docs": docs})
+    selector = {"selector": {"m": 1}}
+
+    async def rows(query: str) -> Any:
+        return (await wire("POST", f"/db/_changes?filter=_selector&include_docs=true{query}", selector)).json["results"]
+
+    [row] = await rows("&style=all_docs")
+    assert row["changes"] == [{"rev": "1-ac"}, {"rev": "1-aa"}, {"rev": "2-dd"}]
+    assert row["doc"] == {"_id": "s", "_rev": "1-bb", "m": 5}
+    assert await rows("") == []
+    selector["selector"] = {"m": 7}
+    assert await rows("&style=all_docs") == []
+
+
 @pytest.mark.parametrize(
     ("query", "reason"),
     [

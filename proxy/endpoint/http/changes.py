@@ -99,23 +99,24 @@ class Feed:
 
     def _rows(self) -> Iterator[Change | None]:
         """The rows there are that pass the filter, up to the limit; None now and then on a long search."""
-        asked, matches = self.asked, self.chosen.matches
+        asked, cut = self.asked, self.chosen.cut
         if self.left <= 0:
             return
         found = self.database.changes(
             self.seq,
-            limit=asked.limit and int(self.left) if matches is None else None,
+            limit=asked.limit and int(self.left) if cut is None else None,
             descending=asked.descending,
             include_docs=asked.include_docs or self.chosen.needs_document,
             conflicts=asked.conflicts,
         )
         for looked_at, change in enumerate(found, 1):
             self.seq = change.seq
-            if matches is None or matches(change):
+            passing = change if cut is None else cut(change)
+            if passing is not None:
                 self.last_seq = change.seq
                 self.written += 1
                 self.left -= 1
-                yield change
+                yield passing
                 if self.left <= 0:
                     return
             elif looked_at % _BREATH == 0:

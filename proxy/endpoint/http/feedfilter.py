@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.core import jsonio
@@ -23,9 +23,12 @@ _NO_QUERY_SERVER = "Filter functions need a query server; use filter=_selector, 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """`matches` None passes every row. `project` turns a document into what the row shows of it."""
+    """`cut` gives of a change what passes, None for nothing; where it is None itself, all passes.
 
-    matches: Callable[[Change], bool] | None = None
+    `project` turns a document into what the row shows of it.
+    """
+
+    cut: Callable[[Change], Change | None] | None = None
     needs_document: bool = False
     project: Callable[[Document], bytes] | None = None
 
@@ -42,9 +45,9 @@ async def from_call(call: Call, database: Database, asked: FeedQuery) -> Filter:
     if name == "_doc_ids":
         return _by_ids(_doc_ids(asked, body))
     if name == "_selector":
-        return _by_selector(body)
+        return _by_selector(database, body, all_leaves=asked.all_leaves)
     if name == "_design":
-        return Filter(lambda change: change.id.startswith("_design/"))
+        return Filter(lambda change: change if change.id.startswith("_design/") else None)
     if name.startswith("_") and name != "_view":
         raise BadRequest(_UNKNOWN)
     if name == "_view":
@@ -70,10 +73,11 @@ def _doc_ids(asked: FeedQuery, body: Any) -> list[str]:
 
 def _by_ids(ids: list[str]) -> Filter:
     wanted = frozenset(doc_id for doc_id in ids if isinstance(doc_id, str))
-    return Filter(lambda change: change.id in wanted)
+    return Filter(lambda change: change if change.id in wanted else None)
 
 
-def _by_selector(body: Any) -> Filter:
+def _by_selector(database: Database, body: Any, *, all_leaves: bool) -> Filter:
+    """Each leaf that a row would name is judged by itself, as in CouchDB."""
     if body is None:
         raise BadRequest(_SELECTOR_BY_POST)
     selector = body.get("selector") if isinstance(body, dict) else None
@@ -85,13 +89,23 @@ def _by_selector(body: Any) -> Filter:
         raise BadRequest(f"Selector error: {error.reason}") from None
     fields = body.get("fields")
 
-    def matches(change: Change) -> bool:
-        return change.document is not None and predicate(jsonio.loads(change.document.json()))
+    def matches(document: Document) -> bool:
+        return predicate(jsonio.loads(document.json()))
+
+    def cut(change: Change) -> Change | None:
+        if change.document is None:
+            return None
+        if not all_leaves or len(change.leaves) == 1:
+            return change if matches(change.document) else None
+        found = database.open_revs(change.id, change.leaves)
+        passing = {leaf.rev for leaf in found if isinstance(leaf, Document) and matches(leaf)}
+        leaves = tuple(rev for rev in change.leaves if rev in passing)
+        return replace(change, leaves=leaves) if leaves else None
 
     def project(document: Document) -> bytes:
         return jsonio.dumps(project_fields(jsonio.loads(document.json()), fields))
 
-    return Filter(matches, needs_document=True, project=project if fields else None)
+    return Filter(cut, needs_document=True, project=project if fields else None)
 
 
 def _by_function(database: Database, path: str, group: str) -> Filter:
