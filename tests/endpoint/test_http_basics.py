@@ -295,3 +295,19 @@ async def test_a_header_need_not_be_text(wire: Wire, method: str, target: str, h
         answer = await connection.receive()
     assert answer.status == status
     assert status == 201 or answer.json.keys() == {"error", "reason"}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["_users", "a", "b", "db"]),
+        ("key=%22b%22", ["b"]),
+        ("key=1", []),
+        ("endkey=%22b%22&inclusive_end=false", ["_users", "a"]),
+        ("startkey=%22db%22&descending=true&limit=2&skip=1", ["b", "a"]),
+    ],
+)
+async def test_all_dbs_takes_the_options_of_all_docs(wire: Wire, query: str, expected: list[str]) -> None:
+    for name in "ab":
+        await wire("PUT", f"/{name}")
+    assert (await wire("GET", f"/_all_dbs?{query}")).json == expected

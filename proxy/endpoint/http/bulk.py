@@ -14,7 +14,7 @@ from proxy.endpoint.http import documents, outgoing, permissions
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.render import Shown, document_json
 from proxy.endpoint.http.reply import CHUNK, JSON_HEAD, Reply, Stream, json_reply, line
-from proxy.errors import BadRequest, CouchError, Unauthorized
+from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized
 
 _NOT_IN_BULK_GET = ("rev", "open_revs", "atts_since", "w", "new_edits")
 
@@ -58,8 +58,8 @@ def _refused(call: Call, database: Database, docs: list[Any]) -> dict[int, Updat
     if not designs:
         return {}
     try:
-        permissions.need_admin(call.identity, database)
-    except Unauthorized as error:
+        permissions.need_designer(call.identity, database)
+    except (Forbidden, Unauthorized) as error:
         return {i: Updated(name, docs[i].get("_rev"), error) for i, name in designs.items()}
     return {}
 

@@ -36,6 +36,16 @@ def need_admin(identity: Identity, database: Database) -> None:
         raise Unauthorized(_NO_ADMIN)
 
 
+def need_designer(identity: Identity, database: Database) -> None:
+    """Raises what CouchDB tells those who may not write design documents: Forbidden, Unauthorized if anonymous."""
+    try:
+        need_admin(identity, database)
+    except Unauthorized as error:
+        if identity.user.name is None:
+            raise
+        raise Forbidden(error.reason) from None
+
+
 def need_server_admin(identity: Identity) -> None:
     if not identity.is_admin:
         raise Unauthorized(_NO_SERVER_ADMIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.core import jsonio
-from proxy.endpoint.http import etag
+from proxy.endpoint.http import etag, options
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.permissions import need_server_admin
 from proxy.endpoint.http.reply import JSON, Reply, json_reply
@@ -35,21 +35,11 @@ async def uuids(call: Call) -> Reply:
 
 async def all_dbs(call: Call) -> Reply:
     need_server_admin(call.identity)
-    names = call.endpoint.server.names()
-    pairs = call.query
-    start = _bound(pairs.json("startkey", "start_key"))
-    end = _bound(pairs.json("endkey", "end_key"))
-    if pairs.last("descending") == "true":
-        names = names[::-1]
-        start, end = end, start
-    names = [n for n in names if (start is None or n >= start) and (end is None or n <= end)]
-    skip = pairs.whole("skip") or 0
-    limit = pairs.whole("limit")
-    return json_reply(names[skip : None if limit is None else skip + limit])
-
-
-def _bound(key: object) -> str | None:
-    return key if isinstance(key, str) else None
+    asked = options.from_query(call.query)
+    names = [name for name in call.endpoint.server.names() if asked.covers(name)]
+    if asked.descending:
+        names.reverse()
+    return json_reply(names[asked.skip : None if asked.limit is None else asked.skip + asked.limit])
 
 
 async def dbs_info(call: Call) -> Reply:

@@ -139,4 +139,4 @@ def check_id(doc_id: str) -> None:
 def need_writer(call: Call, database: Database, doc_id: str) -> None:
     """Design documents are written by administrators only."""
     if doc_id.startswith("_design/"):
-        permissions.need_admin(call.identity, database)
+        permissions.need_designer(call.identity, database)
