@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.tokens import Position
-from proxy.feeds import index as index_module
 from proxy.feeds.index import (
     Damaged,
     Entry,
@@ -24,6 +23,7 @@ from proxy.feeds.index import (
     remove,
     split_leaves,
 )
+from proxy.feeds.index import reader as reader_module
 from tests.core.test_seqs import LIMITED, UPDATE_SEQ, WHOLE
 
 SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
@@ -117,7 +117,7 @@ def test_rows_are_those_of_the_model(
 
 
 def test_what_is_read_again_is_not_counted_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "_MOST_COUNTED", 10)
+    monkeypatch.setattr(reader_module, "_MOST_COUNTED", 10)
     held = frozenset((7,))
     with IndexWriter(path, SETTINGS) as writer:
         writer.apply([Entry(f"d{number}", "1-a", number, held) for number in range(30)], 30)
@@ -139,7 +139,7 @@ def test_what_is_read_again_is_not_counted_again(path: Path, monkeypatch: pytest
 
 
 def test_counts_of_few_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_module, "_COUNTS_KEPT", 3)
+    monkeypatch.setattr(reader_module, "_COUNTS_KEPT", 3)
     with IndexWriter(path, SETTINGS), IndexReader(path) as reader:
         for key in range(9):
             assert reader.count((key,), 0, 5) == 0
