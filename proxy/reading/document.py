@@ -112,12 +112,21 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     if not wanted.revs:
         doc = _without(doc, "_revisions")
     names = following(shown.doc, wanted.atts_since, wanted.attachments) if wanted.bodies else []
-    headers = {} if wanted.meta else {"ETag": f'"{shown.rev}"'}
+    headers = {} if wanted.meta else {"ETag": f'"{shown.rev}"', **_caching(exchange.view)}
     if names:
         return await _with_bodies(exchange, shown, doc, names, wanted, headers)
     if headers and etag_matches(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
         return exchange.whole(b"", 304, exchange.headers(headers))
     return exchange.json(doc, headers=headers)
+
+
+def _caching(view: View) -> dict[str, str]:
+    """What others are shown of a revision has the same ETag: a browser must not keep it for who logs in next.
+
+    It would ask again with that ETag, whatever `Vary` says (RFC 9111, 4.3.1), and be told that nothing has changed.
+    """
+    is_the_same_for_all = not view.profile.chain and view.name != view.database.name
+    return {} if is_the_same_for_all else {"Cache-Control": "no-store"}
 
 
 async def _find(view: View, doc_id: str, wanted: Wanted) -> Shown:
