@@ -127,8 +127,8 @@ def make_view(
     scope = f"{database.name}\0{profile.name}"
     entitled = ""  # to what others are, too: they can be given the same pages
     if profile.depends_on_client:
-        entitled = f"{client.name}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
-    identity = _derive(secret, "local", f"{scope}\0{client.name}")
+        entitled = f"{name_or_nobody(client.name)}\0{sorted(client.roles)}\0{sorted(client.device.items())}"
+    identity = _derive(secret, "local", f"{scope}\0{name_or_nobody(client.name)}")
     return View(
         database=database,
         upstream=upstream,
@@ -144,6 +144,11 @@ def make_view(
         hub=hub,
         bodies=None if hub is None else hub.bodies,
     )
+
+
+def name_or_nobody(name: str | None) -> str:
+    """A user's name, or what no user can be called: somebody may well be called `None`."""
+    return "\0" if name is None else name
 
 
 def _derive(secret: bytes, purpose: str, scope: str) -> bytes:

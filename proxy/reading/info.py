@@ -16,7 +16,7 @@ from proxy.errors import BadRequest, CouchError, Forbidden, PreconditionFailed, 
 from proxy.exchange import Exchange
 from proxy.identify import Principal
 from proxy.upstream import Upstream
-from proxy.view import View
+from proxy.view import View, name_or_nobody
 
 _MAX_UUIDS = 1000
 _UP_TIMEOUT = 5.0
@@ -39,7 +39,7 @@ async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal)
     """
     welcome = _object(await upstream.json("GET", "/", headers=principal.headers), "/")
     vendor = {"name": "couch-tailor", "version": __version__}
-    identity = f"{welcome.get('uuid')}\0{upstream.source.name}\0{principal.name}"
+    identity = f"{welcome.get('uuid')}\0{upstream.source.name}\0{name_or_nobody(principal.name)}"
     uuid = blake2b(identity.encode(), key=exchange.server.secret[:64], digest_size=16, person=b"server uuid")
     kept = {name: welcome[name] for name in _WELCOME if name in welcome}
     return exchange.json({"couchdb": "Welcome", **kept, "uuid": uuid.hexdigest(), "vendor": vendor})
