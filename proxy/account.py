@@ -17,6 +17,7 @@ import asyncio
 import logging
 import re
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,15 @@ log = logging.getLogger("couch_tailor.account")
 AS_ACCOUNT: Mapping[str, str] = {"Authorization": "(the service account)"}
 """Stands in a request's headers for credentials that are put in when it is sent. Clients cannot send it: only Basic
 credentials and cookies of theirs are passed on."""
+
+
+def service_headers(source: Source) -> dict[str, str]:
+    """The headers of the service account of a source, {} if it has none."""
+    if source.username is None or source.password is None:
+        return {}
+    pair = f"{source.username}:{source.password}".encode()
+    return {"Authorization": f"Basic {b64encode(pair).decode()}"}
+
 
 FRESH_SECONDS = 1.0
 _FAILURE_SECONDS = 5.0

@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from types import MappingProxyType
 
 from aiohttp import web
@@ -21,7 +20,7 @@ from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer
-from proxy.identify import Identifier
+from proxy.identify import Claim, Following, Identifier, claim
 from proxy.listening import BACKLOG
 from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render
@@ -99,7 +98,7 @@ class App:
         self.config = config
         self.upstreams = {name: Upstream(source, config.server.timeout) for name, source in config.sources.items()}
         self.identifiers = {
-            name: Identifier(upstream, config.server.session_ttl, config.server.anonymous)
+            name: Identifier(upstream, config.server.session_ttl, config.server.anonymous, config.server.timeout)
             for name, upstream in self.upstreams.items()
         }
         self.views = Views(config, self.upstreams, hubs)
@@ -163,9 +162,10 @@ class App:
         try:
             database = self.views.locate(target.db)
         except NotFound:
-            await self._host_identifier.identify(request.headers)  # which databases there are is not for everybody
+            # which databases there are is not for everybody
+            exchange.greet(await self._host_identifier.identify(self._claim(request)))
             raise
-        exchange.identify = partial(self.identifiers[database.source.name].identify, request.headers)
+        exchange.identify = Following(self.identifiers[database.source.name], self._claim(request))
         principal = await exchange.identify()
         exchange.greet(principal)
         exchange.view = self.views.open(target.db, principal, request.headers)
@@ -176,15 +176,18 @@ class App:
             raise Forbidden(f"{target.method} is not available here through this proxy.")
         return await handler(exchange)
 
+    def _claim(self, request: web.BaseRequest) -> Claim:
+        return claim(request.headers, request.remote, behind_gateway=self.config.server.trust_forwarded)
+
     async def _answer_host(self, exchange: Exchange) -> web.StreamResponse:
         kind = exchange.target.kind
         if kind is Kind.UP:
             return await info.get_up(exchange, list(self.upstreams.values()))
         if kind is Kind.SESSION:
-            return await session(exchange, self._host_upstream, self._host_identifier)
+            return await session(exchange, self._host_upstream, self._host_identifier, self._claim(exchange.request))
         if kind is Kind.UUIDS:
             return info.get_uuids(exchange)
-        principal = await self._host_identifier.identify(exchange.request.headers)
+        principal = await self._host_identifier.identify(self._claim(exchange.request))
         exchange.greet(principal)
         if kind is Kind.ROOT:
             return await info.get_root(exchange, self._host_upstream, principal)

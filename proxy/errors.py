@@ -13,6 +13,7 @@ CouchError
 ├── BadContentType        415 bad_content_type
 ├── RangeNotSatisfiable   416 requested_range_not_satisfiable
 └── Unavailable           502 / 503 / 504: the source is down, slow or lies
+    └── NotDone           502: the source was not asked, or refused to do anything
 """
 
 from __future__ import annotations
@@ -112,3 +113,7 @@ class RangeNotSatisfiable(CouchError):
 class Unavailable(CouchError):
     status = 502
     error = "bad_gateway"
+
+
+class NotDone(Unavailable):
+    """What was asked of the source has certainly had no effect: it refused, or was never asked."""

@@ -3,27 +3,45 @@
 Only the `AuthSession` cookie and an `Authorization: Basic` header count; a cookie beats Basic, as in CouchDB. The
 source's word is kept for a configurable short time, under a digest of the credentials, never the credentials
 themselves. What goes to the source later is decided by the source's `auth` setting.
+
+CouchDB locks an account for some minutes after a few wrong passwords from one address. To it all clients have the
+proxy's, so it is told theirs (`X-Forwarded-For`); and nobody gets to guess the password of the proxy's own account:
+who locked that would lock out everybody.
 """
 
 from __future__ import annotations
 
 import asyncio
+import binascii
 import hmac
+import json
+import re
 import time
-from base64 import b64encode
+from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-from proxy.account import AS_ACCOUNT
+from multidict import MultiMapping
+
+from proxy.account import AS_ACCOUNT, service_headers
 from proxy.config.model import Source
-from proxy.errors import CouchError, Forbidden, Unauthorized, Unavailable
-from proxy.upstream import Upstream
+from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized, Unavailable
+from proxy.upstream import Reply, Upstream
 
 _CACHED = 10_000
+_LONGEST = 16 * 1024
+_LARGEST_SESSION = 1024 * 1024
+_COOKIE = re.compile(r"(?:^|[;,])\s*AuthSession\s*=\s*([^;,\s]+)")
+_OF_CREDENTIALS = (400, 401, 403, 429)
+"""How a source turns down credentials; anything else is not about them."""
+_NAMES = ("name", "username")
+_WRONG = "Name or password is incorrect."
 
 
 @dataclass(frozen=True)
@@ -34,7 +52,7 @@ class Principal:
     roles: frozenset[str]
     headers: Mapping[str, str] = field(repr=False)
     set_cookie: str | None = field(default=None, repr=False)
-    """A refreshed session cookie that the client is to get."""
+    """A refreshed session cookie that the client is to get, as a Set-Cookie header."""
     views: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The views that were opened for this principal, by database name, where nothing else decides."""
 
@@ -45,51 +63,121 @@ class _Known:
     expires: float
 
 
-def credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """The request headers with which a client says who it is, reduced to what CouchDB would read."""
-    found = {}
-    cookie = headers.get("Cookie", "")
-    if "AuthSession=" in cookie:
-        for piece in cookie.split(";"):
-            name, _, value = piece.strip().partition("=")
-            if name == "AuthSession" and value:
-                found["Cookie"] = f"AuthSession={value}"
+@dataclass(frozen=True)
+class Claim:
+    """What a request says of who sends it: credentials as headers, and the address that it comes from."""
+
+    credentials: Mapping[str, str] = field(repr=False)
+    address: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the source is told: the credentials, and whose wrong passwords to count."""
+        return {**self.credentials, **self.forwarded}
+
+    @property
+    def forwarded(self) -> dict[str, str]:
+        """The header that tells the client's address."""
+        return {} if self.address is None else {"X-Forwarded-For": self.address}
+
+    @property
+    def digest(self) -> bytes:
+        """What the source's word is kept under."""
+        text = f"{self.credentials.get('Cookie', '')}\n{self.credentials.get('Authorization', '')}"
+        return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=32).digest()
+
+    @property
+    def user(self) -> bytes | None:
+        """The name in Basic credentials, as generously as any source may read them."""
+        _, _, text = self.credentials.get("Authorization", "").partition(" ")
+        try:
+            return b64decode(text.encode("utf-8", "surrogateescape") + b"==").partition(b":")[0] if text else None
+        except binascii.Error:
+            return None
+
+    def renewed(self, set_cookie: str) -> Claim:
+        """The claim of a client that has taken the cookie that it got."""
+        return Claim(_cookie(set_cookie) or self.credentials, self.address)
+
+
+def claim(headers: MultiMapping[str], remote: str | None = None, *, behind_gateway: bool = False) -> Claim:
+    """The claim of a request. `remote`: the address of its connection; `behind_gateway`: that is a gateway's, which
+    tells the client's in X-Forwarded-For. Raises BadRequest if the credentials are longer than any source reads.
+    """
+    found = _cookie("; ".join(headers.getall("Cookie"))) if "Cookie" in headers else {}
     authorization = headers.get("Authorization", "")
     if authorization[:6].lower() == "basic ":
         found["Authorization"] = authorization
-    return found
+    if sum(map(len, found.values())) > _LONGEST:
+        raise BadRequest(f"Credentials are longer than {_LONGEST} bytes.")
+    told = headers.getall("X-Forwarded-For", ()) if behind_gateway else ()
+    return Claim(found, _address(told[-1].rpartition(",")[2].strip()) if told else _address(remote))
 
 
-def _digest(own: Mapping[str, str]) -> bytes:
-    text = f"{own.get('Cookie', '')}\n{own.get('Authorization', '')}"
-    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=32).digest()
+def _cookie(text: str) -> dict[str, str]:
+    """The session cookie in a Cookie or Set-Cookie header, as a header; of several the first, as in CouchDB."""
+    found = _COOKIE.search(text)
+    return {} if found is None else {"Cookie": f"AuthSession={found[1]}"}
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str | None) -> str | None:
+    try:
+        return None if text is None else str(ip_address(text))
+    except ValueError:  # a socket in the file system has no address
+        return None
+
+
+def names_in(body: bytes) -> Iterator[bytes]:
+    """All that a source could take for the user's name in the body of a login, a form or JSON."""
+    for piece in re.split(b"[&;]", body):
+        key, _, value = (unquote_to_bytes(text.replace(b"+", b" ")) for text in piece.partition(b"="))
+        if key.decode("latin-1").strip() in _NAMES:
+            yield value
+    try:
+        members = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_Members, strict=False)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(members, _Members):
+        yield from (value.encode() for key, value in members if key in _NAMES and isinstance(value, str))
+
+
+class _Members(list[tuple[str, Any]]):
+    """A JSON object with all of its members: which of two with the same name counts is the reader's choice."""
 
 
 class Identifier:
     """Resolves and remembers the clients of one source."""
 
-    def __init__(self, upstream: Upstream, ttl: float, anonymous: bool) -> None:
+    def __init__(self, upstream: Upstream, ttl: float, anonymous: bool, timeout: float = 60.0) -> None:
         self._upstream = upstream
         self._ttl = ttl
         self._anonymous = anonymous
+        self._timeout = timeout
+        source = upstream.source
+        by_password = source.auth in ("service", "cookie") and source.username is not None
+        self._account = (source.username or "").encode() if by_password else None
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._asking: dict[bytes, asyncio.Future[Principal]] = {}
 
-    async def identify(self, headers: Mapping[str, str]) -> Principal:
-        """The principal behind request headers. Raises Unauthorized, or the source's error."""
-        own = credentials(headers)
-        if not own:
+    def is_account(self, name: bytes | None) -> bool:
+        """Whether a user name is that of the account by whose password the proxy itself asks the source."""
+        return name is not None and name == self._account
+
+    async def identify(self, claim: Claim) -> Principal:
+        """The principal behind a claim. Raises Unauthorized, or the source's error."""
+        if not claim.credentials:
             if not self._anonymous:
                 raise Unauthorized("Authentication required: send CouchDB credentials.")
             return Principal(None, frozenset(), towards(self._upstream.source, None, frozenset(), {}))
-        key = _digest(own)
+        key = claim.digest
         known = self._known.get(key)
         now = time.monotonic()
         if known is not None and known.expires > now:
             return known.principal
         asking = self._asking.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self._ask(own))
+            asking = asyncio.ensure_future(self._ask(claim))
             self._asking[key] = asking
             asking.add_done_callback(partial(self._asked, key))
         principal = await asyncio.shield(asking)
@@ -101,55 +189,76 @@ class Identifier:
         if not asking.cancelled():
             asking.exception()  # nobody may be left to hear of it: its clients may have hung up
 
-    def forget(self, headers: Mapping[str, str]) -> None:
+    def forget(self, claim: Claim) -> None:
         """Drop what is remembered of these credentials, as after a log-out."""
-        own = credentials(headers)
-        self._known.pop(_digest(own), None)
+        self._known.pop(claim.digest, None)
 
     def _remember(self, key: bytes, principal: Principal, now: float) -> None:
-        # a refreshed cookie is handed out once, not for as long as the answer is remembered
-        kept = Principal(principal.name, principal.roles, principal.headers)
-        self._known[key] = _Known(kept, now + self._ttl)
+        self._known[key] = _Known(principal, now + self._ttl)
         self._known.move_to_end(key)
         while len(self._known) > _CACHED:
             self._known.popitem(last=False)
 
-    async def _ask(self, own: dict[str, str]) -> Principal:
+    async def _ask(self, claim: Claim) -> Principal:
+        if self.is_account(claim.user):
+            raise Unauthorized(_WRONG)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._asked_source(claim)
+        except TimeoutError:
+            where = "The source (GET /_session) did not answer in time."
+            raise Unavailable(where, error="gateway_timeout", status=504) from None
+
+    async def _asked_source(self, claim: Claim) -> Principal:
         async with await self._upstream.request(
-            "GET", "/_session", headers={"Accept": "application/json", **own}
+            "GET", "/_session", headers={"Accept": "application/json", **claim.headers}
         ) as reply:
             if reply.status != 200:
-                raise await _refusal(reply.status, reply.error())
-            session = await reply.json()
+                raise await _refusal(reply)
+            session = await reply.json(_LARGEST_SESSION)
             context = session.get("userCtx") if isinstance(session, dict) else None
-            if not isinstance(context, dict):
-                raise Unavailable("The source's _session has no userCtx: is it a CouchDB?")
-            name = context.get("name")
+            name, roles = (context.get("name"), context.get("roles")) if isinstance(context, dict) else (0, None)
+            if not (isinstance(name, str | None) and isinstance(roles or [], list)):
+                raise Unavailable("The source's _session has no userCtx with name and roles: is it a CouchDB?")
             if name is None:
-                return self._without_name()
-            roles = frozenset(role for role in context.get("roles") or () if isinstance(role, str))
+                return self._without_name(claim)
+            held = frozenset(role for role in roles or () if isinstance(role, str))
             cookie = next((c for c in reply.headers.getall("Set-Cookie", ()) if c.startswith("AuthSession=")), None)
-            return Principal(str(name), roles, towards(self._upstream.source, str(name), roles, own), cookie)
+            return Principal(name, held, towards(self._upstream.source, name, held, claim.headers), cookie)
 
-    def _without_name(self) -> Principal:
+    def _without_name(self, claim: Claim) -> Principal:
         """The credentials did not convince the source, which takes their bearer for anonymous."""
         if not self._anonymous:
-            raise Unauthorized("Name or password is incorrect.")
+            raise Unauthorized("The session has ended: log in again." if claim.user is None else _WRONG)
         # roles are dropped: a source without admins gives `_admin` to everybody
         return Principal(None, frozenset(), towards(self._upstream.source, None, frozenset(), {}))
 
 
-async def _refusal(status: int, error: object) -> CouchError:
-    refused: CouchError = await error  # type: ignore[misc]
-    return Unauthorized(refused.reason) if status == 401 else refused
+class Following:
+    """Asks again who the client of a request is, by the cookie that the source gave last.
+
+    A feed outlives the cookie that it began with: CouchDB renews those that are asked with, and does not end feeds.
+    """
+
+    def __init__(self, identifier: Identifier, claim: Claim) -> None:
+        self._identifier = identifier
+        self._claim = claim
+
+    async def __call__(self) -> Principal:
+        principal = await self._identifier.identify(self._claim)
+        if principal.set_cookie is not None:
+            self._claim = self._claim.renewed(principal.set_cookie)
+        return principal
 
 
-def service_headers(source: Source) -> dict[str, str]:
-    """The headers of the service account of a source, {} if it has none."""
-    if source.username is None or source.password is None:
-        return {}
-    pair = f"{source.username}:{source.password}".encode()
-    return {"Authorization": f"Basic {b64encode(pair).decode()}"}
+async def _refusal(reply: Reply) -> CouchError:
+    """What the client hears where `_session` does not say who it is."""
+    if reply.status not in _OF_CREDENTIALS and reply.status < 500:
+        return Unavailable(f"The source (GET /_session) answered {reply.status}: is it a CouchDB?")
+    refused = await reply.error()
+    if reply.status == 401:
+        return Unauthorized(_WRONG if isinstance(refused, Unavailable) else refused.reason)
+    return refused
 
 
 def towards(source: Source, name: str | None, roles: frozenset[str], own: dict[str, str]) -> Mapping[str, str]:

@@ -6,26 +6,33 @@ from aiohttp import web
 
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.errors import Unavailable
+from proxy.errors import Unauthorized, Unavailable
 from proxy.exchange import Exchange
-from proxy.identify import Identifier, credentials
+from proxy.identify import Claim, Identifier, names_in
 from proxy.upstream import Upstream
 
 _MAX_LOGIN = 64 * 1024
 _PASSED = ("Content-Type", "Location", "WWW-Authenticate")
 
 
-async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier) -> web.StreamResponse:
-    """GET tells who the client is, POST logs in, DELETE logs out: in the source's words, cookies included."""
-    headers = {"Accept": "application/json", **credentials(exchange.request.headers)}
+async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier, claim: Claim) -> web.StreamResponse:
+    """GET tells who the client is, POST logs in, DELETE logs out: in the source's words, cookies included.
+
+    Raises Unauthorized to whoever tries the account of the proxy itself (see `identify`).
+    """
+    names = [claim.user]
+    headers = {"Accept": "application/json", **claim.headers}
     body = None
     if exchange.method == "POST":
         body = await exchange.read_body(_MAX_LOGIN)
+        names += names_in(body)
         kind = exchange.request.headers.get("Content-Type")
         headers |= {"Content-Type": kind} if kind else {}
         headers.pop("Cookie", None)
     if exchange.method == "DELETE":
-        identifier.forget(exchange.request.headers)
+        identifier.forget(claim)
+    if any(map(identifier.is_account, names)):
+        raise Unauthorized("Name or password is incorrect.")
     basic = exchange.query.last("basic")
     pairs: Pairs = [] if basic is None else [("basic", basic)]
     async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:

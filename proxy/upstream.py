@@ -22,14 +22,14 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
-from proxy.account import AS_ACCOUNT, Account, Credentials, Said, login
+from proxy.account import AS_ACCOUNT, Account, Credentials, Said, login, service_headers
 from proxy.backoff import TOTAL_SECONDS, Backoff
 from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core import query as query_strings
 from proxy.core.wire import WireError
 from proxy.core.wire.mixed import JsonPart, is_mixed, json_parts
-from proxy.errors import CouchError, Unavailable
+from proxy.errors import CouchError, NotDone, Unavailable
 from proxy.http_client import Body, BrokenOff, Connection, Silent, multidict, request_head
 from proxy.pool import Origin, Pool, Unreachable
 
@@ -51,9 +51,16 @@ def word(error: str) -> str:
     return error if _WORD.match(error) else "unknown_error"
 
 
-class Redirected(Unavailable):
-    """The source sends to another place, and did nothing itself."""
-
+OF_ACCESS = frozenset(
+    [
+        "You are not authorized to access this db.",
+        "You are not allowed to access this db.",
+        "Name or password is incorrect.",
+        "Authentication required.",
+        "Account is temporarily locked due to multiple authentication failures",
+    ]
+)
+"""What CouchDB itself says with the errors by which validation refuses a document."""
 
 _SMALL = 16 * 1024
 """A piece of fewer bytes was not worth the while."""
@@ -64,7 +71,9 @@ LONG = 64 * 1024
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
-    def __init__(self, connection: Connection, pool: Pool, where: str) -> None:
+    def __init__(self, connection: Connection, pool: Pool, where: str, own: _Own | None = None) -> None:
+        """`own`: the proxy's credentials, if the request had those."""
+        self._own = own
         self._connection: Connection | None = connection
         self._open = connection
         self._pool = pool
@@ -139,16 +148,16 @@ class Reply:
         except (Silent, BrokenOff) as error:
             raise _unavailable(error, self._where) from error
 
-    async def error(self, *, verbatim: bool = False) -> CouchError:
+    async def error(self, *, verbatim: bool = False, of_document: bool = False) -> CouchError:
         """The error that a reply other than 2xx stands for, in the source's words.
 
         Of an error of its own (5xx) the words are for the log, unless `verbatim`: a crash tells of what the source was
-        working on, which can be a document that the client may not see.
+        working on, which can be a document that the client may not see. A refusal of the proxy's own account is for
+        the log, too: the client would take it for one of its own, or of what it wrote. `of_document`: validation may
+        refuse what was sent.
         """
         if self.status < 400:
-            return Redirected(
-                f"{self._where} answered {self.status}: redirects are not followed, its url must be right."
-            )
+            return NotDone(f"{self._where} answered {self.status}: redirects are not followed, its url must be right.")
         try:
             body = jsonio.loads(await self.read())
             error, reason = body["error"], body["reason"]
@@ -157,6 +166,10 @@ class Reply:
                 raise TypeError
         except (ValueError, TypeError, KeyError):
             return Unavailable(f"{self._where} answered {self.status} without saying why.")
+        is_verdict = of_document and reason not in OF_ACCESS
+        if self._own is not None and self.status in self._own.refusals and not is_verdict:
+            log.error("%s answered %d %s (%s): %s", self._where, self.status, error, reason, self._own.remedy)
+            return NotDone(f"{self._where} refuses the proxy itself; the proxy's log has its words.")
         if self.status >= 500 and not verbatim:
             log.warning("%s answered %d %s: %s", self._where, self.status, error, reason)
             error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
@@ -175,6 +188,22 @@ class Reply:
         if self._connection is not None:
             self._pool.give_back(self._connection)
             self._connection = None
+
+
+class _Own(NamedTuple):
+    """Credentials of the proxy. `refusals`: the statuses by which a source refuses these, not what is asked for."""
+
+    refusals: tuple[int, ...]
+    remedy: str
+
+
+def _own(source: Source) -> _Own:
+    if source.one_account:
+        return _Own(
+            (401, 403), f"check the account of sources.{source.name}: its name, its secret, and what it may do."
+        )
+    # a client by its name, who may be refused; but it is known who that is
+    return _Own((401,), f"check proxy_secret and proxy_hash of sources.{source.name}.")
 
 
 class _Asked(NamedTuple):
@@ -206,6 +235,8 @@ class Upstream:
         self._pool = Pool(Origin(url.hostname or "", port, tls))
         self._token_service: Upstream | None = None
         self._account = None if login(source) is None else Account(self._log_in)
+        self._own = _own(source)
+        self._service = service_headers(source).get("Authorization") if source.auth == "service" else None
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -251,15 +282,25 @@ class Upstream:
         sent = headers if held is None else {**_without_authorization(headers), **held}
         head = request_head(method, target, self._host, sent.items(), body)
         try:
-            return Reply(await self._pool.exchange(head, body, method, limit, reads), self._pool, where)
+            connection = await self._pool.exchange(head, body, method, limit, reads)
         except (Silent, Unreachable, BrokenOff) as error:
             raise _unavailable(error, where) from error
+        return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None)
+
+    def _are_own(self, headers: Headers) -> bool:
+        """Whether these are credentials of the proxy, and not a client's."""
+        if self.source.auth == "proxy":
+            return "X-Auth-CouchDB-UserName" in headers
+        return headers.get("Authorization") == (self._service or AS_ACCOUNT["Authorization"])
 
     async def _held(self, headers: Headers) -> Headers | None:
         """The account's credentials for a request that is made by it."""
         if self._account is None or headers.get("Authorization") != AS_ACCOUNT["Authorization"]:
             return None
-        return await self._account.headers()
+        try:
+            return await self._account.headers()
+        except Unavailable as error:
+            raise NotDone(error.reason, error=error.error, status=error.status) from error
 
     async def _insist(self, asked: _Asked, reply: Reply, held: Headers | None) -> Reply:
         """Answer refusals for as long as that makes sense; the last reply."""
@@ -318,7 +359,9 @@ def _unavailable(error: Silent | Unreachable | BrokenOff, where: str) -> Unavail
     """What a failure to talk to the source is to the client."""
     if isinstance(error, Silent):
         return Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504)
-    return Unavailable(f"{where} {'cannot be reached' if isinstance(error, Unreachable) else 'broke off'}: {error}.")
+    if isinstance(error, Unreachable):
+        return NotDone(f"{where} cannot be reached: {error}.")
+    return Unavailable(f"{where} broke off: {error}.")
 
 
 def _without_authorization(headers: Headers) -> Headers:

@@ -1,8 +1,8 @@
 """Which view a request gets: database name, client and headers → View. No match is a denial.
 
 A virtual database `<database>-<suffix>` names its profile. The plain database name leaves the choice to the request:
-first by header, then by role or user name, in the order of the configuration. In each case the client must qualify for
-the profile: a profile's `roles` and `users` guard it however it is chosen.
+the first profile in the configuration whose header it has, or whose role or user name. In each case the client must
+qualify for the profile: a profile's `roles` and `users` guard it however it is chosen.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ async def test_a_body_that_is_too_large() -> None:
 async def test_a_source_that_refuses() -> None:
     gone = {"auth": "service", "username": ADMIN[0], "password": "wrong"}
     async with site(profile("phone"), cors=CONFIG, source=gone) as served:
-        check(await served.ask("GET", "/clinic-phone/_changes", headers=ORIGIN), 401)
+        check(await served.ask("GET", "/clinic-phone/_changes", headers=ORIGIN), 502)
 
 
 @pytest.mark.parametrize(

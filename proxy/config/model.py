@@ -83,6 +83,11 @@ class Source:
     api_key: str | None = field(default=None, repr=False)
     token_url: str = "https://iam.cloud.ibm.com/identity/token"
 
+    @property
+    def one_account(self) -> bool:
+        """Whether it is asked as one account for all clients, but for the question who they are."""
+        return self.auth in ("service", "cookie", "iam") or (self.auth == "proxy" and self.username is not None)
+
 
 @dataclass(frozen=True)
 class Database:
@@ -96,9 +101,8 @@ class Database:
 
     @property
     def may_be_indexed(self) -> bool:
-        """Whether the source is asked as one account for all clients: only then may one reading serve them all."""
-        source = self.source
-        return source.auth in ("service", "cookie", "iam") or (source.auth == "proxy" and source.username is not None)
+        """Only where the source is asked as one account for all clients may one reading serve them all."""
+        return self.source.one_account
 
 
 @dataclass(frozen=True)

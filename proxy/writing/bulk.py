@@ -26,7 +26,7 @@ from proxy import recent
 from proxy.ahead import under_way
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.errors import BadRequest, CouchError, Unavailable
+from proxy.errors import BadRequest, CouchError, NotDone, Unavailable
 from proxy.exchange import Exchange
 from proxy.reading.local import LOCAL, source_id
 from proxy.sizes import are_large, cut
@@ -37,7 +37,7 @@ from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.parts import store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
-from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, never_sent, partly_stored, unknown
+from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, partly_stored, unknown
 
 Row = dict[str, Any]
 _SUPPOSED = 1024
@@ -246,7 +246,7 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
             await _tell_of_taken(view, sent)
         return status
     except Unavailable as error:
-        if never_sent(error):
+        if isinstance(error, NotDone):
             raise
         if new_edits:
             raise unknown(error) from error

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from logging import INFO, WARNING
 
 from proxy.errors import CouchError, Unavailable
-from proxy.pool import Unreachable
-from proxy.upstream import Redirected, word
+from proxy.upstream import OF_ACCESS, word
 from proxy.view import View
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Rules, log
@@ -40,14 +39,6 @@ _OF_REQUESTS = frozenset(
     ]
 )
 """CouchDB's errors whose reasons are about what was sent, and fixed text otherwise."""
-_OF_ACCESS = frozenset(
-    [
-        "You are not authorized to access this db.",
-        "You are not allowed to access this db.",
-        "Name or password is incorrect.",
-    ]
-)
-"""What CouchDB itself says with the errors by which validation refuses."""
 
 
 class Untold(Unavailable):
@@ -55,11 +46,6 @@ class Untold(Unavailable):
 
     status = 503
     error = "service_unavailable"
-
-
-def never_sent(error: Unavailable) -> bool:
-    """Whether a failed request cannot have had any effect: there was no connection to send it on, or it was sent on."""
-    return isinstance(error.__cause__, Unreachable) or isinstance(error, Redirected)
 
 
 def unknown(error: Unavailable) -> Unavailable:
@@ -113,7 +99,7 @@ def heard(error: CouchError, rules: Rules, batch: Iterable[Pushed]) -> CouchErro
         return error
     reason = error.reason
     if error.error in ("forbidden", "unauthorized"):
-        reason = reason if reason in _OF_ACCESS else VALIDATION
+        reason = reason if reason in OF_ACCESS else VALIDATION
     elif error.error == "missing_stub":
         reason = reason if _own_stub(reason, batch) else "Invalid attachment stub"
     elif error.error not in _OF_REQUESTS:

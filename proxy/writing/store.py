@@ -12,7 +12,7 @@ from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.errors import CouchError, Unavailable
+from proxy.errors import CouchError, NotDone, Unavailable
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.upstream import JSON_HEADERS, Headers, Reply
@@ -21,7 +21,7 @@ from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.pushed import Pushed
 from proxy.writing.related import Bodies, Upload, following
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send
-from proxy.writing.settle import heard, is_conflict, missing_revisions, never_sent, not_stored, unknown
+from proxy.writing.settle import heard, is_conflict, missing_revisions, not_stored, unknown
 
 
 class Written(NamedTuple):
@@ -73,7 +73,7 @@ async def put(exchange: Exchange, pushed: Pushed, body: Body, content_type: str)
     try:
         return await _send(exchange, "PUT", path, pairs, headers, body, [pushed])
     except Unavailable as error:
-        if never_sent(error):
+        if isinstance(error, NotDone):
             raise
         if await missing_revisions(view, [pushed]):
             raise not_stored() from error
@@ -96,7 +96,7 @@ async def edit(
     try:
         return await _send(exchange, method, path, pairs, headers, body, batch)
     except Unavailable as error:
-        if never_sent(error):
+        if isinstance(error, NotDone):
             raise
         raise unknown(error) from error
 
@@ -116,7 +116,7 @@ async def _send(
             method, path, pairs, headers=headers, body=body, timeout=_patience(exchange, body)
         ) as reply:
             if reply.status >= 300:
-                raise heard(await reply.error(verbatim=True), rules_of(exchange.view), batch)
+                raise heard(await reply.error(verbatim=True, of_document=True), rules_of(exchange.view), batch)
             return await _written(reply)
     finally:
         recent.wrote(exchange.view, [pushed.id for pushed in batch] or [exchange.target.doc_id])

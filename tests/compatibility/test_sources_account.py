@@ -127,7 +127,7 @@ async def test_the_session_of_the_account_is_kept_and_renewed(monkeypatch: pytes
         monkeypatch.setattr("proxy.account.FRESH_SECONDS", 60.0)
         sessions.valid = "none"  # new credentials that are refused are not asked for again and again
         for _ in range(3):
-            assert (await site.ask("GET", "/clinic-phone/d0")).status == 401
+            assert (await site.ask("GET", "/clinic-phone/d0")).status == 502
         assert sessions.logins == 2
 
 

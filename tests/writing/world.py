@@ -20,13 +20,14 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.account import service_headers
 from proxy.config.model import Database, Profile, Server, Source
 from proxy.contract import Client
 from proxy.core.endpoints import Kind, route
 from proxy.endpoint.serve import start
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
-from proxy.identify import Principal, service_headers
+from proxy.identify import Principal
 from proxy.reading.revs_diff import post_revs_diff
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
