@@ -163,9 +163,9 @@ class _Anonymiser:
 
     def _typed(self, kind: str, body: bytes, *, in_doc: bool) -> bytes:
         if kind.startswith("application/x-www-form-urlencoded"):
-            pairs = [pair.partition("=") for pair in body.decode("latin-1").split("&")]
-            values = [f"{name}{equals}{quote(self._text(unquote_plus(value)))}" for name, equals, value in pairs]
-            return "&".join(values).encode()
+            if not body.lstrip().startswith((b"{", b"[")):
+                return "&".join(map(self._form_field, body.decode("latin-1").split("&"))).encode()
+            kind = "application/json"  # which is what curl says of all that it sends, and CouchDB reads it
         if kind.startswith("multipart/form-data"):
             return self._scrambler.data(body)
         if kind.startswith("text/event-stream"):
@@ -182,6 +182,11 @@ class _Anonymiser:
         if isinstance(said, Lines):
             return b"".join(jsonio.dumps(self._envelope(value)) + b"\n" for value in said.values)
         return self._scrambler.data(body)
+
+    def _form_field(self, pair: str) -> str:
+        name, equals, value = pair.partition("=")
+        kept = name if name in known.FORM_FIELDS else quote(self._text(unquote_plus(name)))
+        return f"{kept}{equals}{quote(self._text(unquote_plus(value)))}"
 
     def _says_json(self, body: bytes) -> bool:
         """Whether a body of type text/plain is CouchDB's JSON (to clients that accept nothing), not an attachment."""

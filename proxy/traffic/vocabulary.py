@@ -46,6 +46,8 @@ MEMBERS = _words(
     """
 )
 """Members of what wraps documents."""
+FORM_FIELDS = _words("name username password token _doc _rev next")
+
 DOC_MEMBERS = _words(
     """
     _id _rev _deleted _attachments _revisions _revs_info _conflicts _deleted_conflicts _local_seq _removed
@@ -112,6 +114,7 @@ ERRORS = frozenset(
         "Document update conflict.",
         "Database does not exist.",
         "Name or password is incorrect.",
+        "Account is temporarily locked due to multiple authentication failures",
         "Authentication required.",
         "You are not authorized to access this db.",
         "You are not a server admin.",
