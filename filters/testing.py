@@ -38,7 +38,8 @@ def assert_lens_laws(
 ) -> None:
     """Fails with an AssertionError that says what went wrong, unless for each of `samples` that `client` gets:
 
-    - `shape` changes nothing in place, gives the same twice, and gives a tombstone without fields a thought;
+    - `shape` changes nothing in place, gives the same twice, gives a tombstone without fields a thought, and leaves
+      `_id`, `_rev` and `_deleted` as they are;
     - GetPut: restoring an untouched shape gives the sample;
     - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused;
     - with `declares_audience`: whoever is shown a document, edited or not, holds one of its keys;
@@ -112,6 +113,8 @@ class _Bench:
         assert doc == before, f"shape changed the document that it was given:\n{_text(before)}\n{_text(doc)}"
         assert shaped == self._filter.shape(doc, self._client), f"shape is not the same twice for\n{_text(doc)}"
         assert shaped is not None or not self._filter.passes_all, f"passes_all, but withholds\n{_text(doc)}"
+        if shaped is not None:
+            _check_protocol(doc, shaped)
         return shaped
 
     def get_put(self, sample: Doc, shaped: Doc) -> None:
@@ -132,6 +135,15 @@ class _Bench:
             read = self._filter.shape(whole, self._client)
             message = "PutGet: the client does not read back what it wrote, at"
             raise AssertionError(_report(message, unread, sample, shaped, edited, whole, read))
+
+
+def _check_protocol(doc: Doc, shaped: Doc) -> None:
+    """The proxy puts right what a filter does to these; but it is not what its author meant."""
+    report = f"\n{_text(doc)}\n{_text(shaped)}"
+    for name in ("_id", "_rev", "_deleted"):
+        assert shaped.get(name) == doc.get(name), f"shape changes or drops {name}{report}"
+    made_up = [name for name in shaped if name.startswith("_") and name not in doc]
+    assert not made_up, f"shape makes up {made_up[0]}: such names belong to the protocol{report}"
 
 
 def _outcome(call: Callable[[Doc, Client], Any], doc: Doc, client: Client) -> Any:

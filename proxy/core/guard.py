@@ -2,7 +2,8 @@
 
 Documents are shared: with what is kept of them, with other profiles, with what a write is restored onto. A filter that
 changed one in place would show, or store, something else than what was judged. So unless it promises not to (`pure`), a
-filter works on a copy of its own; and what it returns is read as the JSON that it would be on the wire.
+filter works on a copy of its own; and what it returns is read as the JSON that it would be on the wire. Members that
+begin with an underscore belong to the protocol: it can leave them out, not make them up.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ class Guarded(Filter):
         if shaped is None:
             return None
         given = _text("shape", shaped)
-        return doc if given == text else _read(given)
+        return doc if given == text else _without_made_up(_read(given), doc)
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         if not self._restores:
             return super().restore(edited, original, client)
         own = None if original is None else _copied(original)
-        return _read(_text("restore", self._filter.restore(_copied(edited), own, client)))
+        whole = _read(_text("restore", self._filter.restore(_copied(edited), own, client)))
+        return _without_made_up(whole, {**(original or {}), **edited})
 
 
 def restores(filter_: Filter) -> bool:
@@ -56,6 +58,11 @@ def _copied(doc: Doc) -> Doc:
 def _read(text: bytes) -> Doc:
     doc: Doc = jsonio.loads(text)
     return doc
+
+
+def _without_made_up(doc: Doc, given: Doc) -> Doc:
+    made_up = [name for name in doc if name.startswith("_") and name not in given]
+    return {name: value for name, value in doc.items() if name not in made_up} if made_up else doc
 
 
 def _text(method: str, returned: Any) -> bytes:

@@ -42,6 +42,33 @@ class BothWays(InPlace):
         return super().restore(edited, original, client)
 
 
+class WhiteList(Filter):
+    """What its author thinks a document is, with a member of the protocol's namespace that is none."""
+
+    pure: ClassVar[bool] = False
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {"_secret": 1, **{name: doc[name] for name in ("_id", "_rev", "name") if name in doc}}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return {**(original or {}), **self.shape(edited, client)}
+
+
+class PureWhiteList(WhiteList):
+    pure: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("filter_", [WhiteList(), PureWhiteList()], ids=["guarded", "pure"])
+def test_a_filter_does_not_decide_whether_a_document_is_deleted(filter_: Filter) -> None:
+    gone: Doc = {"_id": "d", "_rev": "2-a", "_deleted": True, "ssn": "1"}
+    shown = chain(filter_).shape(gone, ANN)
+    assert shown is not None
+    assert shown["_deleted"] is True
+    assert ("_secret" in shown) is filter_.pure
+    assert chain(filter_).restore({"_id": "d", "name": "x", "_deleted": True}, DOC, ANN)["_deleted"] is True
+    assert "_deleted" not in chain(filter_).restore({"_id": "d", "name": "x"}, gone, ANN)
+
+
 class Returning(Filter):
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -21,7 +21,7 @@ from filters.stamp import Stamp
 from filters.testing import assert_lens_laws
 from filters.truncate import Truncate
 from filters.validate import Validate
-from proxy.contract import Doc, Filter
+from proxy.contract import Client, Doc, Filter
 from proxy.core import cutting
 from tests.filters.samples import ANN, SAMPLES
 
@@ -128,6 +128,16 @@ class Favours(Filter):
         return False
 
 
+class ForgetsDeletion(Filter):
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {name: doc[name] for name in ("_id", "_rev", "name") if name in doc}
+
+
+class MakesUp(Filter):
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {**doc, "_secret": 1}
+
+
 class Hides(Filter):
     def shape(self, doc: Doc, client: Any) -> Doc | None:
         return None
@@ -146,6 +156,8 @@ class Hides(Filter):
         ),
         (Favours(), "does not depend on the client, but shows [Client(name=None"),
         (Hides(), "the client gets none of the samples"),
+        (ForgetsDeletion(), "shape changes or drops _deleted"),
+        (MakesUp(), "shape makes up _secret"),
     ],
 )
 def test_broken_filters_are_found(broken: Filter, message: str) -> None:
