@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from filters.options import fields as _fields
 from filters.options import json_value
 from proxy.contract import Client, Doc, Filter
-from proxy.rules import quote, same
+from proxy.rules import same
 
 
 class Default(Filter):
@@ -35,6 +35,8 @@ class Default(Filter):
         return False
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        if "_deleted" in edited:
+            return edited
         before = original or {}
         made_up = [
             name
@@ -43,5 +45,5 @@ class Default(Filter):
         ]
         return {name: value for name, value in edited.items() if name not in made_up} if made_up else edited
 
-    def sets_fields(self) -> Iterable[str]:
-        return [quote(name) for name in self._defaults]
+    def fills_fields(self) -> Iterable[str]:
+        return list(self._defaults)

@@ -165,6 +165,13 @@ class Filter:
         """
         return ()
 
+    def fills_fields(self) -> Iterable[str]:
+        """Top-level fields that `shape` shows with a value of its own where a document has none.
+
+        A client that sends none reads that value back.
+        """
+        return ()
+
     def writes_unseen(self) -> Iterable[str]:
         """Paths, as `shape` shows them, at which a client may store what it is not shown: those of a writable mask.
 

@@ -15,6 +15,7 @@ import asyncio
 import binascii
 import hmac
 import json
+import logging
 import re
 import time
 from base64 import b64decode
@@ -33,6 +34,8 @@ from proxy.account import AS_ACCOUNT, service_headers
 from proxy.config.model import Source
 from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized, Unavailable
 from proxy.upstream import Reply, Upstream
+
+log = logging.getLogger("couch_tailor.identify")
 
 _CACHED = 10_000
 _LONGEST = 16 * 1024
@@ -160,9 +163,11 @@ class Identifier:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._asking: dict[bytes, asyncio.Future[Principal]] = {}
 
-    def is_account(self, name: bytes | None) -> bool:
-        """Whether a user name is that of the account by whose password the proxy itself asks the source."""
-        return name is not None and name == self._account
+    def guard(self, *names: bytes | None) -> None:
+        """Raises Unauthorized if a user name is that of the account by whose password the proxy asks the source."""
+        if self._account is not None and self._account in names:
+            log.warning("somebody tried to log in as the account of sources.%s", self._upstream.source.name)
+            raise Unauthorized(_WRONG)
 
     async def identify(self, claim: Claim) -> Principal:
         """The principal behind a claim. Raises Unauthorized, or the source's error."""
@@ -200,8 +205,7 @@ class Identifier:
             self._known.popitem(last=False)
 
     async def _ask(self, claim: Claim) -> Principal:
-        if self.is_account(claim.user):
-            raise Unauthorized(_WRONG)
+        self.guard(claim.user)
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._asked_source(claim)

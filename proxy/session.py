@@ -6,7 +6,7 @@ from aiohttp import web
 
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.errors import Unauthorized, Unavailable
+from proxy.errors import Unavailable
 from proxy.exchange import Exchange
 from proxy.identify import Claim, Identifier, names_in
 from proxy.upstream import Upstream
@@ -31,8 +31,7 @@ async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier
         headers.pop("Cookie", None)
     if exchange.method == "DELETE":
         identifier.forget(claim)
-    if any(map(identifier.is_account, names)):
-        raise Unauthorized("Name or password is incorrect.")
+    identifier.guard(*names)
     basic = exchange.query.last("basic")
     pairs: Pairs = [] if basic is None else [("basic", basic)]
     async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:

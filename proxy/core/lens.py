@@ -2,7 +2,7 @@
 
 Invariants:
   - a filter that raises withholds the document: `shape` raises Withheld, which callers treat as "not visible" and log;
-  - `_id` and `_rev` come out as they went in, whatever a filter does to them;
+  - `_id`, `_rev` and `_deleted` come out as they went in, whatever a filter does to them;
   - a chain restores in reverse order, each filter onto the original that it was given on the way out;
   - a deletion is restored like any other edit, and then loses what the client was not shown: only the fields that
     decide whom the tombstone reaches are kept for it.
@@ -57,6 +57,9 @@ class Chain:
         self._set = _paths_shown(filters, "sets_fields")
         self.set_fields = _in_source(filters, _set_fields)
         """Top-level fields of the source's document in which there is something that filters set themselves."""
+        self.made_fields = self.set_fields | _in_source(filters, lambda filter_: filter_.fills_fields())
+        """These, and those that filters fill: what a client is shown there is not what it sent."""
+        self._filled = _names_shown(filters, lambda filter_: filter_.fills_fields())
         self._unseen = _paths_shown(filters, "writes_unseen")
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(guarded(link.filter), link.name) for link in self.links]
@@ -103,13 +106,13 @@ class Chain:
         """The paths at which `client` would not read back what it wrote: where the shape of `whole` is not `edited`.
 
         Not compared are `_rev`, protocol members, what filters set themselves (unless it hides what the client sent, as
-        `forged` tells), and of attachments all but the names; of a deletion, what the client did not send. `original`
-        tells of what type and size the attachments are that `whole` has as bare stubs. Paths name nothing that the
-        client neither sent nor was shown; one may be empty. Raises Refused if the client could not read the document at
-        all: such a write is refused even where a surplus may be discarded.
+        `forged` tells) or fill where the client sent nothing, and of attachments all but the names; of a deletion, what
+        the client did not send. `original` tells of what type and size the attachments are that `whole` has as bare
+        stubs. Paths name nothing that the client neither sent nor was shown; one may be empty. Raises Refused if the
+        client could not read the document at all: such a write is refused even where a surplus may be discarded.
         """
         try:
-            shaped = self.read_back(whole, client, original)
+            shaped = self._read_of_source(whole, edited, client, original)
             if same(shaped, edited) or (shaped is None and _is_bare_deletion(edited)):
                 return []
             if shaped is not None:
@@ -126,6 +129,22 @@ class Chain:
     def read_back(self, whole: Doc, client: Client, original: Doc | None = None) -> Doc | None:
         """What `client` would be shown of `whole`, were it stored. `original` as in `check_putget`. Raises Withheld."""
         return self.shape(_with_described_stubs(whole, original), client)
+
+    def _read_of_source(self, whole: Doc, edited: Doc, client: Client, original: Doc | None) -> Doc | None:
+        """`read_back` without the fields that filters have filled: what there is of them is no answer to what was sent.
+
+        A field that was sent is; and one that the document has, which the client may not have been shown.
+        """
+        shaped = self.read_back(whole, client, original)
+        if shaped is None or not self._filled or self._filled <= edited.keys():
+            return shaped
+        for name in self._filled & shaped.keys() - edited.keys():
+            sources = self._in_source_names(name)
+            without = whole if sources.isdisjoint(whole) else {n: v for n, v in whole.items() if n not in sources}
+            filled = shaped if without is whole else self.read_back(without, client, original) or {}
+            if name in filled and same(filled[name], shaped[name]):
+                shaped = {n: value for n, value in shaped.items() if n != name}
+        return shaped
 
     def forged(self, whole: Doc, sent: Doc, client: Client, original: Doc | None = None) -> set[str]:
         """The top-level fields of `whole` in which there is something that the client has `sent`, and neither would be
@@ -161,9 +180,9 @@ class Chain:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
 
         That is no surplus to be discarded: it is hidden, and a condition for it to be so is gone. Only values count,
-        by their path without the indices of arrays. Not compared is what filters set themselves. Raises Withheld.
+        by their path without the indices of arrays. Not compared is what filters set or fill. Raises Withheld.
         """
-        shaped = self.read_back(whole, client, original)
+        shaped = self._read_of_source(whole, edited, client, original)
         if shaped is None:
             return False
         sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)
@@ -259,6 +278,15 @@ def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[
     return frozenset(found)
 
 
+def _names_shown(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:
+    """The top-level fields that filters name, as the client is shown them at the end of the chain."""
+    found: set[str] = set()
+    for filter_ in filters:
+        renamed = {name for name, of in filter_.origins().items() if not found.isdisjoint(of)}
+        found |= {*renamed, *names_of(filter_)}
+    return frozenset(found)
+
+
 def _steps(filter_: Filter, hook: str) -> list[list[Step]]:
     """The paths that a filter's hook names. Raises OptionError, by the hook's name, if they are none."""
     paths = list(getattr(filter_, hook)())
@@ -328,10 +356,14 @@ def _with_described_stubs(whole: Doc, original: Doc | None) -> Doc:
     return {**whole, "_attachments": described}
 
 
+_IDENTITY = ("_id", "_rev", "_deleted")
+
+
 def _same_identity(result: Doc | None, given: Doc) -> Doc:
-    """`result` with the identity of `given`: a filter may not change or drop `_id` and `_rev`."""
+    """`result` with the identity of `given`: no filter decides which revision it is, or whether it is deleted."""
     assert result is not None
-    if result.get("_id") != given.get("_id") or result.get("_rev") != given.get("_rev"):
-        result = {k: v for k, v in result.items() if k not in ("_id", "_rev")}
-        return {**{k: given[k] for k in ("_id", "_rev") if k in given}, **result}
+    for name in _IDENTITY:
+        if result.get(name) != given.get(name):
+            own = {name: given[name] for name in _IDENTITY if name in given}
+            return {**own, **{name: value for name, value in result.items() if name not in _IDENTITY}}
     return result

@@ -86,7 +86,7 @@ def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) 
         return sent, whole
     taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original))
     if taken is sent:  # all has its place, in another form: as it is stored, or as a filter has set it
-        if forged & rules.chain.set_fields:
+        if forged & rules.chain.made_fields:
             raise Refused(_NOT_READ_BACK, min(forged))
         return sent, whole
     whole = _sewn(taken, original, rules)

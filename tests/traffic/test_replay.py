@@ -31,7 +31,7 @@ from tests.endpoint import test_http_surface as surface
 from tests.endpoint.http_client import ADMIN, Wire, serving
 from tests.endpoint.test_http_surface import seeded
 from tests.recordings.test_replay import DIFFERS
-from tests.support.inprocess import Site, profile, site
+from tests.support.inprocess import PROXY_SECRET, Site, profile, site
 from tests.traffic.samples import asked, exchange, recording, said
 
 PULLS = [
@@ -90,7 +90,8 @@ def wire_to(url: str) -> Wire:
 async def recorded_site() -> AsyncIterator[Site]:
     """The recorded database in the endpoint, and the proxy with an empty chain."""
     options: dict[str, Any] = {"design_docs": True, "trusted": True, "by_role": True, "suffix": None}
-    async with site(profile("raw", users=frozenset(["admin"]), **options)) as made:
+    account = {"auth": "proxy", "username": "tailor", "roles": ("_admin",), "proxy_secret": PROXY_SECRET}
+    async with site(profile("raw", users=frozenset(["admin"]), **options), source=account) as made:
         await wire_to(made.source_url)("DELETE", "/clinic")
         await seeded(wire_to(made.source_url))
         yield made

@@ -19,6 +19,7 @@ from filters.redact import Redact
 from filters.rename import Rename
 from filters.select import Select
 from filters.stamp import Stamp
+from filters.truncate import Truncate
 from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter
 from proxy.core.grafts import Grafts
@@ -193,3 +194,29 @@ def test_what_is_hidden_stays_where_surplus_is_discarded() -> None:
         "notes": [{"private": True, "a": 0}, {"a": 1}],
         "x": 1,
     }
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_filled_field_uncovers_nothing(mode: Mode, first: int) -> None:
+    """What a client does not send of a field is no exemption for what the source has of it."""
+    filters = [Default(fields={"log": []}), Truncate(paths=["log"], items=2, end="last")]
+    both = rules(*filters[first:], *filters[:first], on_surplus=mode)
+    original = {"_id": "doc", "_rev": "1-a", "a": 0, "log": [{"n": 1, "s": "old secret"}, {"n": 2}, {"n": 3}]}
+    outcome = judge(pushed({"a": 1}), original, both)
+    assert isinstance(outcome, Refuse)
+    gone = written(judge(pushed({"_deleted": True}), original, both))
+    assert "old secret" not in str(gone)
+
+
+def test_what_a_client_writes_to_a_filled_field_is_stored_or_refused() -> None:
+    hidden = rules(Keep(paths=["name"]), Default(fields={"status": "open"}))
+    original = {"_id": "doc", "_rev": "1-a", "name": "n", "status": "closed"}
+    assert isinstance(judge(pushed({"name": "n", "status": "done"}), original, hidden), Refuse)
+    kept = written(judge(pushed({"name": "m", "status": "open"}), original, hidden))
+    assert (kept["name"], kept["status"]) == ("m", "closed")
+    renamed = rules(Default(fields={"status": "open"}), Rename(fields={"status": "state"}))
+    original = {"_id": "doc", "_rev": "1-a", "name": "n"}
+    assert written(judge(pushed({"name": "m"}), original, renamed)) == {"name": "m"}
+    assert written(judge(pushed({"name": "m", "state": "open"}), original, renamed)) == {"name": "m"}
+    assert written(judge(pushed({"state": "done"}), original, renamed)) == {"status": "done"}
