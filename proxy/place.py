@@ -26,6 +26,6 @@ class Place:
         """The source's path below the database."""
         return path(self.database.source_db, *pieces)
 
-    def document_path(self, doc_id: str, attachment: str = "") -> str:
+    def document_path(self, doc_id: str, attachment: str | None = None) -> str:
         """The source's path of a document or attachment."""
         return document_path(self.database.source_db, doc_id, attachment)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -25,6 +26,7 @@ from proxy.errors import BadRequest, Forbidden
 from proxy.http_client import Connection, Sized
 from proxy.identify import towards
 from proxy.reading import changes
+from tests.compatibility.sources import Asked, Forward, Given, world
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile(
@@ -716,3 +718,63 @@ async def test_a_feed_whose_end_is_unknown_does_not_end(reply: Any) -> None:
                 assert answer.status == 502, text
         except ClientPayloadError:
             pass  # it had begun
+
+
+ALIASES = ["/", "hidden.png/", "/hidden.png", "scans//hidden.png", "//"]
+"""Names that a source takes for another attachment, or the document, once it has dropped their empty pieces."""
+
+
+@pytest.mark.parametrize("name", ALIASES)
+async def test_an_attachment_by_another_spelling_is_another_attachment(name: str) -> None:
+    files = {**FILES, "scans/hidden.png": FILES["hidden.png"]}
+    doc = {"_id": "a", "facility": "f1", "ssn": "417-23-9050", "_attachments": files}
+    async with site(PHONE, docs=[doc]) as served:
+        target = f"/clinic-phone/a/{quote(name, safe='')}"
+        assert (await served.ask("GET", target)).status == 404
+        seen = (await served.ask("GET", "/clinic-phone/a")).json
+        taken = {"content_type": "text/plain", "data": "bWluZQ=="}
+        sent = {**seen, "_attachments": {**seen["_attachments"], name: taken}}
+        stored = await served.ask("PUT", "/clinic-phone/a", sent)
+        assert stored.status == 201
+        for form in ("application/json", "multipart/related"):
+            whole = await served.ask("GET", "/clinic-phone/a?attachments=true", headers={"Accept": form})
+            assert whole.status == 200
+            assert b"417-23-9050" not in whole.body
+            assert b"SElEREVOQllURVM=" not in whole.body
+            assert b"HIDDENBYTES" not in whole.body
+        assert (await served.ask("GET", target)).body == b"mine"
+        rev = stored.json["rev"]
+        json_type = {"Content-Type": "application/json"}
+        put = await served.ask("PUT", f"{target}?rev={rev}", data=b'{"ssn": "PAST THE FILTERS"}', headers=json_type)
+        assert put.status == 201
+        held = (await served.at_source("GET", "/clinic/a?attachments=true")).json
+        assert held["ssn"] == "417-23-9050"
+        assert held["_attachments"]["hidden.png"]["data"] == "SElEREVOQllURVM="
+        assert held["_attachments"]["scans/hidden.png"]["data"] == "SElEREVOQllURVM="
+        gone = await served.ask("DELETE", f"{target}?rev={put.json['rev']}")
+        assert gone.status == 200
+        held = (await served.at_source("GET", "/clinic/a")).json
+        assert sorted(held["_attachments"]) == ["hidden.png", "scans/hidden.png", "shown.txt"]
+
+
+async def test_an_attachment_without_a_name_breaks_nothing_and_cannot_be_written() -> None:
+    """CouchDB takes one; by no path can it be asked for."""
+    entry = {"content_type": "text/plain", "data": "bWluZQ=="}
+    async with site(PHONE, docs=[{"_id": "a", "facility": "f1", "_attachments": {**FILES, "": entry}}]) as served:
+        whole = await served.ask("GET", "/clinic-phone/a?attachments=true", headers={"Accept": "application/json"})
+        entries = whole.json["_attachments"]
+        assert (entries[""]["stub"], "data" in entries["shown.txt"]) == (True, True)
+        listed = await served.ask("GET", "/clinic-phone/_all_docs?include_docs=true&attachments=true")
+        assert len(listed.json["rows"]) == 1
+        sent = {"_id": "b", "facility": "f1", "_attachments": {"": entry}}
+        assert (await served.ask("PUT", "/clinic-phone/b", sent)).status == 400
+
+
+@pytest.mark.parametrize("instead", ["/clinic/a", "/clinic/a/hidden.png"])
+async def test_what_is_not_the_attachment_that_was_judged_is_not_passed_on(instead: str) -> None:
+    async def confuse(asked: Asked, forward: Forward) -> Given:
+        return await forward(replace(asked, path=instead) if asked.endpoint == "shown.txt" else asked)
+
+    async with world(confuse, PHONE, docs=[{"_id": "a", "facility": "f1", "_attachments": FILES}]) as served:
+        answer = await served.ask("GET", "/clinic-phone/a/shown.txt")
+        assert (answer.status, answer.json["error"]) == (502, "bad_gateway")

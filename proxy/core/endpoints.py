@@ -254,15 +254,18 @@ def path(*pieces: str) -> str:
     return "/" + "/".join([_quoted(piece) for piece in pieces])
 
 
-def document_path(db: str, doc_id: str, attachment: str = "") -> str:
-    """The canonical path of a document, design or local document, or attachment.
+def document_path(db: str, doc_id: str, attachment: str | None = None) -> str:
+    """The canonical path of a document, design or local document, or attachment, whose name is not empty.
 
-    Attachment names keep their slashes as separators, unless there are dots between them: CouchDB joins the pieces.
+    Attachment names keep their slashes as separators, unless there are dots or nothing between them: CouchDB joins the
+    pieces, but drops empty ones, and so would take the name for another one, or for none: the document itself.
     """
-    if not attachment and doc_id[:1] != "_":
+    assert attachment != ""
+    if attachment is None and doc_id[:1] != "_":
         return f"/{_quoted(db)}/{_quoted(doc_id)}"
     prefix, slash, name = doc_id.partition("/")
     pieces = [db, prefix, name] if slash and prefix in ("_design", "_local") else [db, doc_id]
-    if attachment:
-        pieces += [attachment] if has_dot_segments(attachment) else attachment.split("/")
+    if attachment is not None:
+        parts = attachment.split("/")
+        pieces += parts if all(parts) and not has_dot_segments(attachment) else [attachment]
     return path(*pieces)

@@ -18,7 +18,7 @@ from proxy.core.wire.accept import JSON
 from proxy.errors import BadRequest, Forbidden
 from proxy.exchange import Exchange
 from proxy.reading.answer import Answer
-from proxy.reading.attachments import inline_json
+from proxy.reading.attachments import following, inline_json
 from proxy.reading.listing import ListEncoder, ListOptions, parse_list_options
 from proxy.reading.scan import Listed, Scan
 from proxy.view import View
@@ -147,7 +147,7 @@ async def _with_bodies(
         return
     bare = jsonio.dumps({"id": listed.key, "key": listed.key, "value": {"rev": shown.rev}})
     yield encoder.begin_row() + bare[:-1] + b',"doc":'
-    async for piece in inline_json(view, shown, _doc(listed, options), list(shown.doc["_attachments"])):
+    async for piece in inline_json(view, shown, _doc(listed, options), following(shown.doc, None, everything=True)):
         yield piece
     yield b"}"
 

@@ -4,6 +4,7 @@ hides is never fetched, and every form in which documents carry attachments is c
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ from proxy.resolve import Shown
 from proxy.upstream import Reply
 from proxy.view import View
 
+_MD5 = re.compile("[A-Za-z0-9+/]{22}==")
+_REV = re.compile("[0-9]+-[0-9a-f]{32}")
 _PASSED = (
     "Content-Type",
     "Content-Length",
@@ -64,14 +67,31 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
 async def open_attachment(
     view: View, shown: Shown, name: str, headers: Mapping[str, str], method: str = "GET"
 ) -> Reply:
-    """A request to the source for one attachment of a shown revision."""
+    """A request to the source for one attachment of a shown revision. Raises Unavailable if another thing is given."""
     assert shown.origin is not None
-    return await view.upstream.request(
+    if not name:
+        raise Unavailable("The source has an attachment without a name, which cannot be asked for.")
+    reply = await view.upstream.request(
         method,
         view.document_path(str(shown.doc["_id"]), name),
         [("rev", shown.origin)],
         headers={**view.headers, **headers},
     )
+    if _is_of_another(reply.headers.get("ETag", ""), shown.doc["_attachments"][name].get("digest")):
+        reply.release()
+        raise Unavailable(f"The source answered with something else than the attachment {name!r}.")
+    return reply
+
+
+def _is_of_another(etag: str, digest: Any) -> bool:
+    """Whether an entity tag is of a document, or of an attachment with another digest: what was judged is not that.
+
+    Attachments without a digest, of very old databases, have the tag of their document in CouchDB.
+    """
+    tag = etag.strip('"')
+    if not (isinstance(digest, str) and digest.startswith("md5-")):
+        return False
+    return _REV.fullmatch(tag) is not None or (_MD5.fullmatch(tag) is not None and digest != f"md5-{tag}")
 
 
 def _whole(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterator[bytes]:
@@ -110,13 +130,14 @@ def following(doc: Doc, atts_since: list[str] | None, everything: bool) -> list[
     """The names of the attachments whose bodies go with `doc` (with `_revisions` if `atts_since` is given).
 
     With `atts_since`, those that changed after the newest of these revisions that is an ancestor or the document's own;
-    without, all or none of them.
+    without, all or none of them. One without a name stays a stub: there is no way to ask a source for it alone.
     """
     entries: dict[str, Any] = doc.get("_attachments") or {}
     if not everything and atts_since is None:
         return []
-    threshold = _newest_generation(doc, atts_since) if atts_since else 0
-    return [name for name, entry in entries.items() if entry.get("revpos", 1) > threshold]
+    # CouchDB takes a revpos of 0 from those who send one, or send none
+    threshold = (_newest_generation(doc, atts_since) if atts_since else 0) or -1
+    return [name for name, entry in entries.items() if name and entry.get("revpos", 1) > threshold]
 
 
 def _newest_generation(doc: Doc, atts_since: list[str]) -> int:

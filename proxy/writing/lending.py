@@ -58,5 +58,7 @@ async def _inline(view: View, lender: Doc, name: str) -> dict[str, Any]:
         if reply.status != 200:
             raise Unavailable("The source does not give out an attachment that it announced.")
         data = await reply.read()
-    content_type = lender["_attachments"][name].get("content_type", "application/octet-stream")
-    return {"content_type": content_type, "data": b64encode(data).decode()}
+    entry: dict[str, Any] = lender["_attachments"][name]
+    kept = {key: entry[key] for key in ("revpos",) if key in entry}  # without one CouchDB would store 0
+    content_type = entry.get("content_type", "application/octet-stream")
+    return {"content_type": content_type, "data": b64encode(data).decode(), **kept}

@@ -155,6 +155,8 @@ def check_id(doc_id: Any) -> str:
 
 def check_attachment_name(name: str) -> str:
     """`name`, if an attachment may have it. Raises BadRequest."""
+    if not name:
+        raise BadRequest("Attachment name is empty: it could not be asked for.")
     if name.startswith("_"):
         raise BadRequest(f"Attachment name '{name}' starts with prohibited character '_'")
     if has_dot_segments(name):

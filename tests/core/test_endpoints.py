@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.core.endpoints import Kind, Target, document_path, route
@@ -129,6 +129,22 @@ pieces = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x
 @given(pieces.filter(lambda text: text not in (".", "..") and not text.startswith("_")))
 def test_the_canonical_path_of_an_id_routes_back_to_it(doc_id: str) -> None:
     assert route("GET", document_path("db", doc_id)) == Target(Kind.DOCUMENT, "GET", "db", doc_id, rest=(doc_id,))
+
+
+names = st.one_of(pieces, st.text("ab/.", min_size=1, max_size=6))
+
+
+@given(names)
+@example("/")
+@example("a/")
+@example("a//b")
+@example("/a")
+def test_the_canonical_path_of_an_attachment_leads_to_it_and_nothing_else(name: str) -> None:
+    """CouchDB splits a path at its slashes, drops what is empty, undoes the encoding, and joins the rest."""
+    sent = document_path("db", "doc", name)
+    assert [unquote(piece) for piece in sent.split("/") if piece][:2] == ["db", "doc"]
+    assert "/".join(unquote(piece) for piece in sent.split("/")[3:] if piece) == name
+    assert not any(piece in (".", "..") for piece in sent.split("/"))
 
 
 @given(

@@ -52,3 +52,12 @@ async def test_an_attachment_of_another_length_is_not_given_as_a_whole(couch: Co
             else:
                 assert status == 502, path
                 assert b"not of the length that it announced" in text
+
+
+async def test_an_attachment_of_no_known_revision_is_sent_as_well(couch: Couch) -> None:
+    """CouchDB stores a `revpos` of 0 where a replicator sends none, and sends such attachments."""
+    couch.docs["photo"] = [revision("photo", "a", owner="ann", _attachments={"i.bin": {**ENTRY, "revpos": 0}})]
+    async with front(couch, HANDLERS) as ann:
+        found = await ann.json("POST", "/db-phone/_bulk_get?attachments=true", {"docs": [{"id": "photo"}]})
+        whole = found["results"][0]["docs"][0]["ok"]
+        assert base64.b64decode(whole["_attachments"]["i.bin"]["data"]) == b"\0\1\2"

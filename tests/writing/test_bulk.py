@@ -353,6 +353,7 @@ async def test_an_orphan_is_restored_onto_the_winner_or_refused(policy: Any, err
         mine = leaves[rev(3, "f")]
         assert (mine["ssn"], mine["name"]) == ("1-2-3", "late")
         assert set(mine["_attachments"]) == {"i"}
+        assert mine["_attachments"]["i"]["revpos"] > 0, "replicators would not be sent it"
         got = await there.source("GET", f"/p1/i?rev={rev(3, 'f')}")
         assert got.body == b"png"
 
