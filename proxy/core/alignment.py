@@ -2,11 +2,12 @@
 
 An edit is aligned in three steps:
 
-  1. Elements with an identity (`_id`, `id` or `key`, unique on its side) are partners wherever they stand; one whose
-     identity the other side lacks has no partner.
+  1. Elements with the same identity (`_id`, `id` or `key`, unique on its side) are partners wherever they stand. Of the
+     identities that both have the first one counts: if that differs they are two different elements, and no partners.
   2. Of the others, equal ones are: a longest common subsequence first, then those that were moved.
   3. Between the common ones, changed elements are: in order, so that partners agree in as many members as possible.
-     An element that was changed in place thus finds its former self, also when its neighbour was inserted or removed.
+     An element that was changed in place thus finds its former self, also when its neighbour was inserted or removed,
+     and when what was changed is that it has got an identity, or lost it.
 
 Cost is bounded for hostile input: beyond a size, steps 2 and 3 settle for less than the longest and the most.
 """
@@ -29,15 +30,63 @@ _MAX_CELLS = 10_000
 
 def align(new: Sequence[Any], old: Sequence[Any]) -> list[int | None]:
     """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice."""
-    partners: list[int | None] = [None] * len(new)
-    named_new, named_old = _identities(new, old), _identities(old, new)
-    for identity, position in named_new.items():
-        partners[position] = named_old.get(identity)
-    rest_new = _without(len(new), named_new.values())
-    rest_old = _without(len(old), named_old.values())
+    named = _named(new, old)
+    partners: list[int | None] = [named.get(i) for i in range(len(new))]
+    rest_new, rest_old = _without(len(new), named), _without(len(old), named.values())
     for i, j in _unnamed([new[i] for i in rest_new], [old[j] for j in rest_old]):
         partners[rest_new[i]] = rest_old[j]
     return partners
+
+
+def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
+    """Partners by identity."""
+    pairs: dict[int, int] = {}
+    names_new, names_old = list(map(_names, new)), list(map(_names, old))
+    if not any(names_new) or not any(names_old):
+        return pairs
+    for which in range(len(_IDENTITIES)):
+        at_new, at_old = _unique(names_new, which), _unique(names_old, which)
+        taken = set(pairs.values())
+        for value in at_new.keys() & at_old.keys():
+            i, j = at_new[value], at_old[value]
+            if i not in pairs and j not in taken and not _clash(names_new[i], names_old[j]):
+                pairs[i] = j
+    return pairs
+
+
+_Names = tuple[Hashable, ...]
+"""The identities of an element, in the order of _IDENTITIES; None where it has none; empty if it has none at all."""
+
+
+def _names(element: Any) -> _Names:
+    if not isinstance(element, dict):
+        return ()
+    found = tuple([_name(element.get(name)) for name in _IDENTITIES])
+    return found if any(name is not None for name in found) else ()
+
+
+def _name(value: Any) -> Hashable:
+    """Numbers count as their text: an application that turns one into the other means the same element."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unique(names: Sequence[_Names], which: int) -> dict[Hashable, int]:
+    """Index by one of the identities, where there is one that no other element has."""
+    values = [held[which] if held else None for held in names]
+    counts = Counter(values)
+    return {value: i for i, value in enumerate(values) if value is not None and counts[value] == 1}
+
+
+def _clash(one: _Names, other: _Names) -> bool:
+    """Whether two elements cannot be the same one: the first identity that both have differs."""
+    for mine, theirs in zip(one, other, strict=False):
+        if mine is not None and theirs is not None:
+            return mine != theirs
+    return False
 
 
 def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
@@ -46,8 +95,7 @@ def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
     Identities tell, or an equal length. Otherwise elements are expected in order, with members and elements left out
     but nothing else changed; failing that, they are aligned as an edit would be.
     """
-    named = _identities(cut, whole)
-    if len(named) == len(cut) and named.keys() <= _identities(whole, cut).keys():
+    if len(_named(cut, whole)) == len(cut):
         return align(cut, whole)
     if len(cut) == len(whole):
         return list(range(len(whole)))
@@ -73,30 +121,13 @@ def is_cut(cut: Any, whole: Any) -> bool:
     return same(cut, whole)
 
 
-def _identities(elements: Sequence[Any], others: Sequence[Any]) -> dict[Hashable, int]:
-    """Index by identity, of the elements that have one that is unique among them and not ambiguous among `others`."""
-    found = [_identity(element) for element in elements]
-    counts = Counter(found)
-    counts += Counter(_identity(other) for other in others) - Counter(set(map(_identity, others)))
-    return {identity: i for i, identity in enumerate(found) if identity is not None and counts[identity] == 1}
-
-
-def _identity(element: Any) -> Hashable:
-    if isinstance(element, dict):
-        for name in _IDENTITIES:
-            value = element.get(name)
-            if isinstance(value, str | int | float) and not isinstance(value, bool):
-                return (name, value)
-    return None
-
-
 def _without(length: int, positions: Iterable[int]) -> list[int]:
     taken = set(positions)
     return [i for i in range(length) if i not in taken]
 
 
 def _unnamed(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
-    """Partners among elements without an identity, as pairs of indices."""
+    """Partners among elements that no identity tells, as pairs of indices."""
     keys_new, keys_old = [canonical(e) for e in new], [canonical(e) for e in old]
     common = _common(keys_new, keys_old)
     yield from common
@@ -207,8 +238,12 @@ def _paired(likeness: int, rest: int) -> int:
 
 
 def _likeness(new: Any, old: Any) -> int:
-    """0 for values of different kinds; otherwise 1 and more, with the members or elements that both have."""
+    """0 for values of different kinds, and for different elements by their identities; otherwise 1 and more, with the
+    members or elements that both have.
+    """
     if isinstance(new, dict) and isinstance(old, dict):
+        if _clash(_names(new), _names(old)):
+            return 0
         agreeing = sum(1 for name, value in new.items() if name in old and same(value, old[name]))
         return 1 + 4 * agreeing
     if isinstance(new, list) and isinstance(old, list):
