@@ -4,7 +4,8 @@ What is hidden in a document must come from the source alone. A client that send
 that is hidden from it or in an element that is, would otherwise decide what others find there. Such writes are refused;
 with `on_surplus = "discard"`, the surplus is taken from what was sent before that is restored.
 
-Only places count, not values: a value that is shown in another form (a mask, say) has its place.
+Only places count, not values: a value that is shown in another form (a mask, say) has its place. What the client was
+shown before is no surplus, even if what it sends would hide it: to leave that out would be to delete it.
 """
 
 from __future__ import annotations
@@ -13,44 +14,63 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.contract import Doc, Refused
-from proxy.core.alignment import is_cut
+from proxy.core.alignment import align, is_cut
 
 
-def without_surplus(sent: Doc, shown: Doc | None) -> Doc:
+def without_surplus(sent: Doc, shown: Doc | None, before: Doc | None = None) -> Doc:
     """`sent` without what has no place in `shown`: what the client would be shown of the document that was stored.
 
-    None: it would not be shown the document. `sent` itself, if there is no surplus. What describes the document
-    (`_id`, `_rev`, ...) stays; of attachments, those go that it would not be shown. Raises Refused if it cannot be told
-    what of an array that is.
+    None: it would not be shown the document. `before`: what it was shown of the revision that it edited. `sent` itself,
+    if there is no surplus. What describes the document (`_id`, `_rev`, ...) stays; of attachments, those go that it
+    would not be shown. Raises Refused if it cannot be told what of an array that is, and for what it was shown before.
     """
-    shown = shown or {}
+    shown, before = shown or {}, before or {}
     kept: Doc = {}
     for name, value in sent.items():
-        if name == "_attachments":
-            names = shown.get(name) or ()
-            entries = {each: entry for each, entry in value.items() if each in names}
-            if entries:
-                kept[name] = value if len(entries) == len(value) else entries
-        elif name in shown:
-            try:
-                kept[name] = _common(value, shown[name])
-            except _Unclear:
-                raise Refused("this client would not read back what it wrote", name) from None
-        elif name.startswith("_"):
-            kept[name] = value
+        try:
+            if name == "_attachments":
+                entries = _members(value, shown.get(name) or {}, before.get(name))
+                if entries:
+                    kept[name] = value if len(entries) == len(value) else entries
+            elif name in shown:
+                kept[name] = _common(value, shown[name], before.get(name))
+            elif name.startswith("_"):
+                kept[name] = value
+            elif name in before:
+                raise _Unclear
+        except _Unclear:
+            raise Refused("this client would not read back what it wrote", name) from None
     return kept if _differ(kept, sent) else sent
 
 
 class _Unclear(Exception):
-    """Elements of an array that was sent cannot be told from others that are shown."""
+    """Elements of an array that was sent cannot be told from others that are shown; or what would go is no surplus."""
 
 
-def _common(sent: Any, shown: Any) -> Any:
+def _members(sent: Doc, shown: Doc, before: Any) -> Doc:
+    """The members that are shown, whole."""
+    gone = [name for name in sent if name not in shown]
+    if isinstance(before, dict) and not before.keys().isdisjoint(gone):
+        raise _Unclear
+    return {name: value for name, value in sent.items() if name in shown}
+
+
+def _common(sent: Any, shown: Any, before: Any) -> Any:
     if isinstance(sent, dict) and isinstance(shown, dict):
-        members = {name: _common(value, shown[name]) for name, value in sent.items() if name in shown}
+        known = before if isinstance(before, dict) else {}
+        kept = _members(sent, shown, known)
+        members = {name: _common(value, shown[name], known.get(name)) for name, value in kept.items()}
         return members if _differ(members, sent) else sent
     if isinstance(sent, list) and isinstance(shown, list):
-        elements = [_common(sent[index], element) for index, element in zip(_origins(sent, shown), shown, strict=True)]
+        origins = _origins(sent, shown)
+        known_elements = before if isinstance(before, list) else []
+        partners = align(sent, known_elements)
+        if any(partner is not None for index, partner in enumerate(partners) if index not in set(origins)):
+            raise _Unclear
+        former = [None if (at := partners[index]) is None else known_elements[at] for index in origins]
+        elements = [
+            _common(sent[index], element, old) for index, element, old in zip(origins, shown, former, strict=True)
+        ]
         changed = len(elements) < len(sent) or any(new is not old for new, old in zip(elements, sent, strict=True))
         return elements if changed else sent
     if isinstance(shown, dict | list):

@@ -84,7 +84,8 @@ def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) 
     forged = _forged(whole, sent, original, rules)
     if not forged:
         return sent, whole
-    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original))
+    before = rules.chain.shape(original, rules.client) if original else None
+    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original), before)
     if taken is sent:  # all has its place, in another form: as it is stored, or as a filter has set it
         if forged & rules.chain.made_fields:
             raise Refused(_NOT_READ_BACK, min(forged))

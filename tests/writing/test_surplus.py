@@ -220,3 +220,28 @@ def test_what_a_client_writes_to_a_filled_field_is_stored_or_refused() -> None:
     assert written(judge(pushed({"name": "m"}), original, renamed)) == {"name": "m"}
     assert written(judge(pushed({"name": "m", "state": "open"}), original, renamed)) == {"name": "m"}
     assert written(judge(pushed({"state": "done"}), original, renamed)) == {"status": "done"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "original", "sent"),
+    [
+        (
+            [Drop(paths=["notes[?private]", "notes[].h"])],
+            {"notes": [{"id": 1, "t": "a", "h": "H1"}, {"id": 2, "t": "b", "h": "H2"}]},
+            {"notes": [{"id": 1, "t": "a"}, {"id": 2, "t": "b", "private": True}]},
+        ),
+        (
+            [Keep(paths=["tasks[?by == client.name]"])],
+            {"tasks": [{"t": "x", "by": "nurse"}, {"t": "y", "by": "bob"}]},
+            {"tasks": [{"t": "x", "by": "bob"}]},
+        ),
+        ([Drop(paths=["notes[?private].t"])], {"notes": [{"t": "a"}]}, {"notes": [{"t": "b", "private": True}]}),
+    ],
+    ids=str,
+)
+def test_what_a_client_was_shown_is_no_surplus_even_if_it_hides_it(
+    filters: list[Filter], original: Doc, sent: Doc
+) -> None:
+    """To leave it out would be to delete it, with all that is hidden in it."""
+    whole = {"_id": "doc", "_rev": "1-a", **original}
+    assert isinstance(judge(pushed(sent), whole, rules(*filters, on_surplus="discard")), Refuse)
