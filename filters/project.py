@@ -112,7 +112,7 @@ def _put(members: Doc, steps: Sequence[str], value: Any, name: str) -> Doc:
     if rest:
         below = members.get(first)
         if below is not None and not isinstance(below, dict):
-            raise Refused(f"{name} cannot be stored: {first} of the document is not an object", name)
+            raise Refused(f"{name} cannot be stored: the document has something else there", name)
         value = _put(below or {}, rest, value, name)
     return {**members, first: value}
 

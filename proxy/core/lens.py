@@ -10,6 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from proxy.core.differences import EVERYTHING, differences
 from proxy.core.equality import canonical, same
 from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
-from proxy.core.pathtree import Step, parse_paths
+from proxy.core.pathtree import Step, parse_paths, quote
 
 
 class Withheld(Exception):
@@ -65,9 +67,9 @@ class Chain:
         self._filters = [(guarded(link.filter), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         self._creating: _Back = []
-        for (filter_, name), link in zip(reversed(self._filters), reversed(self.links), strict=True):
-            if restores(link.filter):
-                self._creating.append((filter_.restore, None, name))
+        for position in reversed(range(len(self.links))):
+            if restores(self.links[position].filter):
+                self._creating.append((self._filters[position][0].restore, None, position))
 
     def __bool__(self) -> bool:
         return bool(self.links)
@@ -89,7 +91,7 @@ class Chain:
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""
         back = self._creating if original is None else self._back(original, client)
-        whole = _restore(edited, back, client)
+        whole = self._restore(edited, back, client)
         if original is not None and edited.get("_deleted") is True and original.get("_deleted") is not True:
             whole = self._deletion(whole, edited, original, back, client)
         return whole
@@ -210,7 +212,7 @@ class Chain:
         back: _Back = []
         stage = original
         for filter_, name in self._filters:
-            back.append((filter_.restore, stage, name))
+            back.append((filter_.restore, stage, len(back)))
             if self.links[-1].filter.passes_all and len(back) == len(self.links):
                 break  # nobody asks what it makes of the original
             try:
@@ -235,7 +237,7 @@ class Chain:
     def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """What a deletion without a body would carry on of the original, except for what filters set anew."""
         try:
-            bare = _restore(_bare_deletion(edited), back, client)
+            bare = self._restore(_bare_deletion(edited), back, client)
         except Refused:  # by a rule about the body, which the client's own has passed
             bare = {name: value for name, value in original.items() if name not in edited}
         return {
@@ -244,21 +246,39 @@ class Chain:
             if not name.startswith("_") and (name not in self.set_fields or same(value, original.get(name)))
         }
 
+    def _restore(self, edited: Doc, back: _Back, client: Client) -> Doc:
+        whole = edited
+        for restore, original, position in back:
+            try:
+                whole = restore(whole, original, client)
+            except Refused as error:
+                raise self._as_shown(error, position) from error.__cause__
+            except _FAILURES as error:
+                raise Withheld(self._filters[position][1], error) from error
+        return whole if whole is edited else _same_identity(whole, edited)
 
-_Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, str]]
-"""The steps back: of each filter `restore`, what it was given of the original, and its name."""
+    def _as_shown(self, error: Refused, position: int) -> Refused:
+        """A filter's refusal, with the field called as the client knows it: later filters may have renamed it."""
+        found = _FIRST_NAME.match(error.path or "")
+        if found is None or error.path is None:
+            return error
+        name = shown = found[0] if found[0][0] != '"' else json.loads(found[0])
+        for link in self.links[position + 1 :]:
+            made = set(_set_fields(link.filter))
+            renamed = (each for each, of in link.filter.origins().items() if (*of,) == (shown,) and each not in made)
+            shown = next(renamed, shown)
+        if shown == name:
+            return error
+        path = quote(shown) + error.path[found.end() :]
+        reason = error.reason
+        return Refused(path + reason[len(error.path) :] if reason.startswith(error.path) else reason, path)
 
 
-def _restore(edited: Doc, back: _Back, client: Client) -> Doc:
-    whole = edited
-    for restore, original, name in back:
-        try:
-            whole = restore(whole, original, client)
-        except Refused:
-            raise
-        except _FAILURES as error:
-            raise Withheld(name, error) from error
-    return whole if whole is edited else _same_identity(whole, edited)
+_FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
+"""What a path begins with. Filters give names that would have to be quoted as they are, too."""
+
+_Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
+"""The steps back: of each filter `restore`, what it was given of the original, and its place in the chain."""
 
 
 def depends_on_client(filter_: Filter) -> bool:

@@ -294,3 +294,31 @@ def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
         Chain().check_putget({"_id": "d", "a": deep}, {"_id": "d", "a": other}, ANN)
     while deep:  # taken apart here: the interpreter would recurse to free it
         deep, other = deep[0], other[0]
+
+
+@pytest.mark.parametrize(
+    ("filters", "edited", "path"),
+    [
+        ([Redact(paths=["ssn"]), Rename(fields={"ssn": "number"})], {"number": "9"}, "number"),
+        (
+            [Redact(paths=["home.no"]), Rename(fields={"home": "the address"})],
+            {"the address": {"no": 2}},
+            '"the address".no',
+        ),
+        (
+            [Stamp(fields={"owner": "client.name"}, claims="refuse"), Project(body="{by: owner, n: n}")],
+            {"by": "eve"},
+            "by",
+        ),
+        ([Compute(fields={"total": "n"}), Rename(fields={"total": "a"}), Rename(fields={"a": "b"})], {"b": 9}, "b"),
+        ([Redact(paths=["ssn"]), Compute(fields={"id": "ssn"})], {"ssn": "9"}, "ssn"),
+    ],
+    ids=str,
+)
+def test_a_refusal_calls_a_field_as_the_client_does(filters: list[Filter], edited: Doc, path: str) -> None:
+    original = {"_id": "d", "ssn": "123", "home": {"no": 1}, "owner": "bob", "n": 1}
+    by = chain(*filters)
+    with pytest.raises(Refused) as caught:
+        by.restore({"_id": "d", **edited}, original, ANN)
+    assert caught.value.path == path
+    assert caught.value.reason.startswith(f"{path} ")

@@ -216,7 +216,8 @@ def test_project_writes_plain_paths_and_refuses_the_rest() -> None:
         assert refused(projecting, {**shaped, **change}, PATIENT).path == next(iter(change))
     odd = projecting.shape(ODD, ANN)
     assert odd is not None
-    assert "address" in refused(projecting, {**odd, "city": "Y"}, ODD).reason
+    reason = refused(projecting, {**odd, "city": "Y"}, ODD).reason
+    assert reason == "city cannot be stored: the document has something else there"  # by a name that is not shown
     assert refused(Project(body="address"), {"_id": "d", "city": "Y"}, {"_id": "d", "address": {"city": "X"}}).path
 
 
