@@ -9,6 +9,7 @@ Needs the package `hypothesis`.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -19,6 +20,9 @@ from hypothesis import strategies as st
 
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.rules import Chain, Link
+
+_IDENTITIES = ("_id", "id", "key")
+"""By these elements of arrays are told apart: with another one it is another element."""
 
 Edit = Callable[[Doc], Doc]
 """From a document as the client was shown it (a copy, to change at will) to what the client sends."""
@@ -42,15 +46,17 @@ def assert_lens_laws(
       `_id`, `_rev` and `_deleted` as they are;
     - GetPut: restoring an untouched shape gives the sample;
     - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused;
+    - what is hidden survives: an edit that was accepted, and is then taken back, leaves the sample;
+    - `restore` takes a new document (it is given no original) and a deletion, or raises Refused;
     - with `declares_audience`: whoever is shown a document, edited or not, holds one of its keys;
     - if it does not depend on the client: others are shown the same.
 
-    Edits are those of `edits`, each visible value changed by itself, and `examples` that are made up: values of the
-    shaped sample are changed, added and removed, elements of arrays moved and copied (but for those with arrays in
-    them), any number of times; the same at each run.
-    `fixed` names members that made-up edits leave alone,
-    because the filter decides by them what it hides: an edit there may hide what the client wrote, which the proxy
-    refuses.
+    Warns if no edit at all was accepted. Edits are those of `edits`, each visible value changed by itself, each array
+    made longer, and `examples` that are made up: values of the shaped sample are changed, added and removed, elements
+    of arrays moved and copied (but for those with arrays in them), any number of times; the same at each run.
+
+    `fixed` names members that made-up edits leave alone, because the filter decides by them what it hides: an edit
+    there may hide what the client wrote, which the proxy refuses.
 
     Not compared is what the filter `sets_fields` itself; of attachments, only names are.
     """
@@ -66,6 +72,10 @@ def assert_lens_laws(
             bench.put_get(sample, shaped, edit(deepcopy(shaped)))
         for edited in _changed_by_one(shaped, fixed):
             bench.put_get(sample, shaped, edited)
+        for edited in [*_changed_by_one(shaped, (*fixed, *_IDENTITIES)), *_longer_by_one(shaped, fixed)]:
+            bench.take_back(sample, shaped, edited)
+        bench.create(shaped)
+        bench.delete(sample)
 
     @settings(max_examples=examples, deadline=None, database=None, derandomize=True)
     @given(st.data())
@@ -77,6 +87,8 @@ def assert_lens_laws(
         bench.put_get(sample, shaped, edited)
 
     made_up()
+    if not bench.accepted:
+        warnings.warn(f"{type(filter).__name__} refused every edit that was tried", stacklevel=2)
 
 
 class _Bench:
@@ -86,6 +98,7 @@ class _Bench:
         self._chain = Chain([Link(type(filter).__name__, filter)])
         strangers = replace(client, name="somebody else"), replace(client, roles=frozenset(("nobody:else",)))
         self._clients = [client, Client(None), *strangers]
+        self.accepted = 0
 
     def others(self, doc: Doc) -> None:
         """What holds for all clients, not only for the one that edits."""
@@ -122,6 +135,31 @@ class _Bench:
         differing = self._chain.differences(restored, sample, self._client)
         assert not differing, _report("GetPut: untouched, but changed", differing, sample, shaped, restored)
 
+    def create(self, shaped: Doc) -> None:
+        """What is edited may be new: there is no original then."""
+        self._restored({name: value for name, value in shaped.items() if name not in ("_rev", "_deleted")}, None)
+
+    def delete(self, sample: Doc) -> None:
+        self._restored({**{n: sample[n] for n in ("_id", "_rev") if n in sample}, "_deleted": True}, sample)
+
+    def _accepted(self, edited: Doc, sample: Doc) -> Doc | None:
+        """What the proxy would store; None if it would not."""
+        whole = self._restored(edited, sample)
+        try:
+            return None if whole is None or self._chain.check_putget(whole, edited, self._client, sample) else whole
+        except Refused:
+            return None
+
+    def _restored(self, edited: Doc, original: Doc | None) -> Doc | None:
+        """What `restore` gives for a copy; None if it refuses."""
+        try:
+            return self._filter.restore(deepcopy(edited), deepcopy(original), self._client)
+        except Refused:
+            return None
+        except Exception as error:
+            given = "None" if original is None else _text(original)
+            raise AssertionError(f"restore raises {error!r} for\n{_text(edited)}\nand the original {given}") from error
+
     def put_get(self, sample: Doc, shaped: Doc, edited: Doc) -> None:
         sent, before = deepcopy(edited), deepcopy(sample)
         try:
@@ -135,6 +173,20 @@ class _Bench:
             read = self._filter.shape(whole, self._client)
             message = "PutGet: the client does not read back what it wrote, at"
             raise AssertionError(_report(message, unread, sample, shaped, edited, whole, read))
+        self.accepted += 1
+
+    def take_back(self, sample: Doc, shaped: Doc, edited: Doc) -> None:
+        """The client thinks better of it: then all is as it was, what it never saw included."""
+        whole = self._accepted(edited, sample)
+        again = None if whole is None else self._restored(shaped, whole)
+        if whole is None or again is None:
+            return
+        for name in self._filter.fills_fields():
+            if name not in sample and name in again and again[name] == shaped.get(name):
+                del again[name]  # stored now, as it was shown
+        lost = self._chain.differences(again, sample, self._client)
+        message = "hidden values are lost: after an edit that was taken back, there is something else at"
+        assert not lost, _report(message, lost, sample, shaped, edited, whole, again)
 
 
 def _check_protocol(doc: Doc, shaped: Doc) -> None:
@@ -188,6 +240,24 @@ def _changed_by_one(shaped: Doc, fixed: Sequence[str]) -> Iterator[Doc]:
         [place] = [place for at, place in enumerate(_places(edited)) if at == index]
         place[0][place[1]] = _another(container[key])
         yield edited
+
+
+def _longer_by_one(shaped: Doc, fixed: Sequence[str]) -> Iterator[Doc]:
+    """`shaped` with one of its arrays longer by an element, for each of them."""
+    arrays = [i for i, (container, key) in enumerate(_places(shaped)) if isinstance(container[key], list)]
+    for index in arrays:
+        edited = deepcopy(shaped)
+        container, key = list(_places(edited))[index]
+        array = container[key]
+        if key not in fixed:
+            array.append(_new_like(array[-1]) if array else "new")
+            yield edited
+
+
+def _new_like(element: Any) -> Any:
+    if isinstance(element, dict):
+        return {name: _new_like(value) for name, value in element.items()}
+    return [] if isinstance(element, list) else _another(element)
 
 
 def _another(value: Any) -> Any:

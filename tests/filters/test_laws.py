@@ -21,7 +21,7 @@ from filters.stamp import Stamp
 from filters.testing import assert_lens_laws
 from filters.truncate import Truncate
 from filters.validate import Validate
-from proxy.contract import Client, Doc, Filter
+from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core import cutting
 from tests.filters.samples import ANN, SAMPLES
 
@@ -128,6 +128,29 @@ class Favours(Filter):
         return False
 
 
+class LosesWhenEdited(Loses):
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return original if original and self.shape(original, client) == edited else edited
+
+
+class LosesWhenInserted(Filter):
+    """Hides a member of elements, and finds it again by position."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {**doc, "l": [{"t": each["t"]} for each in doc["l"]]} if "l" in doc else doc
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        before = (original or {}).get("l", [])
+        if not before or len(before) != len(edited.get("l", [])):
+            return edited
+        return {**edited, "l": [{**old, **new} for old, new in zip(before, edited["l"], strict=True)]}
+
+
+class CannotCreate(Loses):
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return {**edited, "ssn": original["ssn"]}  # type: ignore[index]
+
+
 class ForgetsDeletion(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return {name: doc[name] for name in ("_id", "_rev", "name") if name in doc}
@@ -141,6 +164,9 @@ class MakesUp(Filter):
 class Hides(Filter):
     def shape(self, doc: Doc, client: Any) -> Doc | None:
         return None
+
+
+ANN_DOC: Doc = {"_id": "p", "_rev": "1-a", "name": "Ann", "ssn": "1", "l": [{"t": "a", "h": 1}, {"t": "b", "h": 2}]}
 
 
 @pytest.mark.parametrize(
@@ -158,11 +184,20 @@ class Hides(Filter):
         (Hides(), "the client gets none of the samples"),
         (ForgetsDeletion(), "shape changes or drops _deleted"),
         (MakesUp(), "shape makes up _secret"),
+        (
+            LosesWhenEdited(),
+            "hidden values are lost: after an edit that was taken back, there is something else at ssn",
+        ),
+        (
+            LosesWhenInserted(),
+            "hidden values are lost: after an edit that was taken back, there is something else at l",
+        ),
+        (CannotCreate(), "restore raises TypeError"),
     ],
 )
 def test_broken_filters_are_found(broken: Filter, message: str) -> None:
     with pytest.raises(AssertionError) as caught:
-        assert_lens_laws(broken, [{"_id": "p", "_rev": "1-a", "name": "Ann", "ssn": "1"}, {"_id": "q", "name": "Bob"}])
+        assert_lens_laws(broken, [deepcopy(ANN_DOC), {"_id": "q", "name": "Bob"}])
     assert message in str(caught.value)
 
 
@@ -177,3 +212,14 @@ def test_nothing_is_compiled_for_a_document(filter_: Filter, monkeypatch: pytest
     restore()
     monkeypatch.setattr(cutting, "define", None)
     restore()
+
+
+def test_a_filter_that_refuses_every_edit_is_told_of() -> None:
+    class Refuses(Loses):
+        def restore(self, edited: Doc, original: Doc | None, client: Any) -> Doc:
+            if original is not None and {**edited, "ssn": 1} == {**original, "ssn": 1}:
+                return original
+            raise Refused("no")
+
+    with pytest.warns(UserWarning, match="Refuses refused every edit"):
+        assert_lens_laws(Refuses(), [ANN_DOC], examples=1)
