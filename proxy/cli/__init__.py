@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import proxy
-from proxy.cli import check, index, openapi, record, replay, serve, shape
+from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
 from proxy.cli.errors import RunError, UsageError
 from proxy.config import ConfigError
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="couch-tailor", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"couch-tailor {proxy.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (serve, check, shape, index, record, replay, openapi):
+    for module in (serve, check, shape, index, touch, record, replay, openapi):
         module.add(commands)
     for name, purpose in _DELEGATED.items():
         commands.add_parser(name, help=purpose, add_help=False)

@@ -1,0 +1,112 @@
+"""`couch-tailor touch`: every document anew at the source, unchanged, so that devices fetch it as it is shown now.
+
+A device never fetches a revision again. After a change of rules, or of somebody's roles, it goes on with what it was
+given before; and an edit of that would be read by the new rules: what the device never had is taken for removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from proxy.cli.errors import RunError, UsageError
+from proxy.cli.files import add_config_option, load_config, print_warnings
+from proxy.config.model import Config, Database
+from proxy.config.problems import did_you_mean
+from proxy.contract import Doc
+from proxy.core import jsonio
+
+if TYPE_CHECKING:  # other commands need no network library
+    from proxy.place import Place
+
+_PAGE = 100
+
+
+def add(commands: Any) -> None:
+    purpose = "write all documents anew at the source, unchanged, so that devices fetch them as they are shown now"
+    parser = commands.add_parser(
+        "touch", help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False
+    )
+    add_config_option(parser)
+    parser.add_argument("databases", metavar="DATABASE", nargs="+", help="those whose documents are meant")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from proxy.loop import run_loop, tune
+
+    config = load_config(arguments.config)
+    print_warnings(config)
+    databases = [_chosen(config, name) for name in dict.fromkeys(arguments.databases)]
+    tune()
+    run_loop(_touch_all(config, databases))
+    return 0
+
+
+def _chosen(config: Config, name: str) -> Database:
+    database = config.databases.get(name)
+    if database is None:
+        raise UsageError(f'touch: there is no database "{name}"{did_you_mean(name, config.databases)}')
+    if not database.source.one_account:
+        raise UsageError(f'touch: the database "{name}" needs a source with an account, as auth = "service"')
+    return database
+
+
+@dataclass
+class _Count:
+    written: int = 0
+    changed: int = 0
+    """Somebody else has written them since they were read, so they are new as well."""
+
+
+async def _touch_all(config: Config, databases: list[Database]) -> None:
+    from proxy.errors import CouchError
+    from proxy.identify import towards
+    from proxy.place import Place
+    from proxy.upstream import Upstream
+
+    for database in databases:
+        source = database.source
+        with closing(Upstream(source, config.server.timeout)) as upstream:
+            headers = towards(source, source.username, frozenset(), {})
+            place = Place(database=database, upstream=upstream, headers=headers)
+            count = _Count()
+            try:
+                async for docs in _pages(place):
+                    await _write(place, docs, count)
+            except CouchError as error:
+                done = f"{count.written:,} documents were written"
+                raise RunError(f"{database.name} cannot be touched ({done}): {error.reason}") from error
+        also = f", {count.changed:,} were changed meanwhile" if count.changed else ""
+        print(f"{database.name}: {count.written:,} documents written anew{also}")
+
+
+async def _pages(place: Place) -> AsyncIterator[list[Doc]]:
+    """The documents, but for design documents, in the order of their ids."""
+    start: list[tuple[str, str]] = []
+    while True:
+        pairs = [("include_docs", "true"), ("limit", str(_PAGE)), *start]
+        rows = (await place.upstream.json("GET", place.path("_all_docs"), pairs, headers=place.headers))["rows"]
+        docs = [row["doc"] for row in rows if row.get("doc")]
+        if docs:
+            yield [doc for doc in docs if not doc["_id"].startswith("_")]
+        if len(rows) < _PAGE:
+            return
+        start = [("startkey", jsonio.dumps(rows[-1]["id"]).decode()), ("skip", "1")]
+
+
+async def _write(place: Place, docs: list[Doc], count: _Count) -> None:
+    if not docs:
+        return
+    body = {"docs": docs}
+    rows = await place.upstream.json("POST", place.path("_bulk_docs"), headers=place.headers, body=body)
+    for row in rows:
+        if "error" not in row:
+            count.written += 1
+        elif row["error"] == "conflict":
+            count.changed += 1
+        else:
+            raise RunError(f"{place.database.name}: {row.get('id')} is refused by the source: {row.get('reason')}")

@@ -1,0 +1,68 @@
+"""`couch-tailor touch` over a source in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import sources
+from tests.support.sources import Source, SourceDatabase
+from tests.test_cli_index import Site
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    source = sources.embedded(tmp_path_factory.mktemp("source"))
+    yield source
+    assert source.process is not None
+    source.process.kill()
+
+
+@pytest.fixture
+def database(source: Source) -> SourceDatabase:
+    return source.create_database("clinic")
+
+
+@pytest.fixture
+def site(tmp_path: Path, source: Source) -> Site:
+    site = Site(tmp_path)
+    site.configure(source.url)
+    return site
+
+
+def touch(site: Site, *names: str) -> tuple[int, str, str]:
+    return site.run("touch", "-c", "clinic.toml", *names)
+
+
+def test_every_document_gets_a_new_revision_and_stays_as_it_was(site: Site, database: SourceDatabase) -> None:
+    text = {"content_type": "text/plain", "data": "aGVsbG8="}
+    docs: list[dict[str, Any]] = [{"_id": f"doc {number:03}/é", "n": number} for number in range(250)]
+    docs[7]["_attachments"] = {"a/b.txt": text}
+    revs = {doc["_id"]: database.put(doc) for doc in docs}
+    design = database.json("PUT", "_design/app", {})["rev"]
+    assert touch(site, "clinic") == (0, "clinic: 250 documents written anew\n", "")
+    for doc in docs:
+        held = database.get(doc["_id"])
+        assert held["_rev"].startswith("2-")
+        assert held["_rev"] != revs[doc["_id"]]
+        assert held["n"] == doc["n"]
+    stub = database.get(docs[7]["_id"])["_attachments"]["a/b.txt"]
+    assert (stub["revpos"], stub["length"]) == (1, 5)
+    assert database.json("GET", "_design/app")["_rev"] == design
+
+
+def test_what_cannot_be_meant_is_said(site: Site, database: SourceDatabase) -> None:
+    status, _, said = touch(site, "clinci")
+    assert (status, said) == (2, 'couch-tailor: touch: there is no database "clinci"; did you mean "clinic"?\n')
+    status, _, said = touch(site, "stock")
+    assert (status, "needs a source with an account" in said) == (2, True)
+
+
+def test_a_source_that_does_not_answer(site: Site) -> None:
+    site.configure("http://127.0.0.1:1")
+    status, _, said = touch(site, "clinic")
+    assert status == 1
+    assert said.startswith("couch-tailor: clinic cannot be touched (0 documents were written): ")
