@@ -269,7 +269,14 @@ MISTAKES = [
     ("a == b ] c", "is not JMESPath: Unexpected token: ]", 7),
     ("a[", "is not JMESPath", None),
     ("", "is not JMESPath", None),
-    ("a = b", "is not JMESPath: Unknown token '='", 2),
+    ("a = b", "is not JMESPath: Unknown token '='; == compares", 2),
+    ("a == 5", "is not JMESPath: invalid token; a number needs backticks, as `5`", 5),
+    ("a.5", "a number needs backticks, as `5`", 2),
+    ("hidden == `ture`", "what is in backticks must be JSON, as `true` or `1`; text goes into single quotes", 10),
+    ("a[?b == `true` && c == `x\\`y`]", "what is in backticks must be JSON", 23),
+    ("`text`", "what is in backticks must be JSON", 0),
+    ("`NaN`", "what is in backticks must be JSON", 0),
+    ("a == `'x'`", "what is in backticks must be JSON", 5),
     ("'abc", "is not JMESPath: Unclosed ' delimiter", 0),
     ("lenth(a)", "there is no function lenth()", 0),
     ("a && length(a, b)", "length() takes 1 argument, not 2", 5),
@@ -290,6 +297,12 @@ def test_mistakes_are_told_before_use(text: object, message: str, at: int | None
     assert message in caught.value.message
     assert at is None or caught.value.at == at
     assert caught.value.text == (text if isinstance(text, str) else None)
+
+
+def test_backticks_in_text_are_text() -> None:
+    doc = {"a": "`x`", "`x`": 1, "b": "`"}
+    for text in ("a == '`x`'", '"`x`" == `1`', 'b == `"\\`"`', 'a == ` "`x`" `'.replace("`x`", "\\`x\\`")):
+        assert compile_expression(text, option="where").search(doc) is True, text
 
 
 @settings(deadline=None)

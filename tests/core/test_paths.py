@@ -155,6 +155,8 @@ MISTAKES: list[tuple[Any, str, str, int | None]] = [
     (["a[?b"], "paths[0]", "not closed", 1),
     (["a[?b == ']'"], "paths[0]", "not closed", 1),
     (["a[?b = c]"], "paths[0]", "is not JMESPath: Unknown token", 5),
+    (["a[?b == 5]"], "paths[0]", "a number needs backticks, as `5`", 8),
+    (["a[?b == `ture`].c"], "paths[0]", "what is in backticks must be JSON", 8),
     (["ok", "a[?lenth(b)]"], "paths[1]", "there is no function lenth()", 3),
     (['"a'], "paths[0]", "expected a name", 0),
     (['"\\x"'], "paths[0]", "expected a name in JSON quotes", 0),

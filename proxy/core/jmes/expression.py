@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import pairwise
@@ -12,6 +13,7 @@ from jmespath.lexer import Lexer
 from jmespath.parser import Parser
 
 from proxy.contract import Client, OptionError
+from proxy.core import jsonio
 from proxy.core.jmes.compiler import Names, Node, Run, Uncovered, compile_tree, is_false
 from proxy.core.jmes.functions import ARITY, takes_reference
 from proxy.core.jmes.reads import Path, Reads
@@ -117,6 +119,7 @@ def compile_expression(text: object, *, option: str, names: Collection[str] = ("
         raise OptionError(option, f"must be a JMESPath expression (a string), not {type(text).__name__}")
     given = frozenset(names)
     tree = _parse(text, option)
+    _check_literals(text, option)
     _check(tree, text, option)
     try:
         return Expression(text, tree, compile_tree(tree, given), given)
@@ -129,16 +132,53 @@ def compile_expression(text: object, *, option: str, names: Collection[str] = ("
 def _parse(text: str, option: str) -> Node:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library's own about an old form of literals
+            warnings.simplefilter("ignore")  # the library's own about what _check_literals refuses
             tree: Node = Parser().parse(text).parsed
     except JMESPathError as error:
         at = getattr(error, "lex_position", None)
         message = getattr(error, "message", None) or getattr(error, "msg", None) or str(error)
-        raise OptionError(option, f"is not JMESPath: {message}", text=text, at=at) from None
+        raise OptionError(option, f"is not JMESPath: {message}{_remedy(error)}", text=text, at=at) from None
     except (IndexError, RecursionError, TypeError, ValueError, AttributeError) as error:
         # how the library's parser fails on some texts that it does not judge
         raise OptionError(option, f"is not JMESPath ({type(error).__name__})", text=text) from None
     return tree
+
+
+def _remedy(error: JMESPathError) -> str:
+    """What to write instead of what other languages have."""
+    kind = getattr(error, "token_type", None)
+    if kind == "NUMBER":
+        return f"; a number needs backticks, as `{getattr(error, 'token_value', 1)}`"
+    return "; == compares" if kind == "UNKNOWN TOKEN '='" else ""
+
+
+_LITERAL = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+
+
+def _check_literals(text: str, option: str) -> None:
+    """Raises OptionError for text in backticks that is no JSON: the library takes it for a string, as once it was.
+
+    So a mistyped `true` would be equal to nothing, and the rule hide nothing.
+    """
+    for token in _tokens(text):
+        literal = _LITERAL.match(text, token["start"]) if token["type"] == "literal" else None
+        if literal is not None and not _is_json(literal[1].replace("\\`", "`")):
+            message = "what is in backticks must be JSON, as `true` or `1`; text goes into single quotes, as 'text'"
+            raise OptionError(option, message, text=text, at=token["start"])
+
+
+def _is_json(text: str) -> bool:
+    try:
+        jsonio.loads(text.encode())
+    except ValueError:
+        return False
+    return True
+
+
+def _tokens(text: str) -> list[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return list(Lexer().tokenize(text))
 
 
 def _check(tree: Node, text: str, option: str) -> None:
@@ -180,8 +220,7 @@ def _nodes(node: Any) -> Iterable[Node]:
 
 def _call(name: str, text: str) -> int | None:
     """Where the function is first called."""
-    tokens = list(Lexer().tokenize(text))
-    for token, following in pairwise(tokens):
+    for token, following in pairwise(_tokens(text)):
         if token["value"] == name and following["type"] == "lparen":
             start: int = token["start"]
             return start
