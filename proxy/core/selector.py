@@ -32,6 +32,7 @@ __all__ = [
     "SelectorError",
     "SortKey",
     "compile_selector",
+    "feed_fields",
     "fields_of",
     "finds_nothing",
     "project_fields",
@@ -85,6 +86,22 @@ def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:
         if value is not MISSING and value is not NO_PATH:
             put(result, path, value)
     return result
+
+
+def feed_fields(body: Any) -> list[str] | None:
+    """The `fields` beside the selector of a `_changes` request; None: whole documents. Raises SelectorError, with the
+    words of CouchDB's `_changes`, which are not those of its `_find`.
+    """
+    if type(body) is not dict or "fields" not in body:
+        return None
+    fields = body["fields"]
+    if type(fields) is not list:
+        raise SelectorError("Selector error: fields must be JSON array", error="bad_request")
+    try:
+        project_fields({}, fields)
+    except SelectorError as error:
+        raise SelectorError(error.reason, error="bad_request") from None
+    return fields or None
 
 
 @dataclass(frozen=True)

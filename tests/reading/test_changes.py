@@ -129,6 +129,31 @@ async def test_a_selector_sees_what_the_client_sees(clinic: Site) -> None:
     assert len(await matching({"secret": {"$exists": False}})) == 9
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (None, "Selector error: fields must be JSON array"),
+        ("_id", "Selector error: fields must be JSON array"),
+        ([1], "Invalid JSON for field spec: 1"),
+        (["a..b"], "Invalid field name: a..b"),
+    ],
+)
+async def test_fields_that_are_none_are_refused_before_the_feed_begins(clinic: Site, fields: Any, reason: str) -> None:
+    body = {"selector": {}, "fields": fields}
+    for path in ("/clinic-phone", "/clinic"):
+        target = f"{path}/_changes?filter=_selector&include_docs=true"
+        answer = await (clinic.ask if path == "/clinic-phone" else clinic.at_source)("POST", target, body)
+        assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": reason})
+
+
+async def test_no_fields_are_all_fields(clinic: Site) -> None:
+    body = {"selector": {"_id": "doc:007"}, "fields": []}
+    [row] = (await clinic.ask("POST", "/clinic-phone/_changes?filter=_selector&include_docs=true", body)).json[
+        "results"
+    ]
+    assert row["doc"].keys() == {"_id", "_rev", "facility"}
+
+
 async def test_filter_functions_are_refused(clinic: Site) -> None:
     for name in ("app/mine", "_view"):
         assert (await clinic.ask("GET", f"/clinic-phone/_changes?filter={name}&view=a/b")).status == 403

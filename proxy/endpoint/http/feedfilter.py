@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.core import jsonio
-from proxy.core.selector import SelectorError, compile_selector, project_fields
+from proxy.core.selector import SelectorError, compile_selector, feed_fields, project_fields
 from proxy.endpoint.database import Change, Database, Document
 from proxy.endpoint.http.call import INVALID_JSON, Call
 from proxy.endpoint.http.feedquery import FeedQuery
@@ -87,7 +87,7 @@ def _by_selector(database: Database, body: Any, *, all_leaves: bool) -> Filter:
         predicate = compile_selector(selector)
     except SelectorError as error:
         raise BadRequest(f"Selector error: {error.reason}") from None
-    fields = body.get("fields")
+    fields = feed_fields(body)
 
     def matches(document: Document) -> bool:
         return predicate(jsonio.loads(document.json()))
@@ -103,7 +103,7 @@ def _by_selector(database: Database, body: Any, *, all_leaves: bool) -> Filter:
         return replace(change, leaves=leaves) if leaves else None
 
     def project(document: Document) -> bytes:
-        return jsonio.dumps(project_fields(jsonio.loads(document.json()), fields))
+        return jsonio.dumps(project_fields(jsonio.loads(document.json()), fields or ()))
 
     return Filter(cut, needs_document=True, project=project if fields else None)
 
