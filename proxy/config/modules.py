@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -59,7 +60,7 @@ def _offers(entries: list[EntryPoint]) -> str:
 def _registered(use: str, entry: EntryPoint) -> Found:
     try:
         cls = entry.load()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise BadValue(f'"{use}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}') from error
     _check_class(cls, entry.value)
     foreign = entry.dist is not None and entry.dist.name != _OWN_DISTRIBUTION
@@ -69,6 +70,13 @@ def _registered(use: str, entry: EntryPoint) -> Found:
 def _check_class(cls: object, name: str) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Filter)):
         raise BadValue(f'"{name}" is not a filter: it must be a class that inherits proxy.contract.Filter')
+    for hook in _HOOKS:
+        if inspect.iscoroutinefunction(getattr(cls, hook)) or inspect.isasyncgenfunction(getattr(cls, hook)):
+            raise BadValue(f'"{name}" is not a filter: filters are synchronous; make {hook}() a def, not an async def')
+
+
+_HOOKS = [name for name, member in vars(Filter).items() if inspect.isfunction(member)]
+"""The methods of filters."""
 
 
 def _beside(module_name: str, class_name: str, directory: FilePath) -> Found:
@@ -93,10 +101,14 @@ def _import(name: str, directory: FilePath) -> ModuleType:
     try:
         return importlib.import_module(name)
     except SyntaxError as error:
-        place = f"{error.filename}:{error.lineno}: " if error.filename else place_in(directory, error)
+        place = f"{error.filename}:{error.lineno}: " if error.filename else _place(name, directory, error)
         raise BadValue(f"{place}{type(error).__name__}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        raise BadValue(f"{place_in(directory, error)}{type(error).__name__}: {error}") from error
+    except BaseException as error:  # whatever it raises, it is the module that is wrong
+        raise BadValue(f"{_place(name, directory, error)}{type(error).__name__}: {error}") from error
+
+
+def _place(name: str, directory: FilePath, error: BaseException) -> str:
+    return place_in(directory, error) or f'the module "{name}" cannot be loaded: '
 
 
 def place_in(directory: FilePath, error: BaseException) -> str:

@@ -108,6 +108,14 @@ def test_standard_library_modules_cannot_be_replaced(load_text: Loader) -> None:
         ("class Keep:\n    pass\n", '.use: "rules:Keep" is not a filter: '
          "it must be a class that inherits proxy.contract.Filter"),
         ("Keep = 3\n", '.use: "rules:Keep" is not a filter: it must be a class that inherits proxy.contract.Filter'),
+        ("raise KeyboardInterrupt\n", ".use: {rules}:1: KeyboardInterrupt: "),
+        ("raise GeneratorExit\n", ".use: {rules}:1: GeneratorExit: "),
+        (KEEP.replace("def shape", "async def shape"), '.use: "rules:Keep" is not a filter: filters are synchronous; '
+         "make shape() a def, not an async def"),
+        (KEEP + "    async def restore(self, edited, original, client): yield edited\n", '.use: "rules:Keep" is not a '
+         "filter: filters are synchronous; make restore() a def, not an async def"),
+        (KEEP.replace("self.only = only", "raise GeneratorExit"), ": the filter rules:Keep failed: {rules}:4: "
+         "GeneratorExit: "),
         (KEEP.replace("self.only = only", "self.only = only + 1"), ": the filter rules:Keep failed: {rules}:4: "
          'TypeError: can only concatenate str (not "int") to str'),
         (KEEP + "    def audience_fields(self): return 1 / 0\n", ": the filter rules:Keep failed: {rules}:7: "
@@ -127,6 +135,13 @@ def test_a_module_that_is_not_text(load_text: Loader, tmp_path: Path) -> None:
     Path("rules.py").write_bytes(b"x = '\xff'\n")
     [message] = mistakes(load_text, USE)
     assert message.startswith(f"clinic.toml:9: profiles.phone.filters[0].use: {tmp_path / 'rules.py'}")
+
+
+def test_a_module_with_a_null_byte_is_named(load_text: Loader) -> None:
+    module("x = '\0'\n")
+    [message] = mistakes(load_text, USE)
+    assert '.use: the module "rules" cannot be loaded: ' in message
+    assert message.endswith("null bytes")
 
 
 def test_what_does_not_load_leaves_nothing_behind(load_text: Loader) -> None:
