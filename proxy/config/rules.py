@@ -43,7 +43,24 @@ class Workshop:
             if built is not None:
                 rules.append(built)
                 links.append(Link(f"{dotted((*path, index))} ({built.use})", built.filter))
+        self._check_stamps(value, path)
         return Chain(links), tuple(rules)
+
+    def _check_stamps(self, items: list[Any], path: Path) -> None:
+        """What comes back of a computed field is never stored, so a stamp behind it could set nothing."""
+        computed: dict[str, int] = {}
+        for index, item in enumerate(items):
+            fields = item.get("fields") if isinstance(item, dict) else None
+            if not isinstance(fields, dict):
+                continue
+            if item.get("use") == "compute":
+                computed.update(dict.fromkeys(fields, index))
+            for name in computed.keys() & fields.keys() if item.get("use") == "stamp" else ():
+                first = dotted((*path, computed[name]))
+                message = (
+                    f"could never be stored: {first} computes this field; put the stamp before it, or leave it out"
+                )
+                self.problems.add((*path, index, "fields", name), message)
 
     def _build_one(self, item: Any, path: Path) -> Rule | None:
         if not isinstance(item, dict):
@@ -84,7 +101,7 @@ class Workshop:
             return Rule(use, options, built, _description(built, options), _identity(use, found, options))
         except OptionError as error:
             self.problems.add((*path, *option_path(error.option)), error.message + _caret(error))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             place = modules.place_in(self.directory, error)
             self.problems.add(path, f"the filter {use} failed: {place}{type(error).__name__}: {error}")
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,3 +222,24 @@ def test_what_an_account_needs(load_text: Loader, auth: str, keys: list[str]) ->
         f'sources.main.{key}: is missing; auth = "{auth}" logs in with it (or set COUCH_TAILOR_SOURCE_{key.upper()})'
         for key in keys
     ]
+
+
+def test_a_stamp_behind_a_computed_field_of_its_name(tmp_path: Path) -> None:
+    rules = [{"use": "compute", "fields": {"by": "a"}}, {"use": "stamp", "fields": {"at": "b", "by": "client.name"}}]
+
+    def load_rules(rules: list[dict[str, Any]]) -> None:
+        tables = [f'{{ use = "{rule["use"]}", fields = {_inline(rule["fields"])} }}' for rule in rules]
+        (tmp_path / "clinic.toml").write_text(f"{GOOD}filters = [{', '.join(tables)}]\n")
+        load(tmp_path / "clinic.toml", {})
+
+    with pytest.raises(ConfigError) as caught:
+        load_rules(rules)
+    assert caught.value.problems == (
+        f"{tmp_path / 'clinic.toml'}:9: profiles.phone.filters[1].fields.by: could never be stored: "
+        "profiles.phone.filters[0] computes this field; put the stamp before it, or leave it out",
+    )
+    load_rules(rules[::-1])
+
+
+def _inline(table: dict[str, str]) -> str:
+    return "{ " + ", ".join(f'{name} = "{value}"' for name, value in table.items()) + " }"
