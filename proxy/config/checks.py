@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from proxy.config.environment import variable_for
 from proxy.config.lines import Path, dotted
 from proxy.config.model import Config, Cors, Database, Profile, Source
 from proxy.config.problems import Problems
@@ -16,10 +17,12 @@ def check(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for section, purpose in _NEEDED.items():
         if raw.get(section, {}) == {}:
             problems.add((section,), f"there is none; {purpose}")
+    if config.server.metrics is not None and _is_taken(config.server.metrics, (config.server.host, config.server.port)):
+        problems.add(("server", "metrics"), "is the address of server.bind; choose another port")
     if config.server.cors is not None:
         _check_cors(config.server.cors, problems)
     for source in config.sources.values():
-        _check_source(source, problems)
+        _check_source(source, len(config.sources) == 1, problems)
     for database in config.databases.values():
         _check_database(database, raw, problems)
     for profile in config.profiles.values():
@@ -35,6 +38,14 @@ _NEEDED = {
 }
 
 
+def _is_taken(address: tuple[str, int], by: tuple[str, int]) -> bool:
+    """Whether both cannot be listened on. Port 0 is any free one."""
+    (host, port), (other, taken) = address, by
+    everywhere = "::" if ":" in host else "0.0.0.0"
+    same = host == other or (everywhere in (host, other) and (":" in host) == (":" in other))
+    return same and port == taken != 0
+
+
 def _check_cors(cors: Cors, problems: Problems) -> None:
     if cors.credentials and "*" in cors.origins:
         message = 'cannot be true with origins = ["*"]: any page could act for whoever visits it; name the origins'
@@ -44,13 +55,17 @@ def _check_cors(cors: Cors, problems: Problems) -> None:
 _LOGIN_KEYS = {"service": ("username", "password"), "cookie": ("username", "password"), "iam": ("api_key",)}
 
 
-def _check_source(source: Source, problems: Problems) -> None:
+def _check_source(source: Source, only: bool, problems: Problems) -> None:
     path = ("sources", source.name)
+
+    def in_environment(key: str) -> str:
+        return f" (or set {variable_for(source.name, key, only=only)})"
+
     for key in _LOGIN_KEYS.get(source.auth, ()):
         if getattr(source, key) is None and not problems.about((*path, key)):
-            problems.add((*path, key), f'is missing; auth = "{source.auth}" logs in with it{_in_environment(key)}')
+            problems.add((*path, key), f'is missing; auth = "{source.auth}" logs in with it{in_environment(key)}')
     if source.auth == "proxy" and source.proxy_secret is None:
-        remedy = "set it to the [chttpd_auth] secret of that CouchDB" + _in_environment("proxy_secret")
+        remedy = "set it to the [chttpd_auth] secret of that CouchDB" + in_environment("proxy_secret")
         problems.add((*path, "proxy_secret"), f'is missing; auth = "proxy" signs with it: {remedy}')
     if source.auth != "proxy" and source.proxy_hash != "sha256":
         problems.add((*path, "proxy_hash"), f'has no effect with auth = "{source.auth}"; remove it')
@@ -58,10 +73,6 @@ def _check_source(source: Source, problems: Problems) -> None:
         problems.add((*path, "roles"), f'has no effect with auth = "{source.auth}"; remove it, or use auth = "proxy"')
     if source.auth == "proxy" and source.roles and source.username is None:
         problems.add((*path, "username"), "is missing; roles are sent with it. Without both, the client's own are sent")
-
-
-def _in_environment(key: str) -> str:
-    return f" (or set COUCH_TAILOR_SOURCE_{key.upper()})"
 
 
 def _check_database(database: Database, raw: dict[str, Any], problems: Problems) -> None:

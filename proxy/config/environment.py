@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path as FilePath
@@ -74,8 +74,24 @@ def _variables(raw: dict[str, Any], env: Mapping[str, str], problems: Problems) 
         elif names and (env.get(variable) or env.get(f"{variable}_FILE")):
             instead = _named(names[0], key)
             problems.add_at(variable, f"there is more than one source; name the one that is meant, as {instead}")
-        for name in names:
-            yield Variable(_named(name, key), ("sources", name, key))
+        for variable, meant in _by_variable(names, key).items():
+            if len(meant) > 1 and (env.get(variable) or env.get(f"{variable}_FILE")):
+                listed = " and ".join(f'"{name}"' for name in meant)
+                problems.add_at(variable, f"is ambiguous: it stands for the sources {listed}; rename all but one")
+            yield Variable(variable, ("sources", meant[0], key))
+
+
+def _by_variable(sources: Iterable[str], key: str) -> dict[str, list[str]]:
+    """The sources that each variable for the key stands for: mostly one."""
+    found: dict[str, list[str]] = {}
+    for source in sources:
+        found.setdefault(_named(source, key), []).append(source)
+    return found
+
+
+def variable_for(source: str, key: str, *, only: bool) -> str:
+    """The variable that sets a key of a source; `only`: of the only one."""
+    return _ONLY_SOURCE + key.upper() if only else _named(source, key)
 
 
 def _named(source: str, key: str) -> str:

@@ -78,7 +78,8 @@ def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Co
     cors = _cors(server_table, problems)
     server = _server(schema.read(server_table, ("server",), schema.SERVER, problems), cors)
     named = {section: schema.tables(raw, section, problems) for section in ("sources", "databases", "profiles")}
-    sources = {name: _source(name, table, problems) for name, table in named["sources"].items()}
+    only = len(named["sources"]) == 1
+    sources = {name: _source(name, table, only, problems) for name, table in named["sources"].items()}
     refer = {section: schema.names(raw, section) for section in named}
     databases = {
         name: _database(name, table, _source_of(name, table, refer["sources"], problems), sources, problems)
@@ -108,8 +109,9 @@ def _cors(server: dict[str, Any], problems: Problems) -> Cors | None:
     return Cors(**{"origins": (), **values, "max_age": int(values["max_age"])})
 
 
-def _source(name: str, table: dict[str, Any], problems: Problems) -> Source:
-    values = schema.read(table, ("sources", name), schema.SOURCE, problems)
+def _source(name: str, table: dict[str, Any], only: bool, problems: Problems) -> Source:
+    elsewhere = {"url": f", or set {environment.variable_for(name, 'url', only=only)}"}
+    values = schema.read(table, ("sources", name), schema.SOURCE, problems, elsewhere)
     return Source(name, **{"url": "", **values})  # an empty one is noted as a mistake: nobody gets to see it
 
 

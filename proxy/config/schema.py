@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from proxy.config import origins, values
@@ -78,7 +79,7 @@ DATABASE = (
 )
 
 PROFILE = (
-    Key("databases", values.strings, REQUIRED, 'name those that it shows, as databases = ["clinic"]'),
+    Key("databases", values.databases, REQUIRED, 'name those that it shows, as databases = ["clinic"]'),
     Key("suffix", values.suffix, fallback="the profile's name"),
     Key("roles", values.strings, ()),
     Key("users", values.strings, ()),
@@ -104,15 +105,24 @@ SECTIONS = {
 """The file's tables. All but `server` hold one table for each name."""
 
 
-def read(table: dict[str, Any], path: Path, keys: Sequence[Key], problems: Problems) -> dict[str, Any]:
-    """The values of a section by key, as read, or the default. A key with neither is noted and left out."""
+def read(
+    table: dict[str, Any],
+    path: Path,
+    keys: Sequence[Key],
+    problems: Problems,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The values of a section by key, as read, or the default. A key with neither is noted and left out.
+
+    `elsewhere`: where else some of the keys can be set, in words that end the remedy.
+    """
     known = {key.name: key for key in keys}
     for name in [name for name in table if name not in known]:
         problems.add((*path, name), f"unknown key{did_you_mean(name, known)}")
     result = {}
     for key in keys:
         if key.name not in table and key.default is REQUIRED:
-            problems.add((*path, key.name), f"is missing; {key.remedy}")
+            problems.add((*path, key.name), f"is missing; {key.remedy}{elsewhere.get(key.name, '')}")
             continue
         value, ok = _read_one(table, path, key, problems)
         if ok:

@@ -70,6 +70,13 @@ def strings(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def databases(value: Any) -> tuple[str, ...]:
+    """Those that a profile shows: without any, nothing could choose it."""
+    if value == []:
+        raise BadValue('is empty; name those that it shows, as databases = ["clinic"], or remove the profile')
+    return strings(value)
+
+
 def choice(*words: str) -> Callable[[Any], str]:
     """A reader of one of `words`."""
     listed = " or ".join(f'"{word}"' for word in words)

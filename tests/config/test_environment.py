@@ -58,6 +58,18 @@ def test_which_of_several_sources(load_text: Loader) -> None:
     ]
 
 
+@pytest.mark.parametrize("tail", ["", "_FILE"])
+def test_two_sources_by_one_variable(load_text: Loader, tail: str) -> None:
+    text = TWO.replace("sources.main", "sources.cold_store").replace('source = "main"', 'source = "cold_store"')
+    env = {f"COUCH_TAILOR_SOURCES_COLD_STORE_URL{tail}": "http://c"}
+    [message] = [each for each in mistakes(load_text, text, env) if "cannot read" not in each]
+    assert message == (
+        'COUCH_TAILOR_SOURCES_COLD_STORE_URL: is ambiguous: it stands for the sources "cold_store" and "cold-store"; '
+        "rename all but one"
+    )
+    assert load_text(text).warnings == ()
+
+
 def test_from_files(load_text: Loader, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from a mounted file\n")
     (tmp_path / "url").write_text("http://mounted:5984\r\n")

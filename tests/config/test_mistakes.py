@@ -74,6 +74,8 @@ SERVER = [
     ('anonymous = "false"',
      'server.anonymous: expected true or false (without quotes), not the string "false"'),
     ("anonymous = 0", "server.anonymous: expected true or false (without quotes), not the number 0"),
+    ('metrics = "127.0.0.1:5984"', "server.metrics: is the address of server.bind; choose another port"),
+    ('metrics = "0.0.0.0:5984"', "server.metrics: is the address of server.bind; choose another port"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
     ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, max_body, "
      "metrics, secret, session_ttl, timeout, trust_forwarded, workers"),
@@ -191,7 +193,12 @@ def test_url(load_text: Loader, url: str, message: str) -> None:
             f"clinic.toml:2: server.secret: has 15 characters and needs at least 16; {REMEDY}"]),
         ('url = "http://127.0.0.1:5984"\n', "", [
             "clinic.toml:3: sources.main.url: is missing; write the CouchDB's address, "
-            'as url = "http://127.0.0.1:5984"']),
+            'as url = "http://127.0.0.1:5984", or set COUCH_TAILOR_SOURCE_URL']),
+        ('url = "http://127.0.0.1:5984"\n[databases.clinic]', '[sources.cold-store]\nurl = "http://a"\n'
+         '[databases.clinic]\nsource = "cold-store"', [
+            "clinic.toml:3: sources.main.url: is missing; write the CouchDB's address, "
+            'as url = "http://127.0.0.1:5984", or set COUCH_TAILOR_SOURCES_MAIN_URL',
+            "clinic.toml:8: databases.stock.source: is missing; name one of the sources: cold-store, main"]),
         ("[databases.clinic]", 'auth = "service"\n[databases.clinic]', [
             'clinic.toml:3: sources.main.username: is missing; auth = "service" logs in with it '
             "(or set COUCH_TAILOR_SOURCE_USERNAME)",
@@ -219,6 +226,9 @@ def test_url(load_text: Loader, url: str, message: str) -> None:
         ('databases = ["clinic", "stock"]\n', "", [
             "clinic.toml:7: profiles.phone.databases: is missing; name those that it shows, "
             'as databases = ["clinic"]']),
+        ('databases = ["clinic", "stock"]', "databases = []", [
+            "clinic.toml:8: profiles.phone.databases: is empty; name those that it shows, "
+            'as databases = ["clinic"], or remove the profile']),
         ('"stock"]', '"stok"]', [
             'clinic.toml:8: profiles.phone.databases[1]: there is no database "stok"; did you mean "stock"?']),
         ("[profiles.phone]", '[profiles."Mobile phone"]', [
@@ -277,6 +287,14 @@ def test_cors(load_text: Loader, lines: str, message: str) -> None:
     text = GOOD.replace("[sources", f"[server.cors]\n{lines}\n[sources")
     [mistake] = mistakes(load_text, text)
     assert mistake.partition(": ")[2] == f"server.cors.{message}"
+
+
+@pytest.mark.parametrize("lines", [
+    'metrics = "127.0.0.1:5985"', 'metrics = "127.0.0.2:5984"', 'metrics = "[::]:5984"',
+    'bind = "127.0.0.1:0"\nmetrics = "127.0.0.1:0"',
+])  # fmt: skip
+def test_addresses_that_are_not_taken(load_text: Loader, lines: str) -> None:
+    assert load_text(GOOD.replace("[sources", f"{lines}\n[sources", 1)).server.metrics is not None
 
 
 def test_cors_that_is_right(load_text: Loader) -> None:
