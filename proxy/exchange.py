@@ -168,21 +168,25 @@ class Exchange:
             raise BadContentType(f"Unsupported Content-Encoding: {coding}")
         return inflate(body, limit)
 
-    async def read_json(self, *, typed: bool = True) -> Any:
-        """The request's JSON body. `typed`: a Content-Type other than application/json is refused with 415."""
+    async def read_json(self, *, typed: bool = True, optional: bool = False) -> Any:
+        """The request's JSON body. `typed`: a Content-Type other than application/json is refused with 415. `optional`:
+        nothing at all is an empty object.
+        """
         if typed:
             kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip()
             if kind != "application/json":
                 raise BadContentType("Content-Type must be application/json")
         body = await self.read_body()
+        if optional and not body:
+            return {}
         try:
             return jsonio.loads_sent(body)
         except (ValueError, RecursionError):
             raise BadRequest("invalid UTF-8 JSON") from None
 
-    async def read_object(self, *, typed: bool = True) -> dict[str, Any]:
+    async def read_object(self, *, typed: bool = True, optional: bool = False) -> dict[str, Any]:
         """The request's JSON body, which must be an object."""
-        value = await self.read_json(typed=typed)
+        value = await self.read_json(typed=typed, optional=optional)
         if not isinstance(value, dict):
             raise BadRequest("Request body must be a JSON object")
         return value

@@ -51,6 +51,10 @@ class Query:
     def last(self, name: str, default: str | None = None) -> str | None:
         return self._last.get(name, default)
 
+    def last_of(self, *names: str) -> str | None:
+        """The last that has one of the names, for a parameter that has several."""
+        return next((value for key, value in reversed(self.pairs) if key in names), None)
+
     def first(self, name: str, default: str | None = None) -> str | None:
         return next((value for key, value in self.pairs if key == name), default)
 

@@ -51,7 +51,8 @@ QUERY = {
         _TEXT, "`_doc_ids`, `_selector` or `_design`; functions of design documents for trusted profiles only."
     ),
     "heartbeat": Parameter(
-        {"type": ["integer", "boolean"], "minimum": 1}, "Milliseconds between signs of life; `true` is 60000."
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"const": True}]},
+        "Milliseconds between signs of life; `true` is 60000.",
     ),
     "include_docs": Parameter(_FLAG, "Add the documents."),
     "inclusive_end": Parameter(_FLAG, "Whether the end is part of the list; it is, by default."),

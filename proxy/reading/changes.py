@@ -45,8 +45,8 @@ async def get_changes(exchange: Exchange) -> web.StreamResponse:
     view = exchange.view
     query = Query(list(exchange.target.pairs), fold=True)
     body: dict[str, Any] = {}
-    if exchange.method == "POST" and query.last("filter") in ("_doc_ids", "_selector"):
-        body = await exchange.read_object()
+    if exchange.method == "POST":
+        body = await exchange.read_object(optional=True)
     event_id = exchange.request.headers.get("Last-Event-ID")
     wanted = parse_wanted(query, body, event_id, view.profile.trusted)
     return await _Feed(exchange, wanted).run()
@@ -127,7 +127,7 @@ class _Feed:
         return await self._end(self.last, self.unread)
 
     async def _end(self, last: Any, unread: int) -> web.StreamResponse:
-        last_seq = jsonio.dumps(self.view.tokens.encode(last))
+        last_seq = jsonio.dumps(str(self.view.tokens.encode(last)))  # text also where nothing was read yet
         await self.response.write_eof(self.encoder.tail(last_seq, self.source.pending + unread))
         return self.response
 

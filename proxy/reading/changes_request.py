@@ -13,6 +13,7 @@ from proxy.errors import BadRequest, Forbidden
 
 _MAX_WAIT_MS = 60_000
 _MAX_DIGITS = 1000
+_NO_LIMIT = 10**18
 _MIN_HEARTBEAT = 0.1
 """Seconds: some hundred feeds that have one each millisecond would leave no time for anything else."""
 _FEEDS = ("normal", "continuous", "live", "longpoll", "eventsource")
@@ -73,19 +74,19 @@ class Wanted:
 
 def parse_wanted(query: Query, body: dict[str, Any], event_id: str | None, trusted: bool) -> Wanted:
     """Raises BadRequest for what CouchDB would refuse, Forbidden for filters that run in the source."""
-    feed = query.last("feed") or "normal"
+    feed = query.last("feed", "normal")
     if feed not in _FEEDS:
         raise BadRequest("Supported `feed` types: normal, continuous, live, longpoll, eventsource")
-    since = query.last("since") or query.last("last-event-id") or "0"
+    since = _since(query)
     if feed == "eventsource" and event_id is not None:
         since = event_id
-    style = query.last("style") or "main_only"
+    style = query.last("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest(f"Invalid style: {style!r}; use main_only or all_docs.")
     return Wanted(
         feed="continuous" if feed == "live" else feed,
         since=since,
-        limit=query.whole("limit"),
+        limit=_limit(query),
         descending=query.sticky("descending"),
         style=style,
         include_docs=query.sticky("include_docs"),
@@ -93,9 +94,31 @@ def parse_wanted(query: Query, body: dict[str, Any], event_id: str | None, trust
         attachments=query.sticky("attachments"),
         att_encoding_info=query.sticky("att_encoding_info"),
         heartbeat=_heartbeat(query),
-        timeout=_milliseconds(query, "timeout", _MAX_WAIT_MS),
+        timeout=_timeout(query),
         **_parse_filter(query, body, trusted),
     )
+
+
+def _since(query: Query) -> str:
+    """`since`, or its other name `last-event-id`: the later of the two."""
+    since = query.last_of("since", "last-event-id")
+    if since == "":
+        raise BadRequest("Malformed sequence supplied in 'since' parameter.")
+    return since or "0"
+
+
+def _limit(query: Query) -> int | None:
+    """A negative limit is none, as in CouchDB."""
+    value = query.last("limit")
+    number = None if value is None else _integer(value)
+    if value is not None and number is None:
+        raise BadRequest(f"Invalid value for limit: {value!r} is not an integer.", error="query_parse_error")
+    return None if number is None or number < 0 else min(number, _NO_LIMIT)
+
+
+def _integer(text: str) -> int | None:
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS else None
 
 
 def _parse_filter(query: Query, body: dict[str, Any], trusted: bool) -> dict[str, Any]:
@@ -120,20 +143,24 @@ def _parse_filter(query: Query, body: dict[str, Any], trusted: bool) -> dict[str
 
 
 def _heartbeat(query: Query) -> float | None:
+    """Seconds, capped as CouchDB caps them."""
     value = query.last("heartbeat")
-    if value is None or value == "false":
+    if value is None:
         return None
     if value == "true":
         return _MAX_WAIT_MS / 1000
-    return max(_milliseconds(query, "heartbeat", _MAX_WAIT_MS), _MIN_HEARTBEAT)
+    number = _integer(value)
+    if number is None:
+        raise BadRequest("Invalid heartbeat value. Expecting a positive integer value (in milliseconds).")
+    if number <= 0:
+        raise BadRequest("The heartbeat value should be a positive integer (in milliseconds).")
+    return max(min(number, _MAX_WAIT_MS) / 1000, _MIN_HEARTBEAT)
 
 
-def _milliseconds(query: Query, name: str, default: int) -> float:
-    """The seconds of a parameter in milliseconds, capped as CouchDB caps it."""
-    value = query.last(name)
-    if value is None:
-        return default / 1000
-    digits = value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS
-    if not digits or (name == "heartbeat" and int(value) == 0):
-        raise BadRequest(f"Invalid value for {name}: a number of milliseconds is expected.")
-    return min(int(value), _MAX_WAIT_MS) / 1000
+def _timeout(query: Query) -> float:
+    """Seconds, capped as CouchDB caps them; CouchDB waits without an end for a negative number."""
+    value = query.last("timeout")
+    number = _MAX_WAIT_MS if value is None else _integer(value)
+    if number is None:
+        raise BadRequest("Invalid value for timeout: a number of milliseconds is expected.")
+    return (_MAX_WAIT_MS if number < 0 else min(number, _MAX_WAIT_MS)) / 1000

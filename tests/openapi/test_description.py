@@ -122,6 +122,10 @@ class Reading:
                 noted.add(name)
                 return super().last(name, default)
 
+            def last_of(self, *names: str) -> str | None:
+                noted.update(names)
+                return super().last_of(*names)
+
             def first(self, name: str, default: str | None = None) -> str | None:
                 noted.add(name)
                 return super().first(name, default)

@@ -170,8 +170,57 @@ async def test_documents_are_shaped_in_the_feed(clinic: Site) -> None:
 async def test_bad_parameters_are_refused_in_couchdbs_words(clinic: Site) -> None:
     bogus = await clinic.ask("GET", "/clinic-phone/_changes?feed=bogus")
     assert (bogus.status, bogus.json["error"]) == (400, "bad_request")
-    for query in ("limit=x", "limit=-1", "timeout=x", "heartbeat=0", "style=x", "filter=_doc_ids&doc_ids=1"):
+    for query in ("limit=x", "timeout=x", "heartbeat=0", "style=x", "filter=_doc_ids&doc_ids=1"):
         assert (await clinic.ask("GET", f"/clinic-phone/_changes?{query}")).status == 400, query
+
+
+@pytest.mark.parametrize("path", ["/clinic-phone", "/clinic"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("feed=", "since=", "last-event-id=", "since=0&last-event-id=", "style=", "limit=", "limit=1.5", "timeout="),
+        *("heartbeat=false", "heartbeat=", "heartbeat=-1"),
+    ],
+)
+async def test_what_couchdb_refuses(clinic: Site, path: str, query: str) -> None:
+    answer = await (clinic.at_source if path == "/clinic" else clinic.ask)("GET", f"{path}/_changes?{query}")
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("path", ["/clinic-phone", "/clinic"])
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "limit=%2B1000", f"limit={10**20}", "timeout=-1", f"timeout={10**20}", f"heartbeat={10**20}"]
+)
+async def test_what_couchdb_accepts(clinic: Site, path: str, query: str) -> None:
+    ask = clinic.at_source if path == "/clinic" else clinic.ask
+    answer = await ask("GET", f"{path}/_changes?{query}")
+    assert answer.status == 200, answer.body
+    assert ids(answer) == ids(await ask("GET", f"{path}/_changes"))
+
+
+async def test_of_two_names_for_where_to_begin_the_later_counts(clinic: Site) -> None:
+    for path, ask in (("/clinic-phone", clinic.ask), ("/clinic", clinic.at_source)):
+        whole = await ask("GET", f"{path}/_changes")
+        third = whole.json["results"][2]["seq"]
+        for query, rest in ((f"since=0&last-event-id={third}", 3), (f"last-event-id={third}&since=0", 0)):
+            assert ids(await ask("GET", f"{path}/_changes?{query}")) == ids(whole)[rest:]
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"doc_ids": 1}', b"[]", b"null", b"1", b"{x", b" "])
+async def test_a_body_without_a_filter_must_be_an_object_nevertheless(clinic: Site, data: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    for path, ask in (("/clinic-phone", clinic.ask), ("/clinic", clinic.at_source)):
+        answer = await ask("POST", f"{path}/_changes?limit=1", data=data, headers=headers)
+        assert answer.status == (200 if data in (b"", b"{}", b'{"doc_ids": 1}') else 400), answer.body
+        untyped = await ask("POST", f"{path}/_changes?limit=1", data=data)
+        assert untyped.status == 415
+
+
+async def test_where_nothing_was_read_the_end_is_text_as_well(clinic: Site) -> None:
+    nothing = (await clinic.ask("GET", "/clinic-phone/_changes?limit=0")).json
+    assert nothing["last_seq"] == "0"
+    everything = await clinic.ask("GET", f"/clinic-phone/_changes?since={nothing['last_seq']}")
+    assert ids(everything) == ids(await clinic.ask("GET", "/clinic-phone/_changes"))
 
 
 async def test_a_longpoll_with_visible_rows_answers_at_once(clinic: Site) -> None:

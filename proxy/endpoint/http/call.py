@@ -58,15 +58,21 @@ class Call:
         if self.headers.get("Content-Type", "").partition(";")[0] != content_type:
             raise BadContentType(f"Content-Type must be {content_type}")
 
-    async def json(self) -> Any:
-        """The JSON value of the body, inflated if it came gzipped. Raises BadRequest, TooLarge, BadContentType."""
+    async def json(self, *, optional: bool = False) -> Any:
+        """The JSON value of the body, inflated if it came gzipped. `optional`: nothing at all is an empty object.
+
+        Raises BadRequest, TooLarge, BadContentType.
+        """
+        body = await self.body()
+        if optional and not body:
+            return {}
         try:
-            return jsonio.loads(await self.body())
+            return jsonio.loads(body)
         except ValueError:
             raise BadRequest(INVALID_JSON) from None
 
-    async def json_object(self) -> dict[str, Any]:
-        value = await self.json()
+    async def json_object(self, *, optional: bool = False) -> dict[str, Any]:
+        value = await self.json(optional=optional)
         if not isinstance(value, dict):
             raise BadRequest("Request body must be a JSON object")
         return value

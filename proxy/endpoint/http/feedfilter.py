@@ -38,7 +38,7 @@ async def from_call(call: Call, database: Database, asked: FeedQuery) -> Filter:
     body = None
     if not call.reads:
         call.need_json_type()
-        body = await call.json()
+        body = await call.json_object(optional=True)
     name = asked.query.last("filter", "")
     if not name:
         return Filter()

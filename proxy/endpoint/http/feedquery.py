@@ -63,7 +63,8 @@ def parse(call: Call, database: Database) -> FeedQuery:
 
 def _since(call: Call, query: Query, feed: str, database: Database) -> int:
     """`since`, or its other name `last-event-id`; the header of that name wins on an event stream."""
-    text = next((v for k, v in reversed(query.pairs) if k in ("since", "last-event-id")), "0")
+    text = query.last_of("since", "last-event-id")
+    text = "0" if text is None else text
     if feed == "eventsource":
         text = call.headers.get("Last-Event-ID", text)
     return database.parse_seq(text)
@@ -86,7 +87,7 @@ def _style(text: str | None) -> bool:
 
 
 def _heartbeat(text: str | None) -> int | None:
-    if text is None or text == "false":
+    if text is None:
         return None
     if text == "true":
         return DEFAULT_MS
@@ -99,12 +100,13 @@ def _heartbeat(text: str | None) -> int | None:
 
 
 def _timeout(text: str | None) -> int:
+    """CouchDB waits without an end for a negative number."""
     if text is None or text == "infinity":
         return DEFAULT_MS
     number = _integer(text)
-    if number is None or number < 0:
+    if number is None:
         raise BadRequest("Invalid timeout value. Expecting a positive integer value (in milliseconds).")
-    return number
+    return number if number >= 0 else DEFAULT_MS
 
 
 def _seq_interval(text: str | None) -> int | None:
@@ -118,4 +120,7 @@ def _seq_interval(text: str | None) -> int | None:
 
 def _integer(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("-", "+") else text
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    number = int(digits) if len(digits) <= 18 else 10**18
+    return -number if text[0] == "-" else number
