@@ -77,7 +77,8 @@ class _Search:
 
     def tail(self) -> bytes:
         """What follows the documents."""
-        mark = "nil" if self._bookmark is None else self._view.tokens.encode([_MARK, self._bookmark])
+        given = self._request.bookmark or "nil"  # where nothing was found there is nothing further
+        mark = given if self._bookmark is None else self._view.tokens.encode([_MARK, self._bookmark])
         parts = [b'"bookmark": ' + jsonio.dumps(mark)]
         if self._request.execution_stats:
             stats = {

@@ -64,14 +64,12 @@ def parse_find(body: Mapping[str, Any]) -> FindRequest:
 
 
 def _fields(fields: Any) -> list[str]:
-    if fields == "all_fields":
-        return []
     project_fields({}, fields)  # raises for what is no list of fields
     return list(fields)
 
 
 def _bookmark(value: Any) -> str | None:
-    if value is None or value in ("", "nil"):
+    if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise bad_bookmark(value)

@@ -221,7 +221,7 @@ async def test_find(wire: Wire) -> None:
 async def test_bookmarks_lead_through_all_pages(wire: Wire, sort: list[Any]) -> None:
     everything = [doc["_id"] for doc in (await find(wire, selector={}, sort=sort))["docs"]]
     seen: list[str] = []
-    bookmark = "nil"
+    bookmark = ""
     while docs := (page := await find(wire, selector={}, sort=sort, limit=2, bookmark=bookmark))["docs"]:
         seen += [doc["_id"] for doc in docs]
         bookmark = page["bookmark"]
@@ -235,6 +235,8 @@ async def test_mistakes_in_find(wire: Wire) -> None:
     assert await find(wire, selector={}, limit="x") == (400, "invalid_non_neg_integer", number)
     fields = "Fields must be an array of strings, not: <<120>>"
     assert await find(wire, selector={}, fields="x") == (400, "invalid_fields", fields)
+    assert (await find(wire, selector={}, fields="all_fields"))[:2] == (400, "invalid_fields")
+    assert (await find(wire, selector={}, bookmark="nil"))[:2] == (400, "invalid_bookmark")
     assert await find(wire, selector={}, bookmark="xx") == (400, "invalid_bookmark", 'Invalid bookmark value: "xx"')
     assert (await find(wire, selector={"$foo": 1}))[:2] == (400, "invalid_operator")
     assert (await wire("GET", "/db/_index")).json["indexes"][0]["name"] == "_all_docs"

@@ -101,7 +101,7 @@ async def test_bookmarks_go_through_the_whole_result(ann: Front, sort: Any, limi
         found = await ann.json("POST", FIND, request)
         seen += [doc["_id"] for doc in found["docs"]]
         if not found["docs"]:
-            assert found["bookmark"] == "nil"
+            assert found["bookmark"] == request["bookmark"]
             break
         request["bookmark"] = found["bookmark"]
     assert seen == whole
@@ -122,10 +122,11 @@ async def test_bookmarks_are_the_proxys_own(ann: Front) -> None:
     sorted_mark = (await ann.json("POST", FIND, {"selector": {}, "limit": 1, "sort": ["n"]}))["bookmark"]
     changed = mark[:-1] + ("A" if mark[-1] != "A" else "B")
     seq = ann.view.tokens.encode("55-g1AAAACbeJz")
-    for bad, sort in ((changed, []), ("bad", []), (seq, []), (sorted_mark, []), (mark, ["n"])):
+    for bad, sort in ((changed, []), ("bad", []), (seq, []), ("nil", []), (sorted_mark, []), (mark, ["n"])):
         status, error, _ = await ann.error("POST", FIND, {"selector": {}, "bookmark": bad, "sort": sort})
         assert (status, error) == (400, "invalid_bookmark")
-    assert await ids(ann, {}, bookmark="nil") == await ids(ann, {})
+    for none in ("", None):
+        assert await ids(ann, {}, bookmark=none) == await ids(ann, {})
 
 
 async def test_statistics_count_visible_documents(ann: Front) -> None:
@@ -186,6 +187,11 @@ async def test_only_as_much_is_read_as_is_needed() -> None:
         ({"selector": {}, "fields": 1}, "invalid_fields", "Fields must be an array of strings, not: 1"),
         ({"selector": {}, "fields": 0}, "invalid_fields", "Fields must be an array of strings, not: 0"),
         ({"selector": {}, "fields": None}, "invalid_fields", "Fields must be an array of strings, not: null"),
+        (
+            {"selector": {}, "fields": "all_fields"},
+            "invalid_fields",
+            'Fields must be an array of strings, not: "all_fields"',
+        ),
         ({"selector": {}, "fields": ["v", 1]}, "invalid_field", "Invalid JSON for field spec: 1"),
         ({"selector": {}, "sort": "x"}, "invalid_sort_json", 'Sort must be an array of sort specs, not: "x"'),
         ({"selector": {}, "bookmark": 1}, "invalid_bookmark", "Invalid bookmark value: 1"),
@@ -214,7 +220,7 @@ def test_what_chooses_an_index_has_no_effect() -> None:
             "update": False,
             "stale": "ok",
             "allow_fallback": True,
-            "fields": "all_fields",
+            "fields": [],
         }
     )
 

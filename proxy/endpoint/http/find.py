@@ -141,7 +141,7 @@ def _bookmark(position: str | int) -> str:
 
 
 def _after(bookmark: Any) -> str | int | None:
-    if bookmark in (None, "nil", ""):
+    if bookmark in (None, ""):
         return None
     try:
         position = jsonio.loads(base64.urlsafe_b64decode(bookmark + "=" * (-len(bookmark) % 4)))
@@ -163,8 +163,6 @@ def _whole(body: dict[str, Any], name: str, default: int) -> int:
 
 def _fields(body: dict[str, Any]) -> list[str]:
     fields = body.get("fields", [])
-    if fields == "all_fields":
-        return []
     if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
         raise BadRequest(f"Fields must be an array of strings, not: {_term(fields)}", error="invalid_fields")
     return fields
