@@ -51,18 +51,35 @@ def parse_list_options(query: Query, body: Mapping[str, Any] | None = None, *, b
     """
     given, sent = _from_query(query), _from_body(body or {})
     options = given | sent if body_first else sent | given
-    if "keys" in options and "key" in options:
-        raise BadRequest("`keys` is incompatible with `key`, `start_key` and `end_key`", error="query_parse_error")
-    if "key" in options:
-        options["start"] = options["end"] = options.pop("key")
+    if options.get("keys") is not None:
+        _check_keys(options)
     return ListOptions(**options, has_start="start" in options, has_end="end" in options)
+
+
+def _check_keys(options: dict[str, Any]) -> None:
+    """Raises BadRequest for `keys` beside other bounds, which CouchDB accepts beside none, and drops them otherwise."""
+    keys, bounds = options["keys"], [options.pop(name) for name in ("start", "end") if name in options]
+    if keys and any(bound != keys[0] or len(keys) > 1 for bound in bounds):
+        raise BadRequest("`keys` is incompatible with `key`, `start_key` and `end_key`", error="query_parse_error")
+
+
+def _set_key(options: dict[str, Any], name: str, value: Any) -> None:
+    """The later of several counts; a single one of `keys` is as good as `key`."""
+    role = _KEYS[name]
+    if role != "key":
+        options[role] = value
+    if role == "keys" and isinstance(value, list) and len(value) == 1:
+        [value] = value
+        role = "key"
+    if role == "key":
+        options["start"] = options["end"] = value
 
 
 def _from_query(query: Query) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, text in query.pairs:
         if name in _KEYS:
-            options[_KEYS[name]] = _json(text)
+            _set_key(options, name, _json(text))
         elif name in _WHOLE:
             options[name] = _whole(int(text) if _is_integer(text) else text)
         elif name in _FLAGS:
@@ -76,7 +93,7 @@ def _from_body(body: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, value in body.items():
         if name in _KEYS:
-            options[_KEYS[name]] = value
+            _set_key(options, name, value)
         elif name in _WHOLE:
             options[name] = _whole(value)
         elif name in _FLAGS:

@@ -336,6 +336,9 @@ async def test_errors_of_the_source_are_passed_on(ann: Front, couch: Couch) -> N
 # ---- options
 
 
+INCOMPATIBLE = "`keys` is incompatible with `key`, `start_key` and `end_key`"
+
+
 @pytest.mark.parametrize(
     ("pairs", "error", "reason"),
     [
@@ -345,11 +348,10 @@ async def test_errors_of_the_source_are_passed_on(ann: Front, couch: Couch) -> N
         ({"include_docs": "1"}, "query_parse_error", 'Invalid boolean parameter: "1"'),
         ({"startkey": "x"}, "bad_request", "invalid UTF-8 JSON"),
         ({"keys": "1"}, "bad_request", "`keys` parameter must be an array."),
-        (
-            {"keys": "[]", "key": '"a"'},
-            "query_parse_error",
-            "`keys` is incompatible with `key`, `start_key` and `end_key`",
-        ),
+        ({"keys": '["a","b"]', "key": '"a"'}, "query_parse_error", INCOMPATIBLE),
+        ({"keys": '["a","b"]', "startkey": '"a"'}, "query_parse_error", INCOMPATIBLE),
+        ({"end_key": "null", "keys": '["a","b"]'}, "query_parse_error", INCOMPATIBLE),
+        ({"keys": '["a"]', "endkey": '"b"'}, "query_parse_error", INCOMPATIBLE),
     ],
 )
 def test_options_are_refused_in_couchdbs_words(pairs: dict[str, str], error: str, reason: str) -> None:
@@ -363,6 +365,23 @@ def test_a_bodys_options_are_refused_as_well() -> None:
     for body in bodies:
         with pytest.raises(BadRequest):
             parse_list_options(Query([]), body)
+    for body in ({"keys": ["a"]}, {"keys": ["a", "b"]}):
+        with pytest.raises(BadRequest, match="incompatible"):
+            parse_list_options(Query([("startkey", '"c"')]), body)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "keys"),
+    [
+        ([("keys", "[]"), ("startkey", '"a"')], []),
+        ([("keys", '["a"]'), ("key", '"a"')], ["a"]),
+        ([("startkey", '"b"'), ("keys", '["a"]')], ["a"]),
+        ([("keys", '["a","b"]'), ("inclusive_end", "false"), ("startkey_docid", "c")], ["a", "b"]),
+    ],
+)
+def test_keys_beside_what_says_the_same_or_nothing(pairs: list[tuple[str, str]], keys: list[str]) -> None:
+    options = parse_list_options(Query(pairs))
+    assert (options.keys, options.has_start, options.has_end) == (keys, False, False)
 
 
 def test_options_by_all_their_names() -> None:
@@ -374,7 +393,7 @@ def test_options_by_all_their_names() -> None:
         start="a", has_start=True, end=None, has_end=True, descending=True, limit=3, conflicts=True
     )
     assert parse_list_options(Query([("key", "1"), ("key", "2"), ("startkey", "3")])) == ListOptions(
-        start=2, end=2, has_start=True, has_end=True
+        start=3, end=2, has_start=True, has_end=True
     )
     assert parse_list_options(Query([("limit", "9" * 30)])).limit == 2**63 - 1
 
