@@ -8,7 +8,7 @@ Content-Length is read first, up to `server.max_body` bytes, and more than that 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from proxy.contract import Doc
 from proxy.core.equality import same
+from proxy.core.revisions import parse_rev, rank
 from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
@@ -150,9 +151,22 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200), etag=False)
 
 
+def _check_winner(seen: Sequence[Doc], name: str, rules: Rules) -> None:
+    """Raises NotFound where there is nothing to be removed, which CouchDB says before it misses a revision."""
+    live = [leaf for leaf in seen if leaf.get("_deleted") is not True]
+    if not live:
+        raise NotFound("deleted")
+    winner = max(live, key=lambda leaf: rank(parse_rev(leaf["_rev"])))
+    if name not in ((rules.shape(winner) or {}).get("_attachments") or {}):
+        raise NotFound(_MISSING)
+
+
 def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
-    if all(rules.shape(leaf) is None for leaf in held.leaves):
+    seen = [leaf for leaf in held.leaves if rules.shape(leaf) is not None]
+    if not seen:
         raise NotFound("missing")
+    if "_rev" not in named:
+        _check_winner(seen, name, rules)
     if held.leaf(named.get("_rev", "")) is None:
         raise Conflict()
     doc = _shown(named, held, rules)

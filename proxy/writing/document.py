@@ -93,7 +93,7 @@ def rev_of(exchange: Exchange, own: Rev | None = None) -> Rev | None:
     header = exchange.request.headers.get("If-Match")
     if header is None:
         return own
-    rev = canonical_rev(header.strip().removeprefix("W/").strip('"'))
+    rev = canonical_rev(header.strip().strip('"'))
     if own is not None and own != rev:
         raise BadRequest("Document rev and etag have different values")
     return rev

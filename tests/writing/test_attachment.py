@@ -168,10 +168,17 @@ async def test_what_is_not_seen_cannot_be_removed() -> None:
     async with world() as there:
         first = await there.put(ANN)
         of_bob = await there.put({**ANN, "_id": "b", "owner": "bob"})
+        gone = await there.put({**ANN, "_id": "gone"})
+        await there.put({"_id": "gone", "_rev": gone, "owner": "ann", "_deleted": True})
         for path, expected in [
             (f"/p1/i?rev={first}", (404, "not_found", "Document is missing attachment")),
             (f"/p1/nope?rev={first}", (404, "not_found", "Document is missing attachment")),
             ("/p1/t", (409, "conflict", "Document update conflict.")),
+            ("/p1/i", (404, "not_found", "Document is missing attachment")),
+            ("/p1/nope", (404, "not_found", "Document is missing attachment")),
+            ("/b/t", (404, "not_found", "missing")),
+            ("/nope/t", (404, "not_found", "missing")),
+            ("/gone/t", (404, "not_found", "deleted")),
             (f"/b/t?rev={of_bob}", (404, "not_found", "missing")),
             (f"/nope/t?rev={REV}", (404, "not_found", "missing")),
         ]:

@@ -47,6 +47,9 @@ async def test_the_revision_may_be_named_in_three_places_but_only_one() -> None:
             (f"/p1?rev={REV}", {}, third, etag),
             ("/p1?rev=x", {}, {}, (400, "bad_request", "Invalid rev format")),
             ("/p1", {}, {"If-Match": '"x"'}, (400, "bad_request", "Invalid rev format")),
+            ("/p1", {}, {"If-Match": f'W/"{REV}"'}, (400, "bad_request", "Invalid rev format")),
+            ("/p1", {}, {"If-Match": "*"}, (400, "bad_request", "Invalid rev format")),
+            ("/p1", {}, {"If-Match": ""}, (400, "bad_request", "Invalid rev format")),
         ]:
             assert (await there.ask("PUT", path, body, headers=headers)).error == expected
             assert (await there.source("PUT", path, body, headers=headers)).error == expected
