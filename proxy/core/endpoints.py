@@ -190,6 +190,8 @@ def _route_database(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
     if first == "_local":
         if len(rest) < 2:
             raise NotFound("missing")
+        if not rest[1]:
+            raise BadRequest("Invalid _local document id.")
         if len(rest) > 2:
             raise BadRequest("_local documents do not accept attachments.")
         return Target(Kind.LOCAL, _allow(method, Kind.LOCAL), db, f"_local/{rest[1]}", pairs=pairs)
@@ -211,7 +213,7 @@ def _route_document(method: str, db: str, rest: list[str], pairs: tuple[tuple[st
 
 
 def _route_design(method: str, db: str, rest: list[str], pairs: tuple[tuple[str, str], ...]) -> Target:
-    if len(rest) == 1:
+    if len(rest) == 1 or (not rest[1] and method in ("GET", "HEAD", "DELETE")):
         raise NotFound("missing")
     doc_id = f"_design/{rest[1]}"
     if len(rest) == 2:

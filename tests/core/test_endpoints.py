@@ -102,6 +102,16 @@ def test_local_documents_have_no_attachments(method: str, target: str) -> None:
         route(method, target)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_names_that_are_empty(method: str) -> None:
+    for target in ("/db/_design%2F", "/db/_design/", "/db/_design%2F/photo.jpg"):
+        with pytest.raises(NotFound, match="missing"):
+            route(method, target)
+    with pytest.raises(BadRequest, match="Invalid _local document id"):
+        route(method, "/db/_local%2F")
+    assert route("PUT", "/db/_design%2F").kind is Kind.DESIGN  # refused in other words
+
+
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
     [
