@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from proxy.endpoint import serve
+from proxy.endpoint.sqlite_writer import SqliteTransaction
 from tests.endpoint.http_client import Wire, serving
 
 
@@ -89,3 +93,30 @@ async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> No
     assert (await wire.as_user("ann", "pw")("GET", "/_session")).json["userCtx"]["roles"] == ["a", "b:c"]
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        sqlite3.OperationalError("database is locked"),
+        sqlite3.DatabaseError("database disk image is malformed"),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    ],
+)
+async def test_trouble_with_the_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def put(*_: object) -> None:
+        raise error
+
+    async with serving(directory=tmp_path) as wire:
+        await wire("PUT", "/db")
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteTransaction, "put", put)
+            answer = await wire("PUT", "/db/x", {})
+        reason = f"The database's files cannot be read or written: {error}"
+        assert (answer.status, answer.json) == (503, {"error": "service_unavailable", "reason": reason})
+        [record] = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert (record.getMessage(), record.exc_info) == (f"PUT /db/x failed: {error}", None)
+        assert (await wire("PUT", "/db/x", {})).status == 201

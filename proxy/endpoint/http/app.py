@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 
 from aiohttp import ClientError, web
 
@@ -68,9 +69,13 @@ class Endpoint:
             reply = error_reply(error)
         except (ConnectionError, ClientError):
             return CLOSE  # the client hung up before its request was complete
-        except Exception:
-            log.exception("%s %s failed", method, request.raw_path)
-            reply = _internal_error()
+        except Exception as error:
+            if _is_of_storage(error):
+                log.error("%s %s failed: %s", method, request.raw_path, error)
+                reply = error_reply(CouchError(f"{_STORAGE}: {error}", error="service_unavailable", status=503))
+            else:
+                log.exception("%s %s failed", method, request.raw_path)
+                reply = _internal_error()
         if b"Set-Cookie" in reply.head:
             extra = b""  # a log-in or log-out decides about the cookie itself
         try:
@@ -79,8 +84,8 @@ class Endpoint:
             return CLOSE
         except CouchError as error:
             log.info("%s %s ended early: %s", method, request.raw_path, error.reason)
-        except Exception:
-            log.exception("%s %s failed half-way", method, request.raw_path)
+        except Exception as error:
+            log.error("%s %s failed half-way: %s", method, request.raw_path, error, exc_info=not _is_of_storage(error))
         return CLOSE
 
     async def _unhurried(self, call: Call) -> Reply:
@@ -102,7 +107,18 @@ def _note_failure(task: asyncio.Task[Reply]) -> None:
     if not task.cancelled():
         error = task.exception()
         if error is not None and not isinstance(error, (CouchError, ConnectionError, ClientError)):
-            log.error("a write failed whose client was gone", exc_info=error)
+            trace = None if _is_of_storage(error) else error
+            log.error("a write failed whose client was gone: %s", error, exc_info=trace)
+
+
+_STORAGE = "The database's files cannot be read or written"
+
+
+def _is_of_storage(error: BaseException) -> bool:
+    """Whether it is the disk's trouble (it is full, a file is locked or damaged), of which a traceback says nothing."""
+    if isinstance(error, OSError):
+        return error.errno is not None
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
 
 
 def _internal_error() -> Reply:
