@@ -88,7 +88,9 @@ HEADER = {
         {"type": "string", "enum": ["gzip", "identity"]},
         "A JSON body may be gzipped. An attachment is stored as it is.",
     ),
-    "Content-MD5": Parameter(_TEXT, "The digest of an attachment, which the source checks."),
+    "Content-MD5": Parameter(
+        _TEXT, "The digest of an attachment; passed on to the source. CouchDB 3.5 does not check it."
+    ),
     "Destination": Parameter(_TEXT, "Where to copy to: `id`, or `id?rev=...`."),
     "If-Match": Parameter(_TEXT, "The same as `rev`, in quotes."),
     "If-None-Match": Parameter(_TEXT, "Answer 304 if it is still this entity tag."),
