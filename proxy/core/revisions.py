@@ -40,7 +40,7 @@ from typing import Any, NamedTuple
 
 _USUAL = re.compile(r"([1-9][0-9]{0,8})-([0-9a-f]{32})")
 _USUAL_HASH = re.compile("[0-9a-f]{32}")
-_GENERATION = re.compile(r"[0-9]{1,15}")
+_GENERATION = re.compile(r"[0-9]{1,100}")
 _HEXADECIMAL = re.compile("[0-9A-Fa-f]*")
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 

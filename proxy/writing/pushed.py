@@ -42,7 +42,7 @@ _rev_of: Callable[[tuple[int, str]], Rev] = partial(tuple.__new__, Rev)
 _USUAL_FIRST = re.compile("1-[0-9a-f]{32}")
 _USUAL_LENGTHS = {32}
 _HEX = b"0123456789abcdef"
-_GREATEST = 10**15 - 1
+_GREATEST = 10**100 - 1
 """Of generations."""
 
 

@@ -42,10 +42,10 @@ def test_headers_of_any_kind(lab: Lab, data: st.DataObject) -> None:
 
 BAD_REVS = [
     *("", "1", "-", "1-", "-1-a", "a-1", "1-" + "z" * 32, "1-\x00", "1-\x1f", "1-a\r\nX: y", "\u0661-a", "1 -a"),
-    *("9" * 16 + "-a", "9" * 5000 + "-a", "1e3-a", "0x1-a", "1.0-a", "+1-a"),
+    *("9" * 5000 + "-a", "1e3-a", "0x1-a", "1.0-a", "+1-a"),
 ]
 """No revisions; `1-` is one with an empty hash, as for CouchDB."""
-ABSENT_REVS = ["1-" + "x" * 5000, "999999999999999-a", "1-\u00ff", "0-0", REV.upper()]
+ABSENT_REVS = ["1-" + "x" * 5000, "999999999999999-a", "9" * 20 + "-a", "1-\u00ff", "0-0", REV.upper()]
 """Revisions, but not of this database."""
 NOT_REVS: list[object] = [5, None, True, [], {}, [["1-a"]], 1e300, "1-a" * 1000 + "\x00"]
 
