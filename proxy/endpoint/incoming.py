@@ -83,7 +83,7 @@ def read(doc: Any, doc_id: str | None = None, uploads: Mapping[str, Upload] | No
     special: dict[str, Any] = {}
     for name, value in doc.items():
         (special if name[:1] == "_" and name not in _KEPT else body)[name] = value
-    edit = Edit("", body, jsonio.dumps(body))
+    edit = Edit("", body, _stored(body))
     for name, value in special.items():
         if name == "_attachments" and isinstance(value, dict):
             edit.attachments = _attachments(value, uploads or {})
@@ -95,6 +95,20 @@ def read(doc: Any, doc_id: str | None = None, uploads: Mapping[str, Upload] | No
     if len(edit.text) > MAX_DOCUMENT_SIZE:
         raise TooLarge(edit.id, error="document_too_large")
     return edit
+
+
+def _stored(body: dict[str, Any]) -> bytes:
+    """The text of a body, in which zeros have no sign: CouchDB gives out none. It has a part in the revision's hash."""
+    text = jsonio.dumps(body)
+    return text if b"-0.0" not in text else jsonio.dumps(_without_negative_zeros(body))
+
+
+def _without_negative_zeros(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_negative_zeros(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_without_negative_zeros(item) for item in value]
+    return 0.0 if isinstance(value, float) and not value else value
 
 
 def check_id(doc_id: Any) -> None:

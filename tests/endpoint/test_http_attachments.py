@@ -272,3 +272,19 @@ async def test_forms(wire: Wire) -> None:
     answer = await wire("POST", "/db/g", section("_doc", b"{}") + b"--B--", elsewhere)
     assert answer.json["reason"] == "Referer host must match host."
     assert (await wire("POST", "/db/g", b"{}", {**JSON, "Referer": page["Referer"]})).status == 415
+
+
+async def test_an_empty_type_is_kept(wire: Wire) -> None:
+    """As CouchDB 3.5 does."""
+    await wire("PUT", "/db/e/a", b"hello", {"Content-Type": ""})
+    assert (await wire("GET", "/db/e")).json["_attachments"]["a"]["content_type"] == ""
+    answer = await wire("GET", "/db/e/a")
+    assert (answer.headers["content-type"], answer.body) == ("", b"hello")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity", "Identity"])
+async def test_codings_in_any_case(wire: Wire, coding: str) -> None:
+    data = gzip.compress(b"hello") if coding.lower() == "gzip" else b"hello"
+    headers = {"Content-Encoding": coding, "Content-Type": "image/png"}
+    assert (await wire("PUT", "/db/c/a", data, headers)).status == 201
+    assert (await wire("GET", "/db/c/a")).body == b"hello"

@@ -81,6 +81,15 @@ async def test_descending_style_and_documents(wire: Wire) -> None:
     assert (row["id"], row["deleted"], row["doc"]["_deleted"]) == ("d1", True, True)
 
 
+@pytest.mark.parametrize(
+    ("query", "last", "pending"),
+    [("", 1, 0), ("&limit=2", 4, 3), ("&limit=0", 5, 5), ("&since=now", 1, 0), ("&filter=_design", 5, 0)],
+)
+async def test_what_is_left_downwards(wire: Wire, query: str, last: int, pending: int) -> None:
+    feed = (await wire("GET", f"/db/_changes?descending=true{query}")).json
+    assert (number(feed["last_seq"]), feed["pending"]) == (last, pending)
+
+
 async def test_inline_attachments(wire: Wire) -> None:
     await wire("PUT", "/db/a/t", b"text", {"Content-Type": "text/plain"})
     target = '/db/_changes?filter=_doc_ids&doc_ids=["a"]&include_docs=true'.replace('"', "%22")

@@ -193,3 +193,38 @@ async def test_numbers_and_texts_come_back_as_they_went(wire: Wire) -> None:
     members = got.json
     assert {k: v for k, v in members.items() if k[0] != "_"} == json.loads(body)
     assert list(members)[2:] == list(json.loads(body))
+
+
+@pytest.mark.parametrize("query", ["open_revs=all&rev=abc", "rev=&open_revs=all", f"open_revs={revs(A)}&rev=1"])
+async def test_a_revision_that_is_none_is_refused_beside_others_too(wire: Wire, query: str) -> None:
+    answer = await wire("GET", f"/db/conflict?{query}")
+    assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": "Invalid rev format"})
+
+
+async def test_generations_are_as_large_as_they_like(wire: Wire) -> None:
+    far = "12345678901234567890-" + "e" * 32
+    assert (await wire("GET", f"/db/conflict?rev={far}")).json == {"error": "not_found", "reason": "missing"}
+    accept = {"Accept": "application/json"}
+    assert (await wire("GET", f"/db/conflict?open_revs={revs(far)}", None, accept)).json == [{"missing": far}]
+    assert (await wire("POST", "/db/_revs_diff", {"conflict": [far]})).json["conflict"]["missing"] == [far]
+    assert (await wire("DELETE", f"/db/conflict?rev={far}")).status == 409
+    doc = {"_id": "far", "_rev": far, "_attachments": {"a": {"data": "aGk="}}}
+    assert (await wire("POST", "/db/_bulk_docs", {"new_edits": False, "docs": [doc]})).json == []
+    read = (await wire("GET", "/db/far?revs=true")).json
+    assert (read["_rev"], read["_revisions"]["start"]) == (far, 12345678901234567890)
+    assert read["_attachments"]["a"]["revpos"] == 12345678901234567890
+    edited = await wire("PUT", f"/db/far?rev={far}", {})
+    assert edited.json["rev"].startswith("12345678901234567891-")
+
+
+async def test_zeros_without_a_sign(wire: Wire) -> None:
+    """As CouchDB 3.5 gives them out, under the revisions that it makes."""
+    text = '{"a":-0.0,"b":-0,"c":0.0,"d":[-0.0], "e":-0e0,"f":1.0,"g":-1e-400}'
+    headers = {"Content-Type": "application/json"}
+    assert (await wire("PUT", "/db/z", text, headers)).json["rev"] == "1-ab90b2de0ec81671749db91c242ed5f5"
+    assert (await wire("GET", "/db/z")).body.endswith(b'"a":0.0,"b":0,"c":0.0,"d":[0.0],"e":0.0,"f":1.0,"g":0.0}\n')
+
+
+async def test_bodies_that_are_said_to_be_as_they_are(wire: Wire) -> None:
+    for path, coding, status in (("/db/i", "identity", 201), ("/db/u", "Identity", 415), ("/db/v", "br", 415)):
+        assert (await wire("PUT", path, {}, {"Content-Encoding": coding})).status == status

@@ -111,14 +111,13 @@ async def write(call: Call, database: Database, doc_id: str, name: str) -> Reply
 def _content_type(header: str | None) -> str:
     if header and not header.isprintable():
         raise BadContentType("The Content-Type header is not UTF-8 text.")
-    return header or "application/octet-stream"
+    return "application/octet-stream" if header is None else header
 
 
 def _encoding(header: str | None) -> str | None:
-    if header in (None, "identity"):
-        return None
-    if header == "gzip":
-        return header
+    encoding = "identity" if header is None else header.lower()
+    if encoding in ("identity", "gzip"):
+        return None if encoding == "identity" else encoding
     raise BadContentType("Only gzip and identity content-encodings are supported")
 
 

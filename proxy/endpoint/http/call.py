@@ -80,7 +80,7 @@ class Call:
     async def body(self) -> bytes:
         """The whole body, inflated if it came gzipped; both sizes are limited."""
         coding = self.headers.get("Content-Encoding")
-        if coding not in (None, "gzip"):
+        if coding not in (None, "identity", "gzip"):
             raise BadContentType(f"{coding} is not a supported content encoding.")
         raw = await self._read()
         return raw if coding != "gzip" else inflate(raw, self.endpoint.max_body)

@@ -57,11 +57,13 @@ class Feed:
     last_seq: int = 0
     left: float = 0
     written: int = 0
+    looked_at: int = 0
+    """Changes that were looked through."""
 
     async def stream(self) -> Stream:
         asked = self.asked
         encoder = _ENCODERS[asked.feed]()
-        self.seq = self.last_seq = asked.since
+        self.seq = self.last_seq = self.database.update_seq if asked.descending else asked.since
         self.left = float("inf") if asked.limit is None else asked.limit
         pending = [encoder.head()]
         async for piece in self._batches(encoder, pending):
@@ -78,9 +80,14 @@ class Feed:
                 break
             async for piece in self._batches(encoder, pending):
                 yield piece
-        left = self.database.changes_pending(self.last_seq)
-        pending.append(encoder.tail(jsonio.dumps(self.database.seq_text(self.last_seq)), left))
+        pending.append(encoder.tail(jsonio.dumps(self.database.seq_text(self.last_seq)), self._left()))
         yield _taken(pending)
+
+    def _left(self) -> int:
+        """How many changes are to come after those that were looked through. Downwards there is no `since`."""
+        if self.asked.descending:
+            return self.database.changes_pending(0) - self.looked_at
+        return self.database.changes_pending(self.last_seq)
 
     async def _batches(self, encoder: ChangesEncoder, pending: list[bytes]) -> Stream:
         """The rows there are, up to the limit. Full chunks are yielded, the rest is left in `pending`."""
@@ -109,8 +116,9 @@ class Feed:
             include_docs=asked.include_docs or self.chosen.needs_document,
             conflicts=asked.conflicts,
         )
-        for looked_at, change in enumerate(found, 1):
+        for change in found:
             self.seq = change.seq
+            self.looked_at += 1
             passing = change if cut is None else cut(change)
             if passing is not None:
                 self.last_seq = change.seq
@@ -119,7 +127,7 @@ class Feed:
                 yield passing
                 if self.left <= 0:
                     return
-            elif looked_at % _BREATH == 0:
+            elif self.looked_at % _BREATH == 0:
                 yield None
         if not asked.descending:
             self.last_seq = self.seq

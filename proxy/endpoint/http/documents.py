@@ -21,6 +21,9 @@ async def read(call: Call, database: Database, doc_id: str) -> Reply:
         return _single(call, doc_id, database.get(doc_id))
     query = call.query
     shown = shown_by(query)
+    rev = query.last("rev")
+    if rev is not None:
+        check_rev(rev)
     open_revs = query.last("open_revs")
     wanted = None if open_revs in (None, "all") else revs_list(open_revs)
     if open_revs == "all" or wanted:  # as in CouchDB an empty list is as if there were none
@@ -48,8 +51,6 @@ def shown_by(query: Query) -> Shown:
 def _requested(database: Database, doc_id: str, query: Query, shown: Shown) -> Document:
     """With `latest` and no `open_revs` CouchDB looks at the winner, whatever `rev` says."""
     rev = query.last("rev")
-    if rev is not None:
-        check_rev(rev)
     if rev is not None and not query.sticky("latest"):
         return database.get(doc_id, rev, revs=shown.needs_path)
     meta = query.sticky("meta")
