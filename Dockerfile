@@ -20,6 +20,6 @@ ENV COUCH_TAILOR_CONFIG=/etc/couch-tailor/couch-tailor.toml \
 VOLUME /etc/couch-tailor
 EXPOSE 5984
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["python", "-c", \
-    "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5984/_up', timeout=4)"]
+    "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:5984/_up', timeout=4)"]
 ENTRYPOINT ["couch-tailor"]
 CMD ["serve"]

@@ -94,6 +94,23 @@ class Command:
         return self.run("shape", "-c", "clinic.toml", "-p", profile, "-u", user, *arguments, stdin=stdin)
 
 
+@pytest.mark.parametrize("arguments", [[], ["--diff"]])
+def test_what_a_terminal_lacks_is_written_as_json_has_it(tmp_path: Path, arguments: list[str]) -> None:
+    command = Command(tmp_path)
+    options = ["shape", "-c", "clinic.toml", "-p", "phone", "-u", "ann", "doc.json", *arguments]
+    status, out, err = command.run(*options, env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})
+    assert (status, err) == (0, "")
+    assert '"name": "Zo\\u00eb"' in out
+
+
+def test_a_name_that_a_terminal_lacks_ends_no_command(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    command.write("clinic.toml", CONFIG.replace('["ssn"]', '["größe"]'))
+    status, out, err = command.run("check", "clinic.toml", env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})
+    assert (status, err) == (0, "")
+    assert "gr\\xf6\\xdfe" in out
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return Command(tmp_path)

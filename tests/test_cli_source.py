@@ -101,6 +101,20 @@ def test_with_the_service_account(command: Command, source: Source) -> None:
 
 
 @pytest.mark.parametrize(
+    ("doc_id", "reason"),
+    [
+        ("", "Document id must not be empty"),
+        ("_all_docs", "Only reserved document ids may start with underscore."),
+        ("_design/", "Illegal document id `_design/`"),
+        ("..", "Document ids with dot segments are not accepted."),
+    ],
+)
+def test_ids_that_no_document_has(command: Command, source: Source, doc_id: str, reason: str) -> None:
+    assert command.shape("--id", doc_id, "-d", "clinic") == (2, "", f"couch-tailor: shape: --id: {reason}\n")
+    assert source.asked == []
+
+
+@pytest.mark.parametrize(
     ("account", "name", "roles"),
     [("", "ann", "doctor,nurse"), ('\nusername = "tailor"\nroles = ["a", "b"]', "tailor", "a,b")],
 )
@@ -121,7 +135,9 @@ def test_with_proxy_authentication(command: Command, source: Source, account: st
         (401, {"error": "unauthorized", "reason": "No."}, "401 unauthorized: No.; with auth = \"client\" there is "
          "nobody to log in as; set COUCH_TAILOR_SOURCE_USERNAME and _PASSWORD"),
         (200, b"<html>", "the answer is not JSON; is that a CouchDB?"),
-        (200, [], "200 ?: ?"),
+        (200, [], "the answer is no document; is that a CouchDB?"),
+        (200, {"total_rows": 0}, "the answer is no document; is that a CouchDB?"),
+        (500, [], "500 ?: ?"),
     ],
 )  # fmt: skip
 def test_what_the_source_does_not_give(command: Command, source: Source, status: int, body: Any, message: str) -> None:

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import proxy
 from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
@@ -29,6 +30,8 @@ _DELEGATED = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a name must not end a command
     try:
         if arguments and arguments[0] in serve.DELEGATED:
             return serve.delegate(arguments[0], arguments[1:])

@@ -81,6 +81,8 @@ def _proxy_headers(source: Source, client: Client) -> dict[str, str]:
 
 
 def _why(status: int, reply: Any, source: Source, rev: str | None) -> str:
+    if status == 200:
+        return "the answer is no document; is that a CouchDB?"
     error, reason = (str(reply.get(key)) for key in ("error", "reason")) if isinstance(reply, dict) else ("?", "?")
     message = f"{status} {error}: {reason}"
     if status in (401, 403) and source.auth == "client" and source.username is None:

@@ -15,6 +15,7 @@ from proxy.cli.files import add_config_option, load_config, read_document
 from proxy.config.model import Config, Database, Profile
 from proxy.config.problems import did_you_mean
 from proxy.contract import Client, Doc, Refused
+from proxy.errors import CouchError
 
 if TYPE_CHECKING:
     from proxy.cli.rehearsal import Rehearsal
@@ -77,8 +78,20 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise UsageError("shape: give a file with the document, - for standard input, or --id: exactly one of them")
     if arguments.rev is not None and arguments.id is None:
         raise UsageError("shape: --rev goes with --id")
+    if arguments.id is not None:
+        _check_id(arguments.id)
     if arguments.document == "-" and arguments.restore == "-":
         raise UsageError("shape: only one of the two documents can come from standard input")
+
+
+def _check_id(doc_id: str) -> None:
+    """Another path would be answered, too, with what is no document."""
+    from proxy.writing.pushed import check_id
+
+    try:
+        check_id(doc_id)
+    except CouchError as error:
+        raise UsageError(f"shape: --id: {error.reason}") from None
 
 
 def _log_without_tracebacks() -> None:
@@ -156,7 +169,12 @@ def _fetch(database: Database, config: Config, client: Client, arguments: argpar
 
 
 def _pretty(doc: Doc, *, sort: bool = False) -> str:
-    return json.dumps(doc, indent=2, ensure_ascii=False, sort_keys=sort)
+    text = json.dumps(doc, indent=2, ensure_ascii=False, sort_keys=sort)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # what the terminal lacks is written in JSON's way
+        return json.dumps(doc, indent=2, sort_keys=sort)
+    return text
 
 
 def _difference(source: Doc, result: Doc, name: str) -> Iterable[str]:
