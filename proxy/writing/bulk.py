@@ -45,6 +45,8 @@ from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, 
 Row = dict[str, Any]
 _SUPPOSED = 1024
 """Bytes of a document in a database of which none was read: to store few at a time would cost it much."""
+_STORED = (201, 202)
+"""How every source answers a batch. An empty list says that all of it is stored: anybody could come up with that."""
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,8 @@ async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, lis
             if reply.status >= 300:
                 batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
                 raise heard(await reply.error(verbatim=True), rules_of(view), batch)
+            if reply.status not in _STORED:
+                raise Unavailable(f"The source answered _bulk_docs with {reply.status}: nothing says what it stored.")
             rows = await reply.json()
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from proxy import sizes
 from proxy.core.lens import Chain
@@ -619,6 +620,33 @@ async def test_after_a_break_an_interactive_write_is_unknown() -> None:
         answer = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p1", "owner": "ann"}]})
         assert answer.status == 502
         assert "unknown" in answer.json["reason"]
+
+
+@pytest.mark.parametrize("status", [200, 203, 204, 206])
+async def test_a_status_that_no_source_gives_to_what_it_stored_is_not_believed(status: int) -> None:
+    """A gateway or a login page in front of the source answers 200, too: the documents would be lost."""
+    async with world() as there:
+        doc = revision("p1", rev(1, "a"), owner="ann")
+        there.tap.fail("POST", "/_bulk_docs", answer_with(status, []))
+        answer = await there.ask("POST", "/_bulk_docs", {"docs": [doc], "new_edits": False})
+        assert answer.error[:2] == (502, "bad_gateway")
+        there.tap.fail("POST", "/_bulk_docs", but_with(status))  # it was stored, and the source says so if it is asked
+        assert await there.push(doc) == []
+        there.tap.fail("POST", "/_bulk_docs", but_with(status))
+        edited = await there.ask("POST", "/_bulk_docs", {"docs": [{"_id": "p2", "owner": "ann"}]})
+        assert edited.status == 502
+        assert "unknown" in edited.json["reason"]
+
+
+def but_with(status: int) -> Fault:
+    """The source does what it is asked, and answers with another status."""
+
+    async def fault(request: web.BaseRequest, forward: Callable[[], Awaitable[web.StreamResponse]]) -> Any:
+        response = await forward()
+        response.set_status(status)
+        return response
+
+    return fault
 
 
 @pytest.mark.parametrize("rows", [{}, [], [{"ok": True, "id": "other", "rev": "1-a"}], [1]])
