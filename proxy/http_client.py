@@ -4,7 +4,8 @@ Every document that passes costs one exchange here, so this is as lean as a prot
 
   - bytes that nobody asked for condemn a connection (CouchDB 3.5.0 sends one chunk too many after an event stream);
   - reading stops when the reader lags behind by HIGH_WATER bytes, writing when the source does;
-  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always.
+  - a body without length lasts until the source closes; a body that ends early raises BrokenOff, always;
+  - so does a success (2xx) that comes before all of the request is out: it can be of nothing but a part.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Sized:
 
     length: int
     pieces: AsyncIterator[bytes]
+    closing: int = 0
+    """Bytes at the end that a source need not wait for: CouchDB stores what comes before the last line of multipart."""
 
 
 Body = bytes | AsyncIterator[bytes] | Sized | None
@@ -85,6 +88,10 @@ class Connection(asyncio.Protocol):
         self._silent = False
         self._heard = False
         self._keep = True
+        self._given = False
+        """Whether the transport has all of the request that the source needs."""
+        self._early = False
+        """Whether the source spoke of success without it."""
 
     # ---- an exchange
 
@@ -100,12 +107,15 @@ class Connection(asyncio.Protocol):
                 self._transport.writelines((head, body))  # without a copy
             else:
                 self._transport.write(head + body if body else head)
+            self._given = True
             while not self._headers_done:
                 if self._failure is not None:
                     raise self._error()
                 await self._wait()
+            self._refuse_early()
             return
         self._transport.write(head)
+        self._given = isinstance(body, Sized) and body.length <= body.closing
         sending = asyncio.ensure_future(self._send_sized(body) if isinstance(body, Sized) else self._send_chunked(body))
         try:
             await self._until_headers(sending)
@@ -115,8 +125,13 @@ class Connection(asyncio.Protocol):
             if sending.cancelled() or sending.exception() is not None:
                 # the source has answered without reading on: it would take another request for the rest of this one
                 self._keep = False
-        if not sending.cancelled() and sending.exception() is not None and not self._headers_done:
+        if not sending.cancelled() and sending.exception() is not None and (self._early or not self._headers_done):
             raise cast(BaseException, sending.exception())
+        self._refuse_early()
+
+    def _refuse_early(self) -> None:
+        if self._early:
+            raise BrokenOff("it spoke of success before it had the whole request")
 
     async def _send_chunked(self, body: AsyncIterator[bytes]) -> None:
         assert self._transport is not None
@@ -130,6 +145,7 @@ class Connection(asyncio.Protocol):
                 await self._writable
         if not self.closed:
             self._transport.write(b"0\r\n\r\n")
+            self._given = True
 
     async def _send_sized(self, body: Sized) -> None:
         assert self._transport is not None
@@ -142,6 +158,7 @@ class Connection(asyncio.Protocol):
                 break
             self.waiting_since = self._loop.time()
             self._transport.write(piece)
+            self._given = left <= body.closing
             if self._writable is not None:
                 await self._writable
         if left:
@@ -333,6 +350,8 @@ class Connection(asyncio.Protocol):
             return
         self.status = status
         self._headers_done = True
+        assert self._transport is not None
+        self._early = status < 300 and not (self._given and not self._transport.get_write_buffer_size())
         if not self._parser.should_keep_alive():
             self._keep = False
         if self._head_only or status in (204, 304):

@@ -12,7 +12,7 @@ from proxy import http_client
 from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
-from proxy.http_client import HIGH_WATER, Sized
+from proxy.http_client import HIGH_WATER, Body, Sized
 from proxy.upstream import LONG, Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -254,7 +254,7 @@ async def test_uploads_stream_chunked_and_stop_when_the_source_answers_early() -
             assert (got.status, await got.read()) == (201, b"ok")
     assert bytes(received) == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
 
-    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
         await reader.read()
@@ -264,7 +264,7 @@ async def test_uploads_stream_chunked_and_stop_when_the_source_answers_early() -
             yield b"x" * 65536
             await asyncio.sleep(0)
 
-    async with scripted(early) as (_, upstream):
+    async with scripted(refusing) as (_, upstream):
         async with await upstream.request("PUT", "/x", headers={}, body=endless()) as got:
             assert (got.status, await got.read()) == (413, b"no")
 
@@ -295,6 +295,51 @@ async def test_an_upload_of_known_length_goes_out_as_it_is(pieces: list[bytes]) 
         else:
             with pytest.raises(ValueError, match="not of the length"):
                 await asking
+
+
+async def _stalled(*pieces: bytes) -> AsyncIterator[bytes]:
+    """Pieces, after which nothing comes."""
+    for piece in pieces:
+        yield piece
+    await asyncio.Event().wait()
+
+
+def early(status: bytes, received: int = 0) -> Script:
+    """Answers as soon as it has the head, and so many bytes of the body."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(received)
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\nok" % status)
+        await reader.read()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "body",
+    [lambda: _stalled(b"one"), lambda: Sized(6, _stalled(b"one")), lambda: b"x" * 2**26],
+    ids=["chunked", "of known length", "at hand"],
+)
+async def test_success_before_all_of_the_request_is_out_is_none(body: Callable[[], Body]) -> None:
+    async with scripted(early(b"201 Created")) as (server, upstream):
+        with pytest.raises(Unavailable, match="before it had the whole request"):
+            await upstream.request("PUT", "/x", headers={}, body=body())
+        with pytest.raises(Unavailable):
+            await upstream.request("PUT", "/x", headers={}, body=body())
+        assert server.connections == 2
+    async with scripted(early(b"413 Too Large")) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=body()) as got:
+            assert (got.status, await got.read()) == (413, b"ok")
+
+
+async def test_the_end_of_a_multipart_body_is_nothing_to_wait_for() -> None:
+    async with scripted(early(b"201 Created", received=3)) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=Sized(6, _stalled(b"one"), 3)) as got:
+            assert (got.status, await got.read()) == (201, b"ok")
+    async with scripted(early(b"201 Created")) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=Sized(0, _stalled())) as got:
+            assert got.status == 201
 
 
 async def test_a_body_that_fails_to_come_fails_the_request() -> None:

@@ -54,7 +54,7 @@ def _attachment(name: str, entry: Mapping[str, Any]) -> Attachment:
 class Upload:
     """A document and its attachments on their way to the source.
 
-    `content_type` and `length`, in bytes, go with `pieces()`.
+    `content_type`, `length` and `closing`, in bytes, go with `pieces()`.
     """
 
     def __init__(self, doc: Doc, bodies: Bodies) -> None:
@@ -63,6 +63,7 @@ class Upload:
         self._related = Related(new_boundary(), jsonio.dumps(doc), self._attachments)
         self.content_type = self._related.content_type
         self.length = self._related.length
+        self.closing = len(self._related.end_part() + self._related.tail())
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body, as it comes. Raises what `bodies` raises: then it is not complete, and nothing can be stored."""
