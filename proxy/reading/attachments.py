@@ -34,6 +34,7 @@ _PASSED = (
     "Accept-Ranges",
     "ETag",
 )
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\Z")
 
 
 async def get_attachment(exchange: Exchange) -> web.StreamResponse:
@@ -53,6 +54,8 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
         headers = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
         if reply.status >= 300 and reply.status != 304:
             raise await reply.error()
+        if reply.status not in ((200, 206, 304) if "Range" in asked else (200, 304)):
+            raise Unavailable(f"The source answered {reply.status} where an attachment was asked for.")
         if exchange.method == "HEAD":
             response = await exchange.stream(headers, reply.status)
         else:
@@ -95,20 +98,40 @@ def _is_of_another(etag: str, digest: Any) -> bool:
 
 
 def _whole(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterator[bytes]:
-    """The body of a reply, of the length that the document announces. Raises Unavailable, as soon as it can be told.
+    """The body of a reply, of the length that it must have. Raises Unavailable, as soon as it can be told.
 
-    It cannot be told of a part, nor of what is stored compressed: CouchDB may know no other length of that, and sends
-    it in chunks.
+    What cannot be counted has to say itself where it ends: what lasts until the connection ends may be cut short.
     """
-    length = entry.get("length")
     headers = reply.headers
-    if reply.status != 200 or not isinstance(length, int) or "encoding" in entry:
-        return reply.chunks()
-    if "Content-Encoding" in headers or "Transfer-Encoding" in headers:
+    length = _part_length(headers, entry) if reply.status == 206 else _length(headers, entry)
+    if reply.status == 200 and "Transfer-Encoding" in headers:
+        length = None  # it can be stored compressed: CouchDB may know no other length of that, and sends it in chunks
+    if length is None:
+        if reply.status != 304 and not ("Content-Length" in headers or "Transfer-Encoding" in headers):
+            raise Unavailable(f"The source does not say where the attachment {name!r} ends.")
         return reply.chunks()
     if headers.get("Content-Length", str(length)) != str(length):
         raise _of_another_length(name)
     return _counted(reply, name, length)
+
+
+def _length(headers: Mapping[str, str], entry: Mapping[str, Any]) -> int | None:
+    """Bytes of an attachment, as its document announces them; None for what comes compressed."""
+    length = entry.get("length")
+    return length if isinstance(length, int) and "encoding" not in entry and "Content-Encoding" not in headers else None
+
+
+def _part_length(headers: Mapping[str, str], entry: Mapping[str, Any]) -> int | None:
+    """Bytes of a part, as its Content-Range says; None for several parts in one body. Raises Unavailable."""
+    if headers.get("Content-Type", "").lower().startswith("multipart/byteranges"):
+        return None
+    found = _RANGE.match(headers.get("Content-Range", ""))
+    if found is not None:
+        first, last, total = int(found[1]), int(found[2]), found[3]
+        known = _length(headers, entry)
+        if first <= last and (total == "*" or (last < int(total) and known in (None, int(total)))):
+            return last - first + 1
+    raise Unavailable("The source's part of an attachment is not the one that it says.")
 
 
 async def _counted(reply: Reply, name: str, length: int) -> AsyncIterator[bytes]:

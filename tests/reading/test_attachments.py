@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, web
 
 from proxy.core.endpoints import Kind
 from proxy.reading.attachments import get_attachment
@@ -61,3 +61,82 @@ async def test_an_attachment_of_no_known_revision_is_sent_as_well(couch: Couch) 
         found = await ann.json("POST", "/db-phone/_bulk_get?attachments=true", {"docs": [{"id": "photo"}]})
         whole = found["results"][0]["docs"][0]["ok"]
         assert base64.b64decode(whole["_attachments"]["i.bin"]["data"]) == b"\0\1\2"
+
+
+def answers(couch: Couch, status: int, body: bytes, **headers: str) -> None:
+    """What the source answers for the attachment. Underscores in names of headers stand for hyphens."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers=named)
+        if not named.pop("Transfer-Encoding", ""):
+            response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body)
+        return response
+
+    couch.instead["/db/photo/i.bin"] = answer
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+async def test_a_status_that_was_not_asked_for_is_no_attachment(couch: Couch, status: int) -> None:
+    answers(couch, status, b"" if status == 204 else b"\0\1\2", Content_Range="bytes 0-2/3")
+    async with front(couch, HANDLERS) as ann:
+        assert (await ann.error("GET", "/db-phone/photo/i.bin"))[0] == 502
+        assert (await ann.raw("HEAD", "/db-phone/photo/i.bin"))[0] == 502
+
+
+@pytest.mark.parametrize(
+    ("content_range", "body"),
+    [
+        ("bytes 0-1/3", b"\0"),
+        ("bytes 0-1/3", b"\0\1\2"),
+        ("bytes 1-0/3", b""),
+        ("bytes 0-1/4", b"\0\1"),
+        ("bytes 0-3/3", b"\0\1\2\3"),
+        ("lines 0-1/3", b"\0\1"),
+        ("", b"\0\1"),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_part_that_is_not_what_it_says_is_not_given_as_one(
+    couch: Couch, content_range: str, body: bytes, chunked: bool
+) -> None:
+    framing = {"Transfer_Encoding": "chunked"} if chunked else {}
+    answers(couch, 206, body, **framing, **({"Content_Range": content_range} if content_range else {}))
+    async with front(couch, HANDLERS) as ann:
+        try:
+            status, _, _ = await ann.raw("GET", "/db-phone/photo/i.bin", headers={"Range": "bytes=0-1"})
+        except ClientPayloadError:  # it had begun
+            return
+        assert status == 502
+
+
+@pytest.mark.parametrize("total", ["3", "*"])
+async def test_a_part_that_was_asked_for_is_given(couch: Couch, total: str) -> None:
+    answers(couch, 206, b"\1\2", Content_Range=f"bytes 1-2/{total}")
+    async with front(couch, HANDLERS) as ann:
+        status, body, headers = await ann.raw("GET", "/db-phone/photo/i.bin", headers={"Range": "bytes=1-"})
+        assert (status, body, headers["Content-Range"]) == (206, b"\1\2", f"bytes 1-2/{total}")
+
+
+async def test_several_parts_are_given_as_they_are(couch: Couch) -> None:
+    parts = b"--x\r\nContent-Range: bytes 0-0/3\r\n\r\n\0\r\n--x--"
+    answers(couch, 206, parts, Content_Type='multipart/byteranges; boundary="x"')
+    async with front(couch, HANDLERS) as ann:
+        status, body, _ = await ann.raw("GET", "/db-phone/photo/i.bin", headers={"Range": "bytes=0-0,2-2"})
+        assert (status, body) == (206, parts)
+
+
+async def test_what_ends_with_the_connection_and_cannot_be_counted_is_not_given(couch: Couch) -> None:
+    """It may be anything less than the whole."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b")
+        request.transport.close()
+        return web.Response()
+
+    couch.instead["/db/photo/i.bin"] = answer
+    async with front(couch, HANDLERS) as ann:
+        assert (await ann.error("GET", "/db-phone/photo/i.bin"))[0] == 502
