@@ -27,6 +27,8 @@ log = logging.getLogger("couch_tailor.http")
 
 PATIENCE = 60.0
 """Seconds that a client may keep the server waiting, where nothing else is said: what nginx grants."""
+_LOOKS = 4
+"""How often the clock looks at a connection within these."""
 
 
 async def patient(content: StreamReader, patience: float) -> AsyncGenerator[bytes, None]:
@@ -56,15 +58,49 @@ class HttpServer(web.Server):
         self._patience = patience
         # a coding decides what a body means: only the endpoint that reads it may undo it
         self._options = {"access_log": None, "auto_decompress": False, **options}
+        self._clock: asyncio.TimerHandle | None = None
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._patience, loop=asyncio.get_running_loop(), **self._options)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self._clock is None:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Look at what is still to be sent, as long as there are connections. Those that were closed count as well."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection, transport in list(self._connections.items()):
+            assert isinstance(connection, Connection)
+            connection.check_unsent(transport, now)
+        self._clock = loop.call_later(self._patience / _LOOKS, self._tick) if self._connections else None
+
+
+class Unsent:
+    """For how long nothing got on of what a client is to be sent, by looks at how much of it is left."""
+
+    __slots__ = ("_left", "_since", "resumed")
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._since = 0.0
+        self.resumed = False
+        """Whether so much was taken since the last look that more could be written."""
+
+    def look(self, left: int, now: float) -> float:
+        """Seconds without progress. What is written in between hides some, but whoever writes soon has to wait."""
+        if not left or not self._left or left < self._left or self.resumed:
+            self._since = now
+        self._left, self.resumed = left, False
+        return now - self._since
 
 
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answered", "_body", "_patience", "_until_head")
+    __slots__ = ("_answered", "_body", "_patience", "_unsent", "_until_head")
 
     def __init__(self, manager: web.Server, patience: float, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -72,6 +108,7 @@ class Connection(web.RequestHandler):
         self._until_head: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
         self._answered = False
+        self._unsent = Unsent()
 
     def begin(self, body: StreamReader) -> None:
         """A request begins to be handled; `body` is what it reads."""
@@ -86,6 +123,16 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._expect_head()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent.resumed = True
+
+    def check_unsent(self, transport: asyncio.Transport, now: float) -> None:
+        """Cut the connection if the client takes nothing of what it is sent. Called by the server's clock."""
+        if self._unsent.look(transport.get_write_buffer_size(), now) >= self._patience:
+            log.info("%s does not take its answer: given up", transport.get_extra_info("peername"))
+            transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_waiting()

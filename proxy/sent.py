@@ -15,7 +15,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 LARGE = 64 * 1024
-"""Bytes from which a write waits until the client has taken it."""
+"""Bytes from which a write waits until the client has taken it; so do small ones of which as much was not taken yet."""
 
 _PHRASES = {404: "Object Not Found", 302: "Moved Temporarily", 413: "Request Entity Too Large"}
 STATUS_LINES = {
@@ -76,7 +76,7 @@ class Whole(Sent):
         transport.write(
             b"%bDate: %b%b%b\r\n\r\n%b" % (STATUS_LINES[status] + head, http_date(), connection, length, sent)
         )
-        if len(body) > LARGE:
+        if len(body) > LARGE or transport.get_write_buffer_size() > LARGE:
             await request.writer.drain()
         return None
 

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import CouchError
-from proxy.http_server import HttpServer, patient
-from proxy.sent import Whole
-from tests.support.sockets import answer, connected, exchange
+from proxy.http_server import HttpServer, Unsent, patient
+from proxy.sent import LARGE, Whole
+from tests.support.sockets import answer, connected, exchange, unread
 
 JSON = [("Content-Type", "application/json")]
 
@@ -156,3 +156,51 @@ async def test_a_body_that_does_not_go_on_is_given_up(url: str, echo: Echo) -> N
     echo.patience = 0.05
     got = await exchange(url, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\na")
     assert (got.status, got.body, got.header("Connection")) == (408, b"The request's body does not go on.", "close")
+
+
+class Flood:
+    """Answers with more than a client that does not read takes, in every way there is."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.server = HttpServer(self.handle, patience=0.2)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.given += 1
+        if request.path == "/whole":
+            return Whole(200, JSON, b"x" * 2**26)
+        if request.path == "/small":
+            return Whole(200, JSON, b"x" * LARGE)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        assert request.transport is not None
+        while request.path == "/streamed" or not request.transport.get_write_buffer_size():
+            await response.write(b"x" * LARGE)
+        return response
+
+
+@pytest.mark.parametrize("path", ["/streamed", "/whole", "/small", "/rest"])
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    flood = Flood()
+    runner = web.ServerRunner(flood.server, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    caplog.set_level(logging.INFO, "couch_tailor.http")
+    ask = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    async with unread(f"http://127.0.0.1:{runner.addresses[0][1]}", ask * (2000 if path == "/small" else 1)):
+        while not flood.server.connections:
+            await asyncio.sleep(0.01)
+        while flood.server.connections:
+            await asyncio.sleep(0.01)
+    await runner.cleanup()
+    assert 0 < flood.given < 1000  # what nobody takes does not pile up either
+    assert [record.getMessage() for record in caplog.records if "does not take its answer" in record.getMessage()]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_who_takes_a_little_now_and_then_is_not_cut_off() -> None:
+    unsent = Unsent()
+    assert [unsent.look(left, now) for left, now in [(0, 100), (9, 110), (9, 120), (9, 130)]] == [0, 0, 10, 20]
+    assert [unsent.look(left, now) for left, now in [(8, 140), (9, 150), (7, 160), (7, 170)]] == [0, 10, 0, 10]
+    unsent.resumed = True  # and as much was written
+    assert [unsent.look(left, now) for left, now in [(7, 180), (7, 190), (0, 200), (7, 300)]] == [0, 10, 0, 0]

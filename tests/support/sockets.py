@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +42,19 @@ async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, async
         yield reader, writer
     finally:
         writer.transport.abort()
+
+
+@asynccontextmanager
+async def unread(url: str, sent: bytes) -> AsyncIterator[None]:
+    """A connection on which something is asked for, and nothing of what comes is read."""
+    address = urlsplit(url)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, (address.hostname, address.port))
+        await loop.sock_sendall(client, sent)
+        yield
 
 
 async def answer(reader: asyncio.StreamReader, bodiless: bool = False) -> Got:
