@@ -69,8 +69,10 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.patience: float | None = None
         """Seconds that the source may be silent while we wait; None: for ever."""
+        self.digestion = 0.0
+        """Seconds that it may be silent beyond these, once it has all of the request."""
         self.waiting_since = 0.0
-        """When the present wait for the source began; 0 while nobody waits."""
+        """When the present wait for the source began, or it last took something of the request."""
         self.closed = False
         self._begin()
 
@@ -90,6 +92,10 @@ class Connection(asyncio.Protocol):
         self._keep = True
         self._given = False
         """Whether the transport has all of the request that the source needs."""
+        self._unsent = 0
+        """Bytes that the transport had left at the last look."""
+        self._starved = False
+        """Whether the next piece of the request is yet to come: meanwhile it is not the source that is waited for."""
         self._early = False
         """Whether the source spoke of success without it."""
 
@@ -122,6 +128,7 @@ class Connection(asyncio.Protocol):
         finally:
             sending.cancel()  # without effect once it is done
             await asyncio.wait([sending])
+            self._fed()
             if sending.cancelled() or sending.exception() is not None:
                 # the source has answered without reading on: it would take another request for the rest of this one
                 self._keep = False
@@ -135,34 +142,46 @@ class Connection(asyncio.Protocol):
 
     async def _send_chunked(self, body: AsyncIterator[bytes]) -> None:
         assert self._transport is not None
+        self._starved = True
         async for piece in body:
             if self.closed:
                 return
-            self.waiting_since = self._loop.time()
             if piece:
                 self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
-            if self._writable is not None:
-                await self._writable
+            await self._until_taken()
         if not self.closed:
             self._transport.write(b"0\r\n\r\n")
             self._given = True
+        self._fed()
 
     async def _send_sized(self, body: Sized) -> None:
         assert self._transport is not None
         left = body.length
+        self._starved = True
         async for piece in body.pieces:
             if self.closed:
                 return
             left -= len(piece)
             if left < 0:
                 break
-            self.waiting_since = self._loop.time()
             self._transport.write(piece)
             self._given = left <= body.closing
-            if self._writable is not None:
-                await self._writable
+            await self._until_taken()
         if left:
             raise ValueError("a body is not of the length that was announced")
+        self._fed()
+
+    async def _until_taken(self) -> None:
+        """Wait for room for another piece."""
+        if self._writable is not None:
+            self._fed()
+            await self._writable
+            self._starved = True
+
+    def _fed(self) -> None:
+        """From now on it is the source that is waited for."""
+        self._starved = False
+        self.waiting_since = self._loop.time()
 
     async def _until_headers(self, sending: asyncio.Future[None]) -> None:
         while not self._headers_done:
@@ -185,8 +204,14 @@ class Connection(asyncio.Protocol):
 
     def check_patience(self, now: float) -> None:
         """Give up the exchange if the source has been silent for too long. Called by the pool's clock."""
-        waiting = self._waiter is not None and not self._waiter.done()
-        if waiting and self.patience is not None and now - self.waiting_since > self.patience:
+        if self._waiter is None or self._waiter.done() or self.patience is None or self._transport is None:
+            return
+        unsent = self._transport.get_write_buffer_size()
+        if self._starved or unsent != self._unsent:
+            self._unsent, self.waiting_since = unsent, now
+        digests = self._given and not unsent and not self._headers_done
+        patience = self.patience + (self.digestion if digests else 0.0)
+        if now - self.waiting_since > patience:
             self._silent = True
             self._fail("it did not answer in time")
             self.close()

@@ -44,9 +44,18 @@ class Pool:
         self._busy: set[Connection] = set()
         self._clock: asyncio.TimerHandle | None = None
 
-    async def exchange(self, head: bytes, body: Body, method: str, patience: float | None, reads: bool) -> Connection:
-        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent.
-        `reads`: the request changes nothing and may be sent twice.
+    async def exchange(
+        self,
+        head: bytes,
+        body: Body,
+        method: str,
+        patience: float | None,
+        reads: bool,
+        digestion: float = 0.0,
+    ) -> Connection:
+        """Send a request on a kept connection, or a new one. `patience`: seconds that the source may be silent;
+        `digestion`: further seconds before it answers, once it has all of the request. `reads`: the request changes
+        nothing and may be sent twice.
 
         The connection is to be given back. Raises BrokenOff, Silent, Unreachable.
         """
@@ -56,7 +65,7 @@ class Pool:
             if connection is None:
                 seconds = CONNECT_SECONDS if patience is None else min(CONNECT_SECONDS, patience)
                 connection = await self._connect(seconds)
-            connection.patience = patience
+            connection.patience, connection.digestion = patience, digestion
             self._busy.add(connection)
             if self._clock is None:
                 self._tick()

@@ -207,13 +207,16 @@ def _own(source: Source) -> _Own:
 
 
 class _Asked(NamedTuple):
-    """A request, as it is sent however often. `limit`: seconds of silence; `reads`: it changes nothing."""
+    """A request, as it is sent however often. `limit` and `digestion` are seconds of silence, as a Pool takes them;
+    `reads`: it changes nothing.
+    """
 
     method: str
     target: str
     headers: Headers
     body: Body
     limit: float | None
+    digestion: float
     reads: bool
     where: str
 
@@ -259,10 +262,12 @@ class Upstream:
         headers: Headers,
         body: Body = None,
         timeout: float | None = 0,
+        digestion: float = 0.0,
         changes_nothing: bool = False,
     ) -> Reply:
         """Send a request. `path` is canonical (`core.endpoints.path`); `timeout`: seconds without a byte, None: none;
-        `changes_nothing`: it may be sent twice, which goes without saying for some.
+        `digestion`: further seconds before the answer, after the last byte of the request; `changes_nothing`: it may be
+        sent twice, which goes without saying for some.
 
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
@@ -270,7 +275,7 @@ class Upstream:
         limit = self._timeout if timeout == 0 else timeout
         reads = changes_nothing or method in ("GET", "HEAD")
         reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
-        asked = _Asked(method, target, headers, body, limit, reads, f"{self._called} ({method} {path})")
+        asked = _Asked(method, target, headers, body, limit, digestion, reads, f"{self._called} ({method} {path})")
         held = None if self._account is None else await self._held(headers)
         reply = await self._once(asked, held)
         if reply.status in (401, 429):
@@ -278,11 +283,11 @@ class Upstream:
         return reply
 
     async def _once(self, asked: _Asked, held: Headers | None) -> Reply:
-        method, target, headers, body, limit, reads, where = asked
+        method, target, headers, body, limit, digestion, reads, where = asked
         sent = headers if held is None else {**_without_authorization(headers), **held}
         head = request_head(method, target, self._host, sent.items(), body)
         try:
-            connection = await self._pool.exchange(head, body, method, limit, reads)
+            connection = await self._pool.exchange(head, body, method, limit, reads, digestion)
         except (Silent, Unreachable, BrokenOff) as error:
             raise _unavailable(error, where) from error
         return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None)

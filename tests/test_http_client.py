@@ -12,7 +12,7 @@ from proxy import http_client
 from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
-from proxy.http_client import HIGH_WATER, Body, Sized
+from proxy.http_client import HIGH_WATER, Body, Connection, Sized
 from proxy.upstream import LONG, Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -470,3 +470,100 @@ async def test_a_reply_without_length_that_falls_silent_is_not_taken_for_whole()
         async with await upstream.request("GET", "/", headers={}) as got:
             with pytest.raises(Unavailable, match="did not answer in time"):
                 await got.read()
+
+
+class Clock:
+    """The pool's clock, which is on by `step` seconds more with each look at a connection."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.step = 0.0
+        self._ahead = 0.0
+        check = Connection.check_patience
+
+        def look(connection: Connection, now: float) -> None:
+            self._ahead += self.step
+            check(connection, now + self._ahead)
+            self._looks.set()
+
+        self._looks = asyncio.Event()
+        monkeypatch.setattr(Connection, "check_patience", look)
+        monkeypatch.setattr("proxy.pool._TICK_SECONDS", 0.001)
+
+    async def looks(self, count: int) -> None:
+        for _ in range(count):
+            self._looks.clear()
+            await self._looks.wait()
+
+
+@pytest.mark.parametrize("sized", [True, False])
+async def test_a_pause_of_who_sends_the_body_is_not_the_sources(sized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def pausing() -> AsyncIterator[bytes]:
+        yield b"one"
+        clock.step = 3600.0
+        await clock.looks(3)
+        clock.step = 0.0
+        yield b"two"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"two")
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+        if not sized:
+            await reader.readuntil(b"0\r\n\r\n")
+
+    async with scripted(script, timeout=60.0) as (_, upstream):
+        body = Sized(6, pausing()) if sized else pausing()
+        async with await upstream.request("PUT", "/x", headers={}, body=body) as got:
+            assert got.status == 201
+
+
+async def _much() -> AsyncIterator[bytes]:
+    for _ in range(64):
+        yield b"x" * 2**20
+
+
+@pytest.mark.parametrize("body", [lambda: b"x" * 2**26, lambda: Sized(2**26, _much())])
+async def test_time_to_digest_begins_with_the_last_byte(
+    body: Callable[[], Body], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    takes = True
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if takes:
+            await reader.readexactly(2**26)
+            clock.step = 61.0
+            await clock.looks(5)
+            clock.step = 0.0
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+        else:
+            clock.step = 61.0
+        await asyncio.Event().wait()
+
+    async with scripted(script, timeout=60.0) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=body(), digestion=1000.0) as got:
+            assert got.status == 201
+        takes = False
+        with pytest.raises(Unavailable) as caught:
+            await upstream.request("PUT", "/x", headers={}, body=body(), digestion=1e9)
+        assert caught.value.status == 504
+
+
+async def test_a_source_that_goes_on_taking_the_request_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        clock.step = 25.0  # for all of it a multiple of what the source may be silent
+        for _ in range(16):
+            await reader.readexactly(2**21)
+            await clock.looks(1)
+        clock.step = 0.0
+        await reader.readexactly(2**25)  # of which the system may have held a part already
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+
+    async with scripted(script, timeout=60.0) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=b"x" * 2**26) as got:
+            assert got.status == 201
