@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from proxy.closing import Closing
 from proxy.config.model import Config
 from proxy.core.endpoints import Kind, route
 from proxy.cors import Policy
@@ -38,6 +39,9 @@ from proxy.writing import document as written
 log = logging.getLogger("couch_tailor.app")
 
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+_TIME_TO_END = 8.0
+"""Seconds that requests have when the proxy is to end: a supervisor, or a container's, waits for ten."""
 
 _READ = ("GET", "HEAD")
 _BOTH = ("GET", "HEAD", "POST")
@@ -102,6 +106,7 @@ class App:
             for name, upstream in self.upstreams.items()
         }
         self.views = Views(config, self.upstreams, hubs)
+        self.closing = Closing()
         self._requests = Requests() if requests is None else requests
         self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
         first = next(iter(config.sources))
@@ -115,7 +120,7 @@ class App:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and count it."""
-        exchange = Exchange(request, self.config.server)
+        exchange = Exchange(request, self.config.server, self.closing)
         status = "aborted"
         try:
             response = await self._handle(exchange)
@@ -228,7 +233,7 @@ async def running(
     feeds = Feeds(config) if feeds is None else feeds
     app = App(config, feeds.hubs, requests)
     server = HttpServer(app.handle, patience=config.server.client_timeout, max_line_size=2**16, max_field_size=2**16)
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_TIME_TO_END)
     await runner.setup()
     sites: list[web.BaseSite] = [web.SockSite(runner, each, backlog=BACKLOG) for each in listening]
     if not sites:
@@ -240,8 +245,9 @@ async def running(
         host, port = runner.addresses[0][:2]
         yield host, port
     finally:
-        await feeds.stop()
+        app.closing.begin()
         await runner.cleanup()
+        await feeds.stop()
         app.close()
 
 

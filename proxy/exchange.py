@@ -12,6 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy import __version__
+from proxy.closing import Closing
 from proxy.config.model import Server
 from proxy.core import jsonio
 from proxy.core.endpoints import Kind, Target
@@ -25,6 +26,7 @@ from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
 _JSON_TYPE = ("Content-Type", "application/json")
+_NEVER = Closing()
 _request_numbers = count(secrets.randbits(40))
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 
@@ -32,9 +34,11 @@ _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 class Exchange:
     """A routed request on its way to an answer."""
 
-    def __init__(self, request: web.BaseRequest, server: Server) -> None:
+    def __init__(self, request: web.BaseRequest, server: Server, closing: Closing = _NEVER) -> None:
+        """`closing`: what ends waits when the server is to end."""
         self.request = request
         self.server = server
+        self.closing = closing
         self.extra_headers: list[tuple[str, str]] = []
         """Headers that every answer gets, such as a refreshed session cookie."""
         self.more_vary = ""

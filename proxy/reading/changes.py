@@ -116,7 +116,8 @@ class _Feed:
         try:
             await self._present(self.source.present())
             if self.wanted.waits:
-                await self._wait()
+                async with self.exchange.closing.wait():  # as if its time was over
+                    await self._wait()
         finally:
             for task in beside:
                 task.cancel()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from proxy import app, exchange
 from proxy.cli import main
+from proxy.closing import Closing
 from proxy.config.model import Server
 from proxy.core.endpoints import ALLOWED, Kind, route
 from proxy.core.query import Query
@@ -155,8 +156,8 @@ class Reading:
         patch.setattr(listing, "_from_query", list_options)
         patch.setattr(app, "Exchange", self._exchange)
 
-    def _exchange(self, request: web.BaseRequest, server: Server) -> exchange.Exchange:
-        return exchange.Exchange(ReadRequest(request, self.headers), server)  # type: ignore[arg-type]
+    def _exchange(self, request: web.BaseRequest, server: Server, closing: Closing) -> exchange.Exchange:
+        return exchange.Exchange(ReadRequest(request, self.headers), server, closing)  # type: ignore[arg-type]
 
 
 @pytest.fixture
