@@ -19,6 +19,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -130,7 +131,7 @@ class Account:
 
     async def _renewed(self) -> _Held:
         if self._failure is not None and self._clock() < self._failed_until:
-            raise Unavailable(self._failure.reason, error=self._failure.error, status=self._failure.status)
+            raise copy(self._failure)
         if self._fetching is None:
             self._fetching = asyncio.ensure_future(self._renew())
             self._fetching.add_done_callback(self._done)
@@ -191,13 +192,15 @@ def _bearer(said: Said, source: Source) -> Credentials:
 def _refusal(said: Said, source: Source, what: str, keys: str, member: str) -> Unavailable:
     """The error for a login that failed. No secret is in it, even if the answer repeats one."""
     if said.status >= 500 or said.status == 429:
-        return Unavailable(f"The login of the service account of sources.{source.name} was answered {said.status}.")
+        details = f"The login of the service account of sources.{source.name} was answered {said.status}."
+        return Unavailable(f"The login of the service account was answered {said.status}.", details=details)
     said_why = _object(said.body).get(member)
     why = f": {said_why}" if isinstance(said_why, str) else ""
     for secret in (source.password, source.api_key):
         if secret:
             why = why.replace(secret, "(not shown)")
-    return Unavailable(f"{what} ({said.status}{why}); check {keys} of sources.{source.name}.")
+    details = f"{what} ({said.status}{why}); check {keys} of sources.{source.name}."
+    return Unavailable(f"{what}; the proxy's log has its words.", details=details)
 
 
 def _object(body: bytes) -> dict[str, Any]:

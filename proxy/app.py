@@ -149,6 +149,8 @@ class App:
         """The error's answer or, where the answer has begun, the end of the connection."""
         begun = exchange.begun
         if begun is None:
+            if error.details is not None:
+                log.warning("%s %s failed: %s", exchange.request.method, exchange.request.raw_path, error)
             return exchange.error(error)
         log.warning("%s broken off: %s", exchange.request.raw_path, error)
         exchange.abort()

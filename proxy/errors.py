@@ -24,20 +24,30 @@ from typing import Any, Self
 
 
 class CouchError(Exception):
-    """An answer other than success. `error` and `reason` are CouchDB's words wherever CouchDB has some."""
+    """An answer other than success. `error` and `reason` are CouchDB's words wherever CouchDB has some.
+
+    `details`, where there are some, are what the error is as text, for logs and terminals: clients only get the reason,
+    which names neither addresses nor anything else of the source.
+    """
 
     status = 500
     error = "internal_server_error"
     members: Mapping[str, Any] = MappingProxyType({})
     """What the body of the answer has beside `error` and `reason`."""
 
-    def __init__(self, reason: str, *, error: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, reason: str, *, error: str | None = None, status: int | None = None, details: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.details = details
         if error is not None:
             self.error = error
         if status is not None:
             self.status = status
+
+    def __str__(self) -> str:
+        return self.reason if self.details is None else self.details
 
     def __copy__(self) -> Self:
         """Another one that says the same, raised nowhere yet."""

@@ -210,8 +210,7 @@ class Identifier:
             async with asyncio.timeout(self._timeout):
                 return await self._asked_source(claim)
         except TimeoutError:
-            where = "The source (GET /_session) did not answer in time."
-            raise Unavailable(where, error="gateway_timeout", status=504) from None
+            raise Unavailable("The source did not answer in time.", error="gateway_timeout", status=504) from None
 
     async def _asked_source(self, claim: Claim) -> Principal:
         async with await self._upstream.request(
@@ -258,7 +257,7 @@ class Following:
 async def _refusal(reply: Reply) -> CouchError:
     """What the client hears where `_session` does not say who it is."""
     if reply.status not in _OF_CREDENTIALS and reply.status < 500:
-        return Unavailable(f"The source (GET /_session) answered {reply.status}: is it a CouchDB?")
+        return Unavailable(f"The source answered {reply.status}: is it a CouchDB?")
     refused = await reply.error()
     if reply.status == 401:
         return Unauthorized(_WRONG if isinstance(refused, Unavailable) else refused.reason)

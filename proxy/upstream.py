@@ -68,10 +68,25 @@ LONG = 64 * 1024
 """A reply of fewer bytes is nearly there: nobody is kept waiting for its end."""
 
 
+class _Where(NamedTuple):
+    """What messages say of who was asked: `called` to clients, `exactly`, and what for, to operators."""
+
+    called: str
+    exactly: str
+
+    def failure(self, what: str, more: str = "") -> Unavailable:
+        """The error that `what` was the matter. `more`: what else is known, not for clients."""
+        return Unavailable(f"{self.called} {what}.", details=f"{self.exactly} {what}{more}.")
+
+    def refusal(self, what: str, more: str = "") -> NotDone:
+        """As `failure`, where nothing of what was asked has been done."""
+        return NotDone(f"{self.called} {what}.", details=f"{self.exactly} {what}{more}.")
+
+
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
-    def __init__(self, connection: Connection, pool: Pool, where: str, own: _Own | None = None) -> None:
+    def __init__(self, connection: Connection, pool: Pool, where: _Where, own: _Own | None = None) -> None:
         """`own`: the proxy's credentials, if the request had those."""
         self._own = own
         self._connection: Connection | None = connection
@@ -107,7 +122,7 @@ class Reply:
             return found
         if len(parts) == 1:
             return parts[0].value
-        raise Unavailable(f"{self._where} answered with {len(parts)} parts instead of JSON.")
+        raise self._where.failure(f"answered with {len(parts)} parts instead of JSON")
 
     async def open_revs(self) -> Any:
         """The answer to `open_revs`, JSON or multipart: a list of `{"ok": doc}` and `{"missing": rev}`."""
@@ -125,13 +140,13 @@ class Reply:
                 return None, self._parts(kind, body)
             coding = self.headers.get("Content-Encoding", "identity")
             why = str(error) if coding == "identity" else f"it is compressed ({coding}), which was not asked for"
-            raise Unavailable(f"{self._where} answered with something that is not JSON: {why}") from error
+            raise self._where.failure(f"answered with something that is not JSON: {why}") from error
 
     def _parts(self, kind: str, body: bytes) -> list[JsonPart]:
         try:
             return json_parts(kind, body)
         except WireError as error:
-            raise Unavailable(f"{self._where} answered with multipart that cannot be read: {error.reason}") from error
+            raise self._where.failure(f"answered with multipart that cannot be read: {error.reason}") from error
 
     async def chunks(self, *, gathered: bool = False) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises Unavailable if it breaks off.
@@ -157,7 +172,7 @@ class Reply:
         refuse what was sent.
         """
         if self.status < 400:
-            return NotDone(f"{self._where} answered {self.status}: redirects are not followed, its url must be right.")
+            return self._where.refusal(f"answered {self.status}: redirects are not followed, its url must be right")
         try:
             body = jsonio.loads(await self.read())
             error, reason = body["error"], body["reason"]
@@ -165,13 +180,13 @@ class Reply:
             if not (isinstance(error, str) and isinstance(reason, str)):
                 raise TypeError
         except (ValueError, TypeError, KeyError):
-            return Unavailable(f"{self._where} answered {self.status} without saying why.")
+            return self._where.failure(f"answered {self.status} without saying why")
         is_verdict = of_document and reason not in OF_ACCESS
         if self._own is not None and self.status in self._own.refusals and not is_verdict:
-            log.error("%s answered %d %s (%s): %s", self._where, self.status, error, reason, self._own.remedy)
-            return NotDone(f"{self._where} refuses the proxy itself; the proxy's log has its words.")
+            log.error("%s answered %d %s (%s): %s", self._where.exactly, self.status, error, reason, self._own.remedy)
+            return NotDone(f"{self._where.called} refuses the proxy itself; the proxy's log has its words.")
         if self.status >= 500 and not verbatim:
-            log.warning("%s answered %d %s: %s", self._where, self.status, error, reason)
+            log.warning("%s answered %d %s: %s", self._where.exactly, self.status, error, reason)
             error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
         return CouchError(reason, error=error, status=self.status)
 
@@ -218,18 +233,19 @@ class _Asked(NamedTuple):
     limit: float | None
     digestion: float
     reads: bool
-    where: str
+    where: _Where
 
 
 class Upstream:
     """Requests to one source. `timeout`: seconds without a byte after which a request is given up; `called`: what
-    messages call the source.
+    messages call the source; `of`: what they add for operators.
     """
 
-    def __init__(self, source: Source, timeout: float = 60.0, called: str = "The source") -> None:
+    def __init__(self, source: Source, timeout: float = 60.0, called: str = "The source", of: str = "") -> None:
         self.source = source
         self._timeout = timeout
         self._called = called
+        self._of = of
         url = urlsplit(source.url)
         tls = ssl.create_default_context() if url.scheme == "https" else None
         port = url.port or (443 if tls else 80)
@@ -275,7 +291,8 @@ class Upstream:
         limit = self._timeout if timeout == 0 else timeout
         reads = changes_nothing or method in ("GET", "HEAD")
         reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
-        asked = _Asked(method, target, headers, body, limit, digestion, reads, f"{self._called} ({method} {path})")
+        where = _Where(self._called, f"{self._called}{self._of} ({method} {path})")
+        asked = _Asked(method, target, headers, body, limit, digestion, reads, where)
         held = None if self._account is None else await self._held(headers)
         reply = await self._once(asked, held)
         if reply.status in (401, 429):
@@ -305,7 +322,7 @@ class Upstream:
         try:
             return await self._account.headers()
         except Unavailable as error:
-            raise NotDone(error.reason, error=error.error, status=error.status) from error
+            raise NotDone(error.reason, error=error.error, status=error.status) from error  # logged
 
     async def _insist(self, asked: _Asked, reply: Reply, held: Headers | None) -> Reply:
         """Answer refusals for as long as that makes sense; the last reply."""
@@ -334,7 +351,7 @@ class Upstream:
         if self.source.auth == "iam" and self._token_service is None:
             origin = urlsplit(self.source.token_url)
             where = Source("iam", f"{origin.scheme}://{origin.netloc}")
-            self._token_service = Upstream(where, self._timeout, f"The token service of sources.{self.source.name}")
+            self._token_service = Upstream(where, self._timeout, "The token service", f" of sources.{self.source.name}")
         service = self._token_service or self
         path = urlsplit(self.source.token_url).path if self._token_service else "/_session"
         async with await service.request(
@@ -360,13 +377,15 @@ class Upstream:
             return await reply.json()
 
 
-def _unavailable(error: Silent | Unreachable | BrokenOff, where: str) -> Unavailable:
+def _unavailable(error: Silent | Unreachable | BrokenOff, where: _Where) -> Unavailable:
     """What a failure to talk to the source is to the client."""
-    if isinstance(error, Silent):
-        return Unavailable(f"{where} did not answer in time.", error="gateway_timeout", status=504)
     if isinstance(error, Unreachable):
-        return NotDone(f"{where} cannot be reached: {error}.")
-    return Unavailable(f"{where} broke off: {error}.")
+        return where.refusal("cannot be reached", f": {error}")
+    if isinstance(error, BrokenOff):
+        return where.failure("broke off", f": {error}")
+    failure = where.failure("did not answer in time")
+    failure.error, failure.status = "gateway_timeout", 504
+    return failure
 
 
 def _without_authorization(headers: Headers) -> Headers:

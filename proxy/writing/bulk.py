@@ -39,7 +39,7 @@ from proxy.writing.lending import lent_size, with_lent
 from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.parts import store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
-from proxy.writing.rules import Refuse, Rules, Send
+from proxy.writing.rules import Refuse, Rules, Send, log
 from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, partly_stored, unknown
 
 Row = dict[str, Any]
@@ -100,6 +100,7 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
         if new_edits:
             if not _tell_of_others(slots, error):
                 raise
+            log.warning("a part of a batch failed: %s", error)
             status = 201
         elif missing := _missing(error, slots):
             raise partly_stored(error, missing, len(slots)) from error

@@ -51,12 +51,13 @@ class Untold(Unavailable):
 def unknown(error: Unavailable) -> Unavailable:
     """The answer to an interactive write that may or may not have been stored, because of `error`."""
     reason = f"{error.reason} It is unknown whether the write was stored: fetch before trying again."
-    return Unavailable(reason, error=error.error, status=error.status)
+    return Unavailable(reason, error=error.error, status=error.status, details=error.details)
 
 
-def not_stored() -> Unavailable:
-    """The answer to a replicated write of which the source says that it does not have it."""
-    return Unavailable("The source broke off before it stored this revision; send it again.", error="unavailable")
+def not_stored(error: Unavailable) -> Unavailable:
+    """The answer to a replicated write that failed, and of which the source says that it does not have it."""
+    reason = "The source broke off before it stored this revision; send it again."
+    return Unavailable(reason, error="unavailable", details=error.details)
 
 
 def partly_stored(error: CouchError, missing: Sequence[tuple[str, str]], total: int) -> CouchError:
@@ -68,7 +69,7 @@ def partly_stored(error: CouchError, missing: Sequence[tuple[str, str]], total: 
     for doc_id, rev in missing:
         by_id.setdefault(doc_id, []).append(rev)
     reason = f"{error.reason} {len(missing)} of {total} documents are not stored; send the request again."
-    told = CouchError(reason, error=error.error, status=error.status)
+    told = CouchError(reason, error=error.error, status=error.status, details=error.details)
     told.members = {"missing": {doc_id: {"missing": revs} for doc_id, revs in by_id.items()}}
     return told
 

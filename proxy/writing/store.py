@@ -76,7 +76,7 @@ async def put(exchange: Exchange, pushed: Pushed, body: Body, content_type: str)
         if isinstance(error, NotDone):
             raise
         if await missing_revisions(view, [pushed]):
-            raise not_stored() from error
+            raise not_stored(error) from error
         return Written(str(pushed.path[0]), 201)
 
 

@@ -12,7 +12,10 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
+from proxy.app import running
+from proxy.config.model import Config, Database, Server
 from tests.compatibility.sources import Asked, Forward, Given, Script, World, given_json, world
+from tests.support.inprocess import Answer
 
 SECRET = "417-23-9050"
 DOCS: list[dict[str, Any]] = [
@@ -116,6 +119,44 @@ def gzip_free(body: bytes) -> bytes:
         return gzip.decompress(body)
     except (OSError, EOFError):
         return b""
+
+
+async def closed(asked: Asked, forward: Forward) -> Given:
+    return Given(200, b"{}" * 100, cut=10)
+
+
+def names_the_source(answer: Answer, url: str) -> bool:
+    """Whether a client is told an address, or what was asked of the source."""
+    text = answer.body.decode()
+    return any(name in text for name in (url.rpartition(":")[2], "127.0.0.1", "/clinic", "GET ", "POST ", "PUT "))
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, closed])
+async def test_what_clients_are_told_names_nothing_of_the_source(fault: Script) -> None:
+    async with world(broken(fault), docs=DOCS) as site:
+        for method, path, body in REQUESTS:
+            try:
+                answer = await site.ask(method, f"/clinic-phone{path}", body)
+            except (aiohttp.ClientError, ConnectionError):
+                continue
+            assert answer.status < 400 or not names_the_source(answer, site.source.url), answer.body
+
+
+async def test_who_cannot_log_in_is_not_told_where_the_source_is(caplog: pytest.LogCaptureFixture) -> None:
+    async with world(closed, docs=DOCS) as site:
+        url, database = site.source.url, Database("clinic", site.source, "clinic")
+        for method, path in (("GET", "/"), ("GET", "/_session"), ("POST", "/_session"), ("GET", "/clinic-phone")):
+            broken_off = await site.ask(method, path, {} if method == "POST" else None, user=("who", "knows"))
+            assert (broken_off.status, broken_off.json["reason"]) == (502, "The source broke off.")
+    config = Config(
+        Server(port=0, secret=b"a secret of the tests"), {"main": database.source}, {"clinic": database}, {}
+    )
+    async with running(config) as (host, port), aiohttp.ClientSession(auto_decompress=False) as session:
+        caplog.clear()
+        away = await World(url, f"http://{host}:{port}", session).ask("GET", "/_session")
+        assert (away.status, away.json["reason"]) == (502, "The source cannot be reached.")
+    [logged] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert f"(GET /_session) cannot be reached: {url.removeprefix('http://')}: " in logged.getMessage()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
