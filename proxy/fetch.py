@@ -18,6 +18,7 @@ from proxy.http_client import TooLong
 from proxy.leaves import are_in_bulk, not_in_bulk, one_by_one, revisions_are_in_bulk, revisions_one_by_one
 from proxy.place import Place
 from proxy.sizes import LONGEST, cut, in_parts, noticed, was_too_long
+from proxy.turns import in_turns
 from proxy.upstream import JSON_HEADERS
 
 R = TypeVar("R")
@@ -74,7 +75,7 @@ async def look_at(
 
     async def some(part: Sequence[Revision]) -> dict[Revision, R]:
         bodies = await fetch_revisions(place, part, extra=extra, kept=kept, revs=revs, at_once=len(part) > 1)
-        return {revision: look(body) for revision, body in bodies.items()}
+        return dict(zip(bodies, await in_turns(bodies.values(), look), strict=True))
 
     seen: dict[Revision, R] = {}
     async with aclosing(in_parts(place, list(dict.fromkeys(wanted)), some)) as parts:

@@ -26,6 +26,7 @@ from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.fetch import ANCESTORS, Revision, ancestry, fetch_leaves, fetch_revisions, look_at
 from proxy.sizes import in_parts
+from proxy.turns import Turn, in_turns
 from proxy.view import View
 
 
@@ -64,6 +65,7 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
     """What the view shows for the source's leaves (with `_revisions`), the view's winner first."""
     shown: dict[str, list[Shown]] = defaultdict(list)
     dark: list[Doc] = []
+    turn = Turn()
     for doc_id, docs in leaves.items():
         for doc in docs:
             shaped = view.shape(doc)
@@ -71,6 +73,8 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
                 dark.append(doc)
             else:
                 shown[doc_id].append(Shown(shaped, doc["_rev"]))
+            if turn.is_over():
+                await turn.pass_on()
     # tombstones, then grafts, the newest first: what may supersede one comes before it, in any order of leaves
     departed = await departures(view, dark)
     for leaf in sorted(departed, key=lambda leaf: (leaf.origin is None, -precedence(leaf.rev, True)[1])):
@@ -190,8 +194,8 @@ async def _resolve_exact(
 ) -> dict[Revision, Shown]:
     named: dict[Revision, Shown] = {}
     dark = []
-    for key, doc in (await fetch_revisions(view, wanted, extra=extra, at_once=at_once)).items():
-        shaped = view.shape(doc)
+    found = await fetch_revisions(view, wanted, extra=extra, at_once=at_once)
+    for (key, doc), shaped in zip(found.items(), await in_turns(found.values(), view.shape), strict=True):
         if shaped is not None:
             named[key] = Shown(shaped, doc["_rev"])
         elif doc.get("_deleted"):

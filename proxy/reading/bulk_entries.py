@@ -29,6 +29,7 @@ from proxy.fetch import documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.resolve import Shown, find_grafts, judge, resolve
 from proxy.sizes import in_parts
+from proxy.turns import Turn, in_turns
 from proxy.upstream import JSON_HEADERS, Reply
 from proxy.view import View
 
@@ -116,7 +117,7 @@ async def settle(
     Documents have `_revisions` with `revs`, the encodings of their attachments with `encodings`. Raises the source's
     error, and Unavailable if its reply breaks off.
     """
-    kept = {} if encodings else _kept(view, entries, latest)
+    kept = {} if encodings else await _kept(view, entries, latest)
     if not kept:
         async for settled in _settle(view, entries, latest, revs, encodings):
             yield settled
@@ -137,13 +138,13 @@ async def settle(
         yield [(entries[index], [kept[index]]) for index in range(start, min(start + BATCH, len(entries)))]
 
 
-def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown]:
+async def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown]:
     """What can be answered out of the bodies that feeds have looked at, by the entry's place: visible revisions that
     are leaves, as far as the index knows, where the client wants the latest.
     """
     hub, bodies = view.hub, view.bodies
     if hub is None or hub.index is None or bodies is None:
-        return _recent(view, entries)
+        return await _recent(view, entries)
     found: dict[int, Doc] = {}
     for place, entry in enumerate(entries):
         doc = bodies.get((entry.doc_id, entry.asked)) if entry.asked is not None and not entry.atts_since else None
@@ -156,30 +157,25 @@ def _kept(view: View, entries: Sequence[Entry], latest: bool) -> dict[int, Shown
         except (Damaged, Full) as error:
             hub.complain(error)
             return {}
-    kept: dict[int, Shown] = {}
-    for place, doc in found.items():
-        rev = doc["_rev"]
-        if latest and not has_leaf(leaves.get(doc["_id"], ""), rev):
-            continue
-        shaped = view.shape(doc)
-        if shaped is not None:
-            kept[place] = Shown(shaped, rev)
-    return kept
+    if latest:
+        found = {place: doc for place, doc in found.items() if has_leaf(leaves.get(doc["_id"], ""), doc["_rev"])}
+    return await _visible(view, found)
 
 
-def _recent(view: View, entries: Sequence[Entry]) -> dict[int, Shown]:
+async def _recent(view: View, entries: Sequence[Entry]) -> dict[int, Shown]:
     wanted = [
         (place, (entry.doc_id, entry.asked))
         for place, entry in enumerate(entries)
         if entry.asked is not None and not entry.atts_since
     ]
     found = recent.find(view, (pair for _, pair in wanted))
-    kept: dict[int, Shown] = {}
-    for (place, _), doc in zip(wanted, found, strict=True):
-        shaped = None if doc is None else view.shape(doc)
-        if doc is not None and shaped is not None:
-            kept[place] = Shown(shaped, doc["_rev"])
-    return kept
+    return await _visible(view, {place: doc for (place, _), doc in zip(wanted, found, strict=True) if doc is not None})
+
+
+async def _visible(view: View, docs: dict[int, Doc]) -> dict[int, Shown]:
+    """Those of the documents that the view shows."""
+    shown = zip(docs.items(), await in_turns(docs.values(), view.shape), strict=True)
+    return {place: Shown(shaped, doc["_rev"]) for (place, doc), shaped in shown if shaped is not None}
 
 
 async def _settle(
@@ -264,7 +260,7 @@ class _Looker:
             async with aclosing(elements(reply, splitter)) as pieces:
                 async for found in pieces:
                     entries = batch[done : done + len(found)]
-                    glances = self._glance(entries, found)
+                    glances = await self._glance(entries, found)
                     if glances:
                         yield await self._look_again(entries, found, glances)
                     done += len(glances)
@@ -277,9 +273,10 @@ class _Looker:
             async for settled in rest:
                 yield settled
 
-    def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
+    async def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
         """For each element what the view shows, None where that takes a second look. Ends where they do not line up."""
         glances: list[list[Shown] | None] = []
+        turn = Turn()
         for entry, element in zip(entries, elements, strict=False):
             found = element["docs"]
             by_leaves = self._by_leaves(entry)
@@ -287,6 +284,8 @@ class _Looker:
             if element["id"] != entry.doc_id or not lines_up or ((self._revs or by_leaves) and not _with_paths(found)):
                 break
             glances.append(self._visible(entry, found))
+            if turn.is_over():
+                await turn.pass_on()
         return glances
 
     def _visible(self, entry: Entry, found: list[Any]) -> list[Shown] | None:

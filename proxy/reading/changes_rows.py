@@ -26,6 +26,7 @@ from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
 from proxy.resolve import Shown, judge
 from proxy.sizes import first_part
+from proxy.turns import Turn, in_turns
 from proxy.view import View
 
 
@@ -87,10 +88,13 @@ class Rows:
         designs, others = self._view.profile.design_docs, not self._wanted.design_only
         settle = self._settle if self.looks else _as_it_is
         changes: list[Change | None] = []
+        turn = Turn()
         try:
             for row in batch:
                 may_be_shown = designs if row["id"].startswith("_design/") else others
                 changes.append(settle(row) if may_be_shown else Change(row["seq"]))
+                if turn.is_over():
+                    await turn.pass_on()
         except (KeyError, TypeError, IndexError) as error:
             raise Unavailable("The source's _changes is not of CouchDB's form.") from error
         doubtful = [index for index, change in enumerate(changes) if change is None]
@@ -106,7 +110,7 @@ class Rows:
         bodies = await self._leaves(rows)
         leaves = await judge(self._view, bodies)
         self._settled = self._settled and all(_is_settled(row, bodies, leaves) for row in rows)
-        return [self._change(row, leaves.get(row["id"], [])) for row in rows]
+        return await in_turns(rows, lambda row: self._change(row, leaves.get(row["id"], [])))
 
     async def _leaves(self, rows: Sequence[Row]) -> dict[str, list[Doc]]:
         """The documents of the rows' leaves: of those that the rows name, if they name all. Raises TooMany."""

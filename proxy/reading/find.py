@@ -7,7 +7,6 @@ counted and what a bookmark holds are visible documents only.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -25,12 +24,11 @@ from proxy.reading.answer import Answer
 from proxy.reading.find_request import FindRequest, bad_bookmark, parse_find
 from proxy.reading.listing import ListOptions
 from proxy.reading.scan import Scan
+from proxy.turns import Turn
 from proxy.view import View
 
 _WARNING = "No matching index found, create an index to optimize query time."
 _MARK = "find"
-_AT_ONCE = 20
-"""Documents that are tried before others have their turn."""
 
 Place = tuple[Any, ...]
 """Where a document stands in a sorted result: its key, then its id."""
@@ -153,6 +151,7 @@ class _Search:
         async with aclosing(Scan(self._view, options).pages(enough)) as batches:
             async for batch in batches:
                 matching = []
+                turn = Turn()  # a selector can be slow, too
                 for listed in batch:
                     if listed.shown is None or listed.key == after or listed.key.startswith("_design/"):
                         continue
@@ -162,8 +161,8 @@ class _Search:
                         doc = {**doc, "_conflicts": list(listed.conflicts)}
                     if request.matches(doc):
                         matching.append(doc)
-                    if not self.examined % _AT_ONCE:
-                        await asyncio.sleep(0)  # others have their turn: a selector can be slow
+                    if turn.is_over():
+                        await turn.pass_on()
                 yield matching
 
 

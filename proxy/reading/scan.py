@@ -27,6 +27,7 @@ from proxy.fetch import fetch_leaves
 from proxy.reading.listing import ListOptions
 from proxy.resolve import Shown, judge
 from proxy.sizes import at_once, in_parts
+from proxy.turns import Turn, in_turns
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
@@ -92,7 +93,7 @@ class Scan:
         pairs = [*self._range(), *self._part(), *self._with_docs(self.options.conflicts)]
         async with aclosing(self._read("GET", pairs, None)) as batches:
             async for rows in batches:
-                yield [listed for row in rows if (listed := self._taken(row)) is not None]
+                yield [listed for listed in await in_turns(rows, self._taken) if listed is not None]
 
     async def pages(self, first: int | None) -> AsyncGenerator[list[Listed], None]:
         """All visible rows of the range, whatever `skip` and `limit` are.
@@ -176,9 +177,12 @@ class Scan:
                 known[key] = listed or Listed(key, None)
             doubtful.clear()
 
+        turn = Turn()
         async with aclosing(self._read("POST", self._with_docs(self.hides or self.options.conflicts), [*left])) as read:
             async for batch in read:
                 for row in batch:
+                    if turn.is_over():
+                        await turn.pass_on()
                     key = row["key"]
                     if "error" in row or not isinstance(key, str):
                         known[str(key)] = Listed(key, None)
@@ -197,7 +201,7 @@ class Scan:
 
     async def _judged(self, rows: list[Row], *, keyed: bool) -> list[Listed | None]:
         """What the view makes of the source's rows, each; None: nothing."""
-        glances = [self._glance(row, keyed) for row in rows]
+        glances = await in_turns(rows, partial(self._glance, keyed=keyed))
         again = [index for index, listed in enumerate(glances) if listed is _DOUBTFUL]
         winners = await self._winners_of([rows[index]["key"] for index in again], keyed)
         for index, winner in zip(again, winners, strict=True):

@@ -26,6 +26,7 @@ from proxy.contract import Doc
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.sizes import AT_ONCE, are_large, at_once, cut, first_part
+from proxy.turns import Turn, in_turns
 from proxy.view import View
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
@@ -63,13 +64,12 @@ async def plan_some(
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     guesses: list[Send | None] = []
     others: list[Pushed] = []
+    turn = Turn()
     step = at_once(view) if are_large(view) else AT_ONCE
     for start in range(0, len(batch), step):
-        if start:
-            await asyncio.sleep(0)  # others have something to do, too
         some = batch[start : start + step]
         known = recent.take(view, (pushed.id for pushed in some)) if suppose else {}
-        found = [_guess(pushed, known, rules, suppose) for pushed in some]
+        found = await in_turns(some, partial(_guess, known=known, rules=rules, suppose=suppose), turn)
         guesses += found
         others += [pushed for pushed, guess in zip(some, found, strict=True) if guess is None]
         if step < AT_ONCE and len(others) >= step:
@@ -130,17 +130,20 @@ async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> 
     looking = asyncio.ensure_future(fetch_stored(view, [each for each in batch if not each.id.startswith("_design/")]))
     try:
         await under_way()
-        guesses = {index: plan(pushed, NOTHING, rules) for index, pushed in enumerate(batch) if not pushed.ancestors}
+        new = [index for index, pushed in enumerate(batch) if not pushed.ancestors]
+        guesses = dict(zip(new, await in_turns(new, lambda index: plan(batch[index], NOTHING, rules)), strict=True))
         stored = await looking
     finally:
         looking.cancel()
         del looking  # its error would refer to this frame
-    return [
-        guesses[index]
-        if index in guesses and pushed.id not in stored
-        else plan(pushed, stored.get(pushed.id, NOTHING), rules)
-        for index, pushed in enumerate(batch)
-    ]
+
+    def planned(index: int) -> Outcome:
+        pushed = batch[index]
+        if index in guesses and pushed.id not in stored:
+            return guesses[index]
+        return plan(pushed, stored.get(pushed.id, NOTHING), rules)
+
+    return await in_turns(range(len(batch)), planned)
 
 
 async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[CouchError]:
