@@ -14,6 +14,7 @@ from typing import Final
 
 from proxy.contract import Client, Doc, Filter, promises
 from proxy.core.lens import Chain, Link, depends_on_client
+from proxy.core.slow import watched
 
 EVERYBODY: Final = "*"
 """The key that every client holds: of documents whose audience cannot be told."""
@@ -29,12 +30,11 @@ _MOST_KEYS = 1000
 class Audience:
     """The keys of documents and of clients, for one chain. Made by `audience_of`."""
 
-    def __init__(self, earlier: Sequence[Filter], filter_: Filter, identity: str) -> None:
-        self._earlier = tuple(earlier)
-        self._filter = filter_
+    def __init__(self, links: Sequence[Link], identity: str) -> None:
+        *self._earlier, self._filter = [watched(link.filter, link.name) for link in links]
         self.identity = identity
         """12 hexadecimal digits: as long as they are the same, so are the keys, on every node."""
-        describe = getattr(filter_, "describe_audience", None)
+        describe = getattr(links[-1].filter, "describe_audience", None)
         self.description = str(describe()).replace("\n", " ") if callable(describe) else ""
         """What the keys are, for people: what the filter says of them; may be empty."""
 
@@ -77,13 +77,12 @@ def audience_of(chain: Chain, identities: Sequence[str] = ()) -> Audience | None
             break
     if chosen is None:
         return None
-    filters = [link.filter for link in chain.links]
     decisive = [
         _FORM,
         *(_identity(link, identities, position) for position, link in enumerate(chain.links[: chosen + 1])),
     ]
     digest = blake2b(json.dumps(decisive).encode(), digest_size=_IDENTITY_BYTES).hexdigest()
-    return Audience(filters[:chosen], filters[chosen], digest)
+    return Audience(chain.links[: chosen + 1], digest)
 
 
 def declares_audience(filter_: Filter) -> bool:

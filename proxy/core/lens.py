@@ -23,6 +23,7 @@ from proxy.core.equality import canonical, same
 from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths, quote
+from proxy.core.slow import watched
 
 
 class Withheld(Exception):
@@ -64,7 +65,7 @@ class Chain:
         self._filled = _names_shown(filters, lambda filter_: filter_.fills_fields())
         self._unseen = _paths_shown(filters, "writes_unseen")
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
-        self._filters = [(guarded(link.filter), link.name) for link in self.links]
+        self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
