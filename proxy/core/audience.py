@@ -44,7 +44,9 @@ class Audience:
             return frozenset((EVERYBODY,))
         try:
             keys = self._keys(doc)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # what filters raise: see `lens`
             keys = None
         return frozenset((EVERYBODY,)) if keys is None or len(keys) > _MOST_KEYS else keys
 

@@ -1,7 +1,8 @@
 """A chain of filters as one lens. Protocol members (`_revisions`, ...) stay outside of it.
 
 Invariants:
-  - a filter that raises withholds the document: `shape` raises Withheld, which callers treat as "not visible" and log;
+  - a filter that raises withholds the document: `shape` raises Withheld, which callers treat as "not visible" and log.
+    So does one that calls `sys.exit`, or raises a cancellation: a call waits for nothing, so that is not its task's;
   - `_id`, `_rev` and `_deleted` come out as they went in, whatever a filter does to them;
   - a chain restores in reverse order, each filter onto the original that it was given on the way out;
   - a deletion is restored like any other edit, and then loses what the client was not shown: only the fields that
@@ -32,10 +33,6 @@ class Withheld(Exception):
     def __init__(self, filter_name: str, error: BaseException) -> None:
         super().__init__(f"filter {filter_name} raised {type(error).__name__}: {error}")
         self.filter_name = filter_name
-
-
-_FAILURES = (Exception, SystemExit)
-"""What filters raise: one that calls `sys.exit` is not to end the proxy."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,9 @@ class Chain:
         for step, name in self._steps:
             try:
                 shaped = step(shaped, client)  # type: ignore[arg-type]  # None ends the loop below
-            except _FAILURES as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise Withheld(name, error) from error
             if shaped is None:
                 return None
@@ -218,7 +217,9 @@ class Chain:
                 break  # nobody asks what it makes of the original
             try:
                 shaped = filter_.shape(stage, client)
-            except _FAILURES as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise Withheld(name, error) from error
             if shaped is None:
                 raise Refused("the document is not visible to this client")
@@ -254,7 +255,9 @@ class Chain:
                 whole = restore(whole, original, client)
             except Refused as error:
                 raise self._as_shown(error, position) from error.__cause__
-            except _FAILURES as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise Withheld(self._filters[position][1], error) from error
         return whole if whole is edited else _same_identity(whole, edited)
 

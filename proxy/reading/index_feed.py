@@ -40,7 +40,9 @@ def keys_of(view: View) -> Keys:
         return None
     try:
         return stored_keys(audience, audience.held_by(view.client))
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # what filters raise: see `lens`
         log.exception("the keys of a client of profile %s cannot be told: all changes are judged", view.profile.name)
         return None
 
