@@ -6,9 +6,10 @@ Rules (wire reference 1.7; traps 7 and 8):
   - a row is written after its documents were judged, so what is announced will be served;
   - a longpoll on which only invisible rows arrive keeps waiting;
   - sequences are the view's own tokens; `last_seq` moves past invisible rows, so nothing is judged twice;
-  - a source that breaks off makes the client's connection break off; not that of a longpoll that waits, which ends
-    without further rows: nothing is lost after its `last_seq`, and some clients (PouchDB 7 and 8 in Node, whose `fetch`
-    is too old) never notice a body that breaks off. They hear of it by the answer to their next request.
+  - a source that breaks off, or answers with an error, makes the client's connection break off; not that of a longpoll
+    that waits, which ends without further rows: nothing is lost after its `last_seq`, and some clients (PouchDB 7 and 8
+    in Node, whose `fetch` is too old) never notice a body that breaks off. They hear of it by the answer to their next
+    request.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.tokens import Position
 from proxy.core.wire.changes import ChangesEncoder, changes_encoder
-from proxy.errors import CouchError, Unavailable
+from proxy.errors import CouchError
 from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, Full
@@ -85,6 +86,8 @@ class _Feed:
         """The source's sequence up to which this feed has got."""
         self.unread = 0
         """Rows of the last page that were left when the limit was reached."""
+        self.ended_early = False
+        """What reads the source failed while the client waited: it is not asked for anything any more."""
         self.identified = asyncio.get_running_loop().time()
         """When it was last known who the client is."""
 
@@ -129,7 +132,8 @@ class _Feed:
 
     async def _end(self, last: Any, unread: int) -> web.StreamResponse:
         last_seq = jsonio.dumps(str(self.view.tokens.encode(last)))  # text also where nothing was read yet
-        await self.response.write_eof(self.encoder.tail(last_seq, self.source.pending + unread))
+        pending = 0 if self.ended_early else self.source.pending + unread
+        await self.response.write_eof(self.encoder.tail(last_seq, pending))
         return self.response
 
     async def _open(self) -> SourceFeed | IndexFeed:
@@ -208,11 +212,12 @@ class _Feed:
                         await self._tell()
             except TimeoutError:
                 return
-            except Unavailable as error:
+            except CouchError as error:  # whatever it is: the client hears of it when it asks again
                 if self.wanted.feed != "longpoll":
                     raise
                 log.warning("%s ended early: %s", self.exchange.request.raw_path, error)
                 await asyncio.sleep(BREATH_SECONDS)
+                self.ended_early = True
                 return
 
     async def _tell(self) -> None:

@@ -211,14 +211,31 @@ async def test_a_source_that_is_silent_is_given_up() -> None:
         silent.set()
 
 
-async def test_a_longpoll_ends_well_when_the_source_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def _error(status: int, error: str) -> Given:
+    return given_json(status, {"error": error, "reason": "of the source"})
+
+
+NOT_A_FEED = {
+    "cut": Given(200, b'{"results":[\n'),
+    "page of a gateway": Given(503, b"<h1>Service Unavailable</h1>"),
+    "node down": _error(500, "nodedown"),
+    "gone": _error(404, "not_found"),
+    "not allowed": _error(401, "unauthorized"),
+    "forbidden": _error(403, "forbidden"),
+    "busy": _error(503, "service_unavailable"),
+}
+"""What a source answers to a longpoll when something is wrong with it."""
+
+
+@pytest.mark.parametrize("given", NOT_A_FEED.values(), ids=NOT_A_FEED.keys())
+async def test_a_longpoll_ends_well_when_the_source_breaks_off(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost after its `last_seq`; a continuous feed breaks off, as it has no other way to say so."""
     monkeypatch.setattr("proxy.reading.changes.BREATH_SECONDS", 0.01)
     away = True
 
     async def answer(asked: Asked, forward: Forward) -> Given:
         if away and asked.query.get("feed") == "longpoll":
-            return Given(200, b'{"results":[\n')
+            return given
         return await forward(asked)
 
     async with world(answer, docs=DOCS) as site:
@@ -230,6 +247,32 @@ async def test_a_longpoll_ends_well_when_the_source_breaks_off(monkeypatch: pyte
         await site.put({"_id": "later", "facility": "f1"})
         again = await site.ask("GET", f"/clinic-phone/_changes?feed=longpoll&since={polled.json['last_seq']}")
         assert [row["id"] for row in again.json["results"]] == ["later"]
+
+
+async def test_so_it_does_when_the_source_cannot_say_what_a_change_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.reading.changes.BREATH_SECONDS", 0.01)
+    away, waits = False, asyncio.Event()
+
+    async def answer(asked: Asked, forward: Forward) -> Given:
+        if asked.query.get("feed") == "longpoll":
+            waits.set()
+        return _error(500, "nodedown") if away and asked.endpoint == "_bulk_get" else await forward(asked)
+
+    async with world(answer, docs=DOCS) as site:
+        path = "/clinic-phone/_changes?feed=longpoll&heartbeat=10000"
+        since = (await site.ask("GET", "/clinic-phone/_changes")).json["last_seq"]
+        rev = await site.put({"_id": "later", "facility": "f1"})
+        since = (await site.ask("GET", f"{path}&since={since}")).json["last_seq"]
+        waits.clear()
+        waiting = asyncio.ensure_future(site.ask("GET", f"{path}&since={since}"))
+        await waits.wait()
+        away = True
+        await site.put({"_id": "later", "_rev": rev, "facility": "f2"})  # whether the client had it takes a look-up
+        polled = await waiting
+        assert (polled.status, polled.json["results"]) == (200, [])
+        away = False
+        again = await site.ask("GET", f"{path}&since={polled.json['last_seq']}")
+        assert [(row["id"], row["deleted"]) for row in again.json["results"]] == [("later", True)]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])

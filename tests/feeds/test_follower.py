@@ -145,6 +145,25 @@ async def test_what_came_back_and_went_again_between_two_looks_is_told_of(tmp_pa
             assert [(row["id"], "deleted" in row) for row in page["results"]] == [("a", True)]
 
 
+async def test_a_longpoll_ends_well_when_another_index_takes_the_place_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is in that one by then: what is to come is not known, and the client asks again."""
+    monkeypatch.setattr("proxy.reading.changes.BREATH_SECONDS", 0.0)
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        hub = await at.indexed()
+        since = (await feed(at, "/clinic-phone/_changes"))["last_seq"]
+        waiting = asyncio.ensure_future(feed(at, f"/clinic-phone/_changes?feed=longpoll&since={since}&heartbeat=60000"))
+        while not hub.waiting:
+            await asyncio.sleep(0.001)
+        assert hub.index is not None
+        path = hub.index.path
+        hub.closed()
+        hub.opened(path)
+        hub.end += 1
+        assert await waiting == {"results": [], "last_seq": since, "pending": 0}
+
+
 @asynccontextmanager
 async def _in_front_of(other: Site, tmp_path: Path, view: Profile = PHONE) -> AsyncIterator[Site]:
     """A node with an index in front of the same source."""
