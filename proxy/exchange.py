@@ -17,16 +17,22 @@ from proxy.config.model import Server
 from proxy.core import jsonio
 from proxy.core.endpoints import Kind, Target
 from proxy.core.query import Query
-from proxy.core.wire.gzip import inflate
+from proxy.core.wire.gzip import inflated
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
 from proxy.http_server import patient
 from proxy.identify import Principal
 from proxy.sent import Whole
+from proxy.turns import in_turns
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
 _JSON_TYPE = ("Content-Type", "application/json")
 _NEVER = Closing()
+_WEIGHT = 8
+"""Bytes of memory that a body may take when it is decoded, for each byte that one may have: documents take from two to
+seven times their text, a list of empty lists fifty times."""
+_LEAST_BODY = 8 * 1024 * 1024
+"""Bytes that bodies may have at least, in this respect: small ones take little, whatever is in them."""
 _request_numbers = count(secrets.randbits(40))
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 
@@ -170,23 +176,30 @@ class Exchange:
             return body
         if coding != "gzip":
             raise BadContentType(f"Unsupported Content-Encoding: {coding}")
-        return inflate(body, limit)
+        return b"".join(await in_turns(inflated(body, limit), bytes))
+
+    def parse(self, text: bytes) -> Any:
+        """The value of JSON that the client sent. Raises BadRequest, and TooLarge for what would take too much memory.
+
+        A kilobyte of compressed brackets can become a megabyte of them, and that fifty of lists.
+        """
+        if jsonio.weight(text) > _WEIGHT * max(self.server.max_body, _LEAST_BODY):
+            raise TooLarge("the request entity is too large: decoded, it would take too much memory")
+        try:
+            return jsonio.loads_sent(text)
+        except (ValueError, RecursionError):
+            raise BadRequest("invalid UTF-8 JSON") from None
 
     async def read_json(self, *, typed: bool = True, optional: bool = False) -> Any:
         """The request's JSON body. `typed`: a Content-Type other than application/json is refused with 415. `optional`:
-        nothing at all is an empty object.
+        nothing at all is an empty object. Raises as `parse` does.
         """
         if typed:
             kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip()
             if kind != "application/json":
                 raise BadContentType("Content-Type must be application/json")
         body = await self.read_body()
-        if optional and not body:
-            return {}
-        try:
-            return jsonio.loads_sent(body)
-        except (ValueError, RecursionError):
-            raise BadRequest("invalid UTF-8 JSON") from None
+        return {} if optional and not body else self.parse(body)
 
     async def read_object(self, *, typed: bool = True, optional: bool = False) -> dict[str, Any]:
         """The request's JSON body, which must be an object."""

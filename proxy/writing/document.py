@@ -36,7 +36,7 @@ async def put_document(exchange: Exchange) -> web.StreamResponse:
         body = await exchange.read_body()
         if not body and exchange.request.content_length is None:
             raise BadRequest("Missing request body")
-        written = await write(exchange, read_put(exchange, doc_id, parse(body)))
+        written = await write(exchange, read_put(exchange, doc_id, exchange.parse(body)))
     return stored(exchange, doc_id, written, at=(doc_id,))
 
 
@@ -47,7 +47,7 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
     except WireError as error:
         raise BadRequest(error.reason) from None
     received = Received(exchange.incoming(), boundary)
-    doc = parse(await received.document(exchange.server.max_body))
+    doc = exchange.parse(await received.document(exchange.server.max_body))
     pushed = read_put(exchange, doc_id, doc, follows=True)
     if not following(pushed.body):
         await received.finish()
@@ -55,14 +55,6 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
     written = await write(exchange, pushed, bodies=received)
     await received.drain()
     return written
-
-
-def parse(body: bytes) -> Any:
-    """The JSON of a document. Raises BadRequest."""
-    try:
-        return jsonio.loads_sent(body)
-    except (ValueError, RecursionError):
-        raise BadRequest("invalid UTF-8 JSON") from None
 
 
 def read_put(exchange: Exchange, doc_id: str, doc: Any, *, follows: bool = False) -> Pushed:

@@ -16,7 +16,6 @@ from proxy.errors import BadContentType, BadRequest
 from proxy.exchange import Exchange
 from proxy.reading.visible import visible_document
 from proxy.writing.answer import stored
-from proxy.writing.document import parse
 from proxy.writing.originals import rules_of
 from proxy.writing.pushed import canonical_rev, check_id, read_pushed
 from proxy.writing.store import write
@@ -86,7 +85,7 @@ async def _document(exchange: Exchange, doc_id: str, fields: list[Field]) -> dic
     """What the form edits: the document that it holds, or the revision that it names, as the client sees it."""
     values = {f.name: bytes(f.data) for f in reversed(fields)}
     if "_doc" in values:
-        doc = parse(values["_doc"])
+        doc = exchange.parse(values["_doc"])
         if not isinstance(doc, dict):
             raise BadRequest("Document must be a JSON object")
         return doc
