@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from random import uniform
 from typing import Any
 
 from proxy.ahead import ahead
@@ -51,6 +52,11 @@ _HEARTBEAT_MS = 20_000
 _LOOK_SECONDS = 30.0
 """How often at least the source is asked whether the database is still the same."""
 _PAUSES = (0.2, 1.0, 3.0, 10.0)
+"""The most that is waited before something is tried again that failed."""
+_LONGEST_AWAITED = 2.0
+"""While feeds wait: so much later than the source is back they hear of what is new. It costs the source a small request
+for each database."""
+_sleep = asyncio.sleep
 
 
 class Follower:
@@ -115,8 +121,15 @@ class Follower:
             except Exception:
                 log.exception("%s cannot be followed, trying again", self._name)
                 self._drop()
-            await asyncio.sleep(_PAUSES[min(self._failures, len(_PAUSES) - 1)])
+            await _sleep(self._pause())
             self._failures += 1
+
+    def _pause(self) -> float:
+        """Seconds until it is tried again: not the same for all who follow, nor long while feeds wait for the index."""
+        longest = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        if self._index is not None and self._watcher.awaited:
+            longest = min(longest, _LONGEST_AWAITED)
+        return longest * uniform(0.5, 1.0)
 
     def _complain(self, level: int, text: str, error: Exception) -> None:
         """Log a trouble, once until it is over."""

@@ -124,6 +124,10 @@ class Hub(Watcher):
             self._later.cancel()
             self._later = None
 
+    @property
+    def awaited(self) -> bool:
+        return self.waiting > 0
+
     # ---- what feeds ask
 
     @property

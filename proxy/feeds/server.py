@@ -75,6 +75,10 @@ class _Database(Watcher):
     def progressed(self, progress: Progress | None) -> None:
         self.progress = progress
 
+    @property
+    def awaited(self) -> bool:
+        return bool(self._workers)  # which do not tell who waits: mostly some do
+
     def serving(self) -> Iterable[int]:
         return [worker.process for worker in self._workers]
 

@@ -24,6 +24,11 @@ class Watcher:
     def progressed(self, progress: Progress | None) -> None:
         """A long reading gets on; None: it came to its end."""
 
+    @property
+    def awaited(self) -> bool:
+        """Whether feeds wait for what is new, as far as anybody can say."""
+        return False
+
     def serving(self) -> Iterable[int]:
         """The numbers of the processes that serve the index at present. Here it is the follower's own."""
         return (os.getpid(),)

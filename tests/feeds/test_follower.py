@@ -368,6 +368,68 @@ async def test_each_trouble_is_told_of_once_with_its_end(
             ]
 
 
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_a_source_that_is_away_is_asked_often_while_somebody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, awaited: bool
+) -> None:
+    """For a feed that waits would hear of a change that much later than the source is back."""
+    monkeypatch.setattr(follower_module, "_PAUSES", (0.2, 1.0, 3.0, 10.0))
+    pauses: list[float] = []
+    slept = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            slept.set()
+        await asyncio.sleep(0)
+
+    async def away(self: Follower) -> None:
+        raise Unavailable("The source is away.")
+
+    async with served(tmp_path) as at:
+        hub = await at.indexed()
+        waiting = [asyncio.ensure_future(hub.wait(frozenset({1})))] if awaited else []
+        await asyncio.sleep(0)
+        monkeypatch.setattr(follower_module, "_sleep", sleep)
+        monkeypatch.setattr(Follower, "_incarnation", away)
+        monkeypatch.setattr(Follower, "_change", away)
+        await at.put({"_id": "wakes the follower"})
+        await slept.wait()
+        for task in waiting:
+            task.cancel()
+    later = pauses[4:20]
+    assert pauses[0] <= 0.2
+    assert (1.0 if awaited else 5.0) <= min(later)
+    assert max(later) <= (2.0 if awaited else 10.0)
+    assert len(set(later)) > 1  # not all followers at the same time
+
+
+async def test_a_source_without_the_database_is_not_asked_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for an index that there is not."""
+    monkeypatch.setattr(follower_module, "_PAUSES", (10.0,))
+    pauses: list[float] = []
+    slept = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if hub.index is None:
+            pauses.append(seconds)
+            slept.set()
+        await asyncio.sleep(0)
+
+    async with served(tmp_path) as at:
+        hub = await at.indexed()
+        monkeypatch.setattr(follower_module, "_sleep", sleep)
+        waiting = asyncio.ensure_future(hub.wait(None))
+        await asyncio.sleep(0)
+        await at.at_source("DELETE", "/clinic")
+        await slept.wait()
+        assert 5.0 <= pauses[0] <= 10.0
+        with pytest.raises(Unavailable):
+            await waiting
+
+
 async def test_a_full_disk_leaves_feeds_to_the_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
         hub = await at.indexed()
