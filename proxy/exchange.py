@@ -183,7 +183,7 @@ class Exchange:
 
         A kilobyte of compressed brackets can become a megabyte of them, and that fifty of lists.
         """
-        if jsonio.weight(text) > _WEIGHT * max(self.server.max_body, _LEAST_BODY):
+        if jsonio.weighs_more(text, _WEIGHT * max(self.server.max_body, _LEAST_BODY)):
             raise TooLarge("the request entity is too large: decoded, it would take too much memory")
         try:
             return jsonio.loads_sent(text)

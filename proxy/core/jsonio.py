@@ -82,7 +82,15 @@ def dumps(value: Any) -> bytes:
 
 def weight(text: bytes) -> int:
     """About how many bytes of memory it takes to hold what was decoded from JSON, from two to twenty times the text."""
-    return len(text) + 200 * text.count(b"{") + 90 * text.count(b"[") + 60 * text.count(b",")
+    return len(text) + _OBJECT * text.count(b"{") + 90 * text.count(b"[") + 60 * text.count(b",")
+
+
+_OBJECT = 200
+
+
+def weighs_more(text: bytes, most: int) -> bool:
+    """Whether that is more than `most` bytes. To count costs as much as to decode, so small texts are not looked at."""
+    return len(text) * (1 + _OBJECT) > most and weight(text) > most
 
 
 def _with_long_integers(value: Any, data: bytes | bytearray | memoryview) -> Any:

@@ -88,3 +88,9 @@ def test_what_a_source_has_nested_deeply_is_read_and_written(depth: int, opening
 def test_there_is_an_end_to_it() -> None:
     with pytest.raises(jsonio.JSONDecodeError):
         jsonio.loads(b"[" * 100_000 + b"]" * 100_000)
+
+
+@given(st.text('{}[],:"a1 ', max_size=200), st.integers(0, 50_000))
+def test_small_texts_are_not_looked_at_in_vain(text: str, most: int) -> None:
+    data = text.encode()
+    assert jsonio.weighs_more(data, most) is (jsonio.weight(data) > most)
