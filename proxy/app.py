@@ -100,7 +100,10 @@ class App:
         self, config: Config, hubs: Mapping[str, Hub] = MappingProxyType({}), requests: Requests | None = None
     ) -> None:
         self.config = config
-        self.upstreams = {name: Upstream(source, config.server.timeout) for name, source in config.sources.items()}
+        self.upstreams = {
+            name: Upstream(source, config.server.timeout, largest=config.server.largest_reply)
+            for name, source in config.sources.items()
+        }
         self.identifiers = {
             name: Identifier(upstream, config.server.session_ttl, config.server.anonymous, config.server.timeout)
             for name, upstream in self.upstreams.items()

@@ -33,13 +33,15 @@ from multidict import MultiMapping
 from proxy.account import AS_ACCOUNT, service_headers
 from proxy.config.model import Source
 from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized, Unavailable
+from proxy.http_client import TooLong
 from proxy.upstream import Reply, Upstream
 
 log = logging.getLogger("couch_tailor.identify")
 
 _CACHED = 10_000
 _LONGEST = 16 * 1024
-_LARGEST_SESSION = 1024 * 1024
+LARGEST_SESSION = 1024 * 1024
+"""Bytes of what a source says of somebody, who may have very many roles."""
 _COOKIE = re.compile(r"(?:^|[;,])\s*AuthSession\s*=\s*([^;,\s]+)")
 _OF_CREDENTIALS = (400, 401, 403, 429)
 """How a source turns down credentials; anything else is not about them."""
@@ -218,7 +220,10 @@ class Identifier:
         ) as reply:
             if reply.status != 200:
                 raise await _refusal(reply)
-            session = await reply.json(_LARGEST_SESSION)
+            try:
+                session = await reply.json(LARGEST_SESSION)
+            except TooLong:
+                session = None
             context = session.get("userCtx") if isinstance(session, dict) else None
             name, roles = (context.get("name"), context.get("roles")) if isinstance(context, dict) else (0, None)
             if not (isinstance(name, str | None) and isinstance(roles or [], list)):

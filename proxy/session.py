@@ -8,7 +8,7 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.exchange import Exchange
-from proxy.identify import Claim, Identifier, names_in
+from proxy.identify import LARGEST_SESSION, Claim, Identifier, names_in
 from proxy.upstream import Upstream
 
 _MAX_LOGIN = 64 * 1024
@@ -37,7 +37,7 @@ async def session(exchange: Exchange, upstream: Upstream, identifier: Identifier
     async with await upstream.request(exchange.method, "/_session", pairs, headers=headers, body=body) as reply:
         if reply.status >= 300 and not 400 <= reply.status < 500:
             raise await reply.error()
-        said = await reply.read()
+        said = await reply.within(LARGEST_SESSION)
         if exchange.method != "HEAD" and not _is_object(said):
             raise Unavailable("The source's _session is not of CouchDB's form.")
         answer = exchange.headers({name: reply.headers[name] for name in _PASSED if name in reply.headers})

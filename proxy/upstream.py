@@ -14,6 +14,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 from types import TracebackType
@@ -30,7 +31,7 @@ from proxy.core import query as query_strings
 from proxy.core.wire import WireError
 from proxy.core.wire.mixed import JsonPart, is_mixed, json_parts
 from proxy.errors import CouchError, NotDone, Unavailable
-from proxy.http_client import Body, BrokenOff, Connection, Silent, multidict, request_head
+from proxy.http_client import Body, BrokenOff, Connection, Silent, TooLong, multidict, request_head
 from proxy.pool import Origin, Pool, Unreachable
 
 Headers = Mapping[str, str]
@@ -66,6 +67,10 @@ _SMALL = 16 * 1024
 """A piece of fewer bytes was not worth the while."""
 LONG = 64 * 1024
 """A reply of fewer bytes is nearly there: nobody is kept waiting for its end."""
+SHORT = 64 * 1024
+"""Bytes of the longest error, or answer to a login, that is read."""
+LARGEST = 256 * 1024 * 1024
+"""Bytes of the longest reply that is held whole, where nothing else is said."""
 
 
 class _Where(NamedTuple):
@@ -86,9 +91,12 @@ class _Where(NamedTuple):
 class Reply:
     """A reply of the source; a context manager that lets go of the connection."""
 
-    def __init__(self, connection: Connection, pool: Pool, where: _Where, own: _Own | None = None) -> None:
-        """`own`: the proxy's credentials, if the request had those."""
+    def __init__(
+        self, connection: Connection, pool: Pool, where: _Where, own: _Own | None = None, largest: int = LARGEST
+    ) -> None:
+        """`own`: the proxy's credentials, if the request had those. `largest`: bytes that JSON may have."""
         self._own = own
+        self._largest = largest
         self._connection: Connection | None = connection
         self._open = connection
         self._pool = pool
@@ -112,8 +120,22 @@ class Reply:
         self.size = len(body)
         return body
 
-    async def json(self, most: int | None = None) -> Any:
-        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down; and TooLong.
+    async def within(self, most: int = SHORT) -> bytes:
+        """The whole body of a reply that has no business to be longer than `most` bytes. Raises Unavailable."""
+        try:
+            return await self.read(most)
+        except TooLong:
+            raise self._where.failure(f"answered with more than {most} bytes") from None
+
+    async def skip(self) -> None:
+        """Read a body that nobody wants, so that the connection can be kept, unless it is long. Raises Unavailable."""
+        with suppress(TooLong):
+            await self.read(SHORT)
+
+    async def json(self, most: int | None = 0) -> Any:
+        """The body as JSON. Raises Unavailable if it is not: a source that lies is a source that is down. Longer than
+        `most` bytes it raises TooLong; 0: longer than any document it is a lie as well; None: nobody can say how long
+        it may be.
 
         A multipart body of a single part is that part: some servers give documents in no other way.
         """
@@ -125,13 +147,16 @@ class Reply:
         raise self._where.failure(f"answered with {len(parts)} parts instead of JSON")
 
     async def open_revs(self) -> Any:
-        """The answer to `open_revs`, JSON or multipart: a list of `{"ok": doc}` and `{"missing": rev}`."""
-        found, parts = await self._content()
+        """The answer to `open_revs`, JSON or multipart: a list of `{"ok": doc}` and `{"missing": rev}`.
+
+        It may be of any length: a document can have any number of leaves.
+        """
+        found, parts = await self._content(None)
         return found if parts is None else [part.value if part.error else {"ok": part.value} for part in parts]
 
-    async def _content(self, most: int | None = None) -> tuple[Any, list[JsonPart] | None]:
-        """The JSON of the body, or the parts of it. Raises Unavailable, TooLong."""
-        body = await self.read(most)
+    async def _content(self, most: int | None) -> tuple[Any, list[JsonPart] | None]:
+        """The JSON of the body, or the parts of it. `most` as in `json`. Raises Unavailable, TooLong."""
+        body = await self.within(self._largest) if most == 0 else await self.read(most)
         try:
             return jsonio.loads(body), None
         except ValueError as error:
@@ -174,12 +199,12 @@ class Reply:
         if self.status < 400:
             return self._where.refusal(f"answered {self.status}: redirects are not followed, its url must be right")
         try:
-            body = jsonio.loads(await self.read())
+            body = jsonio.loads(await self.read(SHORT))
             error, reason = body["error"], body["reason"]
             HTTPStatus(self.status)  # raises for a number that stands for nothing
             if not (isinstance(error, str) and isinstance(reason, str)):
                 raise TypeError
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, TooLong):
             return self._where.failure(f"answered {self.status} without saying why")
         is_verdict = of_document and reason not in OF_ACCESS
         if self._own is not None and self.status in self._own.refusals and not is_verdict:
@@ -238,11 +263,19 @@ class _Asked(NamedTuple):
 
 class Upstream:
     """Requests to one source. `timeout`: seconds without a byte after which a request is given up; `called`: what
-    messages call the source; `of`: what they add for operators.
+    messages call the source; `of`: what they add for operators; `largest`: bytes of JSON that are held whole.
     """
 
-    def __init__(self, source: Source, timeout: float = 60.0, called: str = "The source", of: str = "") -> None:
+    def __init__(
+        self,
+        source: Source,
+        timeout: float = 60.0,
+        called: str = "The source",
+        of: str = "",
+        largest: int = LARGEST,
+    ) -> None:
         self.source = source
+        self._largest = largest
         self._timeout = timeout
         self._called = called
         self._of = of
@@ -307,7 +340,7 @@ class Upstream:
             connection = await self._pool.exchange(head, body, method, limit, reads, digestion)
         except (Silent, Unreachable, BrokenOff) as error:
             raise _unavailable(error, where) from error
-        return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None)
+        return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None, self._largest)
 
     def _are_own(self, headers: Headers) -> bool:
         """Whether these are credentials of the proxy, and not a client's."""
@@ -338,7 +371,7 @@ class Upstream:
             if pause is None or not may_repeat:
                 return reply
             async with reply:
-                await reply.read()
+                await reply.skip()
             await asyncio.sleep(pause)
             held = await self._held(asked.headers)
             reply = await self._once(asked, held)
@@ -357,7 +390,7 @@ class Upstream:
         async with await service.request(
             "POST", path, headers=_FORM_HEADERS, body=how.form, changes_nothing=True
         ) as reply:
-            said = Said(reply.status, reply.headers.getall("Set-Cookie", []), await reply.read())
+            said = Said(reply.status, reply.headers.getall("Set-Cookie", []), await reply.within())
         return how.read(said)
 
     async def json(

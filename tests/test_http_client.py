@@ -11,7 +11,7 @@ import pytest
 from proxy import http_client
 from proxy.config.model import Source
 from proxy.core.query import Pairs
-from proxy.errors import Unavailable
+from proxy.errors import CouchError, Unavailable
 from proxy.http_client import HIGH_WATER, Body, Connection, Sized
 from proxy.upstream import LONG, Upstream
 
@@ -567,3 +567,51 @@ async def test_a_source_that_goes_on_taking_the_request_is_not_silent(monkeypatc
     async with scripted(script, timeout=60.0) as (_, upstream):
         async with await upstream.request("PUT", "/x", headers={}, body=b"x" * 2**26) as got:
             assert got.status == 201
+
+
+def endless(status: bytes, beginning: bytes) -> Script:
+    """A reply that does not end."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_line(reader)
+        writer.write(b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n\r\n" % status)
+        writer.write(b"%x\r\n%b\r\n" % (len(beginning), beginning))
+        while True:
+            writer.write(b"10000\r\n%b\r\n" % (b" " * 2**16))
+            await writer.drain()
+
+    return script
+
+
+async def test_an_error_or_a_document_that_does_not_end_is_not_read_for_ever() -> None:
+    async with scripted(endless(b"500 Error", b'{"error":')) as (_, upstream):
+        async with await upstream.request("GET", "/", headers={}) as got:
+            error = await got.error()
+            assert (error.status, error.reason) == (502, "The source answered 500 without saying why.")
+        with pytest.raises(CouchError):
+            await upstream.json("GET", "/", headers={})
+    async with scripted(endless(b"200 OK", b'{"_id":"x",')) as (server, _):
+        upstream = Upstream(Source("test", server.url), largest=2**20)
+        with pytest.raises(Unavailable, match="more than 1048576 bytes"):
+            await upstream.json("GET", "/x", headers={})
+        async with await upstream.request("GET", "/x", headers={}) as got:
+            with pytest.raises(Unavailable):
+                await got.within()
+        async with await upstream.request("GET", "/x", headers={}) as got:
+            await got.skip()
+        assert server.connections == 3
+        upstream.close()
+
+
+async def test_what_can_be_of_any_length_is_read_whole() -> None:
+    body = b"[%b]" % (b" " * 2**20)
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    async with scripted(replying(whole)) as (server, _):
+        upstream = Upstream(Source("test", server.url), largest=2**16)
+        async with await upstream.request("GET", "/x", headers={}) as got:
+            assert await got.open_revs() == []
+        async with await upstream.request("GET", "/x", headers={}) as got:
+            assert await got.json(None) == []
+        with pytest.raises(Unavailable):
+            await upstream.json("GET", "/x", headers={})
+        upstream.close()

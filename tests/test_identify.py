@@ -312,6 +312,7 @@ async def test_what_validation_refuses_is_the_clients_to_hear() -> None:
         (200, b'{"userCtx": {"name": 5, "roles": []}}', 502),
         (200, b'{"userCtx": []}', 502),
         (200, b"[]", 502),
+        (200, b'{"userCtx": {"name": "ann", "roles": ["%b"]}}' % (b"x" * 2**22), 502),
         (401, b"", 401),
         (503, b"", 502),
         (403, b'{"error": "forbidden", "reason": "Account is temporarily locked"}', 403),
@@ -324,6 +325,15 @@ async def test_a_session_that_is_none(status: int, body: bytes, told: int) -> No
     async with world(answer, docs=DOCS) as served:
         got = await served.ask("GET", "/clinic-phone/one")
         assert (got.status, got.json.keys()) == (told, {"error", "reason"})
+
+
+async def test_a_session_that_does_not_end_is_not_read_for_ever() -> None:
+    async def answer(asked: Asked, forward: Forward) -> Given:
+        return Given(200, b'{"ok": true, "name": "%b"}' % (b"x" * 2**22)) if asked.method == "POST" else Given(200, b"")
+
+    async with world(answer) as served:
+        got = await served.ask("POST", "/_session", {"name": "ann", "password": "ann"}, user=None)
+        assert (got.status, got.json["reason"]) == (502, "The source answered with more than 1048576 bytes.")
 
 
 async def test_a_renewed_cookie_is_for_all_who_have_the_old_one() -> None:

@@ -87,7 +87,7 @@ async def _follower(config: Config, database: Database, printer: _Printer | None
     watcher = Watcher()
     if printer is not None:
         watcher.progressed = printer.tell  # type: ignore[method-assign]
-    upstream = Upstream(database.source, config.server.timeout)
+    upstream = Upstream(database.source, config.server.timeout, largest=config.server.largest_reply)
     try:
         yield make_follower(config, database, upstream, watcher)
     finally:

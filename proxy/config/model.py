@@ -59,6 +59,13 @@ class Server:
     cors: Cors | None = None
     """None: no page of another origin may read anything."""
 
+    @property
+    def largest_reply(self) -> int:
+        """Bytes of a reply of the source that is held whole: those of the largest document that anybody can have stored
+        there, by whatever way, and then some.
+        """
+        return 4 * max(self.max_body, 64 * 1024 * 1024)
+
 
 @dataclass(frozen=True)
 class Source:

@@ -49,7 +49,7 @@ class Feeds:
         self._followers: list[Follower] = []
         self._running: list[asyncio.Task[None]] = []
         for database in config.indexed:
-            upstream = Upstream(database.source, config.server.timeout)
+            upstream = Upstream(database.source, config.server.timeout, largest=config.server.largest_reply)
             self._upstreams.append(upstream)
             hub = self.hubs[database.name]
             follower = make_follower(config, database, upstream, hub)

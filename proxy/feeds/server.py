@@ -52,7 +52,7 @@ class _Database(Watcher):
         database = config.databases[name]
         self._name = name
         self._workers = workers
-        self._upstream = Upstream(database.source, config.server.timeout)
+        self._upstream = Upstream(database.source, config.server.timeout, largest=config.server.largest_reply)
         self.follower: Follower = make_follower(config, database, self._upstream, self)
         self.state: Opened | Closed | None = None
         """None: nobody can say yet."""

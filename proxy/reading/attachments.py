@@ -59,7 +59,7 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
         if exchange.method == "HEAD":
             response = await exchange.stream(headers, reply.status)
         else:
-            body = _whole(reply, target.attachment, entry)
+            body = whole_body(reply, target.attachment, entry)
             response = await exchange.stream(headers, reply.status)
             async for chunk in body:
                 await response.write(chunk)
@@ -97,7 +97,7 @@ def _is_of_another(etag: str, digest: Any) -> bool:
     return _REV.fullmatch(tag) is not None or (_MD5.fullmatch(tag) is not None and digest != f"md5-{tag}")
 
 
-def _whole(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterator[bytes]:
+def whole_body(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """The body of a reply, of the length that it must have. Raises Unavailable, as soon as it can be told.
 
     What cannot be counted has to say itself where it ends: what lasts until the connection ends may be cut short.
@@ -200,7 +200,7 @@ async def _base64(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
         if reply.status != 200:
             raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
         kept = b""
-        async for chunk in _whole(reply, name, shown.doc["_attachments"][name]):
+        async for chunk in whole_body(reply, name, shown.doc["_attachments"][name]):
             data = kept + chunk if kept else chunk
             whole = len(data) - len(data) % 3
             kept = data[whole:]

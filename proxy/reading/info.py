@@ -155,7 +155,7 @@ async def ensure_full_commit(exchange: Exchange) -> web.StreamResponse:
     ) as reply:
         if reply.status >= 300 and reply.status not in (404, 405, 501):
             raise await reply.error()
-        await reply.read()
+        await reply.skip()
     started = (await _database(view)).get("instance_start_time", "0")
     return exchange.json({"ok": True, "instance_start_time": started}, 201)
 

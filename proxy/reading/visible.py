@@ -35,7 +35,7 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
                 return [_the_one(await reply.json(), doc_id, rev)]
             if reply.status != 404:
                 raise await reply.error()
-            await reply.read()
+            await reply.skip()
             return []
 
     found = await look_up(view, (doc_id, rev), extra, ask)

@@ -12,10 +12,12 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.errors import Forbidden, Unavailable
-from proxy.reading.attachments import open_attachment
+from proxy.reading.attachments import open_attachment, whole_body
 from proxy.resolve import Shown
 from proxy.view import View
 from proxy.writing.rules import Send
+
+_TOO_LARGE = "The revision that was edited is gone, and the document's attachments are too large to copy."
 
 
 async def with_lent(view: View, send: Send, limit: int) -> Doc:
@@ -27,8 +29,8 @@ async def with_lent(view: View, send: Send, limit: int) -> Doc:
     if not names or send.lender is None:
         return send.doc
     if lent_size(send) > limit:
-        raise Forbidden("The revision that was edited is gone, and the document's attachments are too large to copy.")
-    lent = {name: await _inline(view, send.lender, name) for name in names}
+        raise Forbidden(_TOO_LARGE)
+    lent = {name: await _inline(view, send.lender, name, limit) for name in names}
     own: dict[str, Any] = send.doc["_attachments"]
     return {**send.doc, "_attachments": {name: lent.get(name, entry) for name, entry in own.items()}}
 
@@ -52,13 +54,17 @@ def _lent(send: Send) -> list[str]:
     ]
 
 
-async def _inline(view: View, lender: Doc, name: str) -> dict[str, Any]:
+async def _inline(view: View, lender: Doc, name: str, limit: int) -> dict[str, Any]:
     asked = {"Accept-Encoding": "identity", "Accept": "*/*"}
     async with await open_attachment(view, Shown(lender, lender["_rev"]), name, asked) as reply:
         if reply.status != 200:
             raise Unavailable("The source does not give out an attachment that it announced.")
-        data = await reply.read()
-    entry: dict[str, Any] = lender["_attachments"][name]
+        data = bytearray()
+        entry: dict[str, Any] = lender["_attachments"][name]
+        async for chunk in whole_body(reply, name, entry):
+            data += chunk
+            if len(data) > limit:  # stored compressed, it may have no length that says so before
+                raise Forbidden(_TOO_LARGE)
     kept = {key: entry[key] for key in ("revpos",) if key in entry}  # without one CouchDB would store 0
     content_type = entry.get("content_type", "application/octet-stream")
     return {"content_type": content_type, "data": b64encode(data).decode(), **kept}
