@@ -31,10 +31,31 @@ PROTOCOL = ("_revisions", "_revs_info", "_conflicts", "_deleted_conflicts", "_lo
 """Members that describe a document's place in its tree: never shown to filters, passed on beside the shaped body."""
 
 
+def attachments_of(doc: Doc) -> dict[str, dict[str, Any]]:
+    """What a document says of its attachments, by name. Raises Unavailable if that is not of CouchDB's form."""
+    entries = doc.get("_attachments") or {}
+    if isinstance(entries, dict) and all(_is_entry(entry) for entry in entries.values()):
+        return entries
+    raise Unavailable("The source gives a document with attachments that are not of CouchDB's form.")
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and type(entry.get("revpos", 1)) is int
+
+
+def path_of(doc: Doc) -> tuple[int, list[str]]:
+    """`_revisions`, if a document has them: where its path starts, and the hashes. Raises Unavailable for odd ones."""
+    if "_revisions" not in doc:
+        return 0, []
+    revisions = doc["_revisions"]
+    if not is_ancestry(revisions):
+        raise Unavailable("The source gives a document with _revisions that are not of CouchDB's form.")
+    return revisions["start"], revisions["ids"]
+
+
 def ancestry(doc: Doc, most: int | None = None) -> list[str]:
-    """The revisions above a document's own, nearest first, by its `_revisions`: all, or so many."""
-    revisions = doc.get("_revisions") or {}
-    start, ids = revisions.get("start", 0), revisions.get("ids", [])
+    """The revisions above a document's own, nearest first, by its `_revisions`: all, or so many. Raises Unavailable."""
+    start, ids = path_of(doc)
     above = ids[1:] if most is None else ids[1 : most + 1]
     return [f"{start - index}-{digest}" for index, digest in enumerate(above, 1)]
 
@@ -52,7 +73,7 @@ async def fetch_leaves(
     if not unique or await are_in_bulk(place):
         docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra, at_once=at_once)
     if docs is None:
-        docs = await one_by_one(place, unique, extra, at_once=at_once)
+        docs = _checked(await one_by_one(place, unique, extra, at_once=at_once))
     for doc in docs:
         if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
             found[doc["_id"]].append(doc)
@@ -114,8 +135,14 @@ async def _read_revisions(
         entries = [{"id": doc_id, "rev": rev} for doc_id, rev in wanted]
         docs = await _bulk_get(place, entries, extra, revs=revs, at_once=at_once)
     if docs is None:
-        docs = await revisions_one_by_one(place, wanted, extra, at_once=at_once)
+        docs = _checked(await revisions_one_by_one(place, wanted, extra, at_once=at_once))
     return {(doc["_id"], doc["_rev"]): doc for doc in docs}
+
+
+def _checked(docs: list[Doc]) -> list[Doc]:
+    for doc in docs:
+        attachments_of(doc)
+    return docs
 
 
 async def _bulk_get(
@@ -184,6 +211,8 @@ def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
             answers = 0
             for entry in result["docs"]:
                 if (doc := _document(entry)) is not None:
+                    if doc["_id"] not in open_questions:
+                        raise KeyError("a document that was not asked for")
                     docs.append(doc)
                 answers += _is_answer(entry)
             if answers == len(result["docs"]):
@@ -210,4 +239,6 @@ def _document(entry: Any) -> Doc | None:
     doc: Doc | None = entry.get("ok")
     if doc is not None and not (isinstance(doc["_id"], str) and isinstance(doc["_rev"], str)):
         raise TypeError("a document without _id and _rev")
+    if doc is not None and "_attachments" in doc:
+        attachments_of(doc)
     return doc

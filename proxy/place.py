@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from proxy.bodies import Bodies
 from proxy.config.model import Database
 from proxy.core.endpoints import document_path, path
+from proxy.errors import Unavailable
 from proxy.upstream import Upstream
 
 
@@ -21,6 +23,13 @@ class Place:
     upstream: Upstream
     headers: Mapping[str, str]
     bodies: Bodies | None = field(default=None, compare=False, repr=False)
+
+    async def info(self) -> dict[str, Any]:
+        """What the source says of the database. Raises its error, and Unavailable for what no CouchDB says."""
+        found = await self.upstream.json("GET", self.path(), headers=self.headers)
+        if not isinstance(found, dict) or "error" in found or not {"db_name", "update_seq"} & found.keys():
+            raise Unavailable("The source's answer about the database is not of CouchDB's form: is it a CouchDB?")
+        return found
 
     def path(self, *pieces: str) -> str:
         """The source's path below the database."""

@@ -252,15 +252,9 @@ class Follower:
         self._watcher.closed()
 
     async def _incarnation(self) -> str:
-        info = await self._info()
+        info = await self._place.info()
         self._looked = time.monotonic()
         return str(info.get("instance_start_time", "0"))
-
-    async def _info(self) -> dict[str, Any]:
-        info = await self._place.upstream.json("GET", self._place.path(), headers=self._place.headers)
-        if not isinstance(info, dict):
-            raise Unavailable("The source's answer about the database is not of CouchDB's form.")
-        return info
 
     async def _look(self, *, at_once: bool = False) -> None:
         """Raises _Renewed if the database is not the one that the index is of."""
@@ -355,7 +349,7 @@ class Follower:
         if isinstance(found.get("pending"), int):
             return int(found["pending"]) + len(found["results"])
         # sequences without `pending` are integers
-        info = await self._info()
+        info = await self._place.info()
         return max(number(info.get("update_seq")) - number(since), 0) or None
 
     async def _read(self, reading: Reading, pace: Pace | None) -> tuple[int, int]:

@@ -153,5 +153,4 @@ async def _with_bodies(
 
 
 async def _update_seq(view: View) -> str | int:
-    found = await view.upstream.json("GET", view.path(), headers=view.headers)
-    return view.tokens.encode(found.get("update_seq", 0))
+    return view.tokens.encode((await view.info()).get("update_seq", 0))

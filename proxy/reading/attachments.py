@@ -16,6 +16,7 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.errors import NotFound, Unavailable
 from proxy.exchange import Exchange
+from proxy.fetch import attachments_of, path_of
 from proxy.reading.visible import visible_document
 from proxy.resolve import Shown
 from proxy.upstream import Reply
@@ -41,7 +42,7 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
     """GET and HEAD of an attachment: authorised by the revision that it belongs to, then streamed, with ranges."""
     target = exchange.target
     shown = await visible_document(exchange.view, target.doc_id, exchange.query.first("rev"))
-    entry = (shown.doc.get("_attachments") or {}).get(target.attachment)
+    entry = attachments_of(shown.doc).get(target.attachment)
     if shown.origin is None or entry is None:
         raise NotFound("Document is missing attachment")
     asked = {
@@ -155,7 +156,7 @@ def following(doc: Doc, atts_since: list[str] | None, everything: bool) -> list[
     With `atts_since`, those that changed after the newest of these revisions that is an ancestor or the document's own;
     without, all or none of them. One without a name stays a stub: there is no way to ask a source for it alone.
     """
-    entries: dict[str, Any] = doc.get("_attachments") or {}
+    entries = attachments_of(doc)
     if not everything and atts_since is None:
         return []
     # CouchDB takes a revpos of 0 from those who send one, or send none
@@ -164,8 +165,7 @@ def following(doc: Doc, atts_since: list[str] | None, everything: bool) -> list[
 
 
 def _newest_generation(doc: Doc, atts_since: list[str]) -> int:
-    revisions = doc.get("_revisions") or {}
-    start, ids = revisions.get("start", 0), revisions.get("ids", [])
+    start, ids = path_of(doc)
     path = {f"{start - index}-{digest}" for index, digest in enumerate(ids)}
     return max((int(rev.partition("-")[0]) for rev in atts_since if rev in path), default=0)
 
@@ -178,7 +178,7 @@ async def inline_json(view: View, shown: Shown, doc: Doc, names: list[str]) -> A
     marks = {name: uuid4().hex for name in names}
     entries = {
         name: _inline_entry(entry, marks[name]) if name in marks else entry
-        for name, entry in doc["_attachments"].items()
+        for name, entry in attachments_of(doc).items()
     }
     rest = jsonio.dumps({**doc, "_attachments": entries})
     for name in entries:

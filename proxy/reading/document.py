@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
@@ -14,7 +13,7 @@ from proxy.core.query import Query
 from proxy.core.wire.accept import accepts
 from proxy.errors import BadRequest, NotFound
 from proxy.exchange import Exchange, etag_matches
-from proxy.fetch import ancestry, look_at
+from proxy.fetch import ancestry, attachments_of, look_at
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
 from proxy.reading.visible import check_rev, visible_document
@@ -171,7 +170,7 @@ async def line(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def without_encoding_info(doc: Doc) -> Doc:
     """`doc` with the members of its attachments that only `att_encoding_info` asks for left out."""
-    entries: dict[str, Any] = doc.get("_attachments") or {}
+    entries = attachments_of(doc)
     if not any("encoding" in entry or "encoded_length" in entry for entry in entries.values()):
         return doc
     plain = {
@@ -222,7 +221,7 @@ async def _local_seq(view: View, shown: Shown) -> Doc:
         "GET", path, [("local_seq", "true")], headers={**view.headers, "Accept": "application/json"}
     ) as reply:
         found = await reply.json()
-    if reply.status == 200 and found.get("_rev") == shown.origin and "_local_seq" in found:
+    if reply.status == 200 and isinstance(found, dict) and found.get("_rev") == shown.origin and "_local_seq" in found:
         return {"_local_seq": found["_local_seq"]}
     return {}
 

@@ -16,7 +16,7 @@ from proxy.errors import BadRequest, CouchError, Forbidden, PreconditionFailed, 
 from proxy.exchange import Exchange
 from proxy.identify import Principal
 from proxy.upstream import Upstream
-from proxy.view import View, name_or_nobody
+from proxy.view import name_or_nobody
 
 _MAX_UUIDS = 1000
 _UP_TIMEOUT = 5.0
@@ -100,7 +100,7 @@ def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.StreamResponse:
 async def get_database(exchange: Exchange) -> web.StreamResponse:
     """GET /db. CouchDB's replicator insists on `instance_start_time` and `update_seq`."""
     view = exchange.view
-    found = await _database(view)
+    found = await view.info()
     kept = _HARMLESS if view.hides else (*_HARMLESS, *_COUNTS)
     answer = {
         "db_name": view.name,
@@ -156,12 +156,8 @@ async def ensure_full_commit(exchange: Exchange) -> web.StreamResponse:
         if reply.status >= 300 and reply.status not in (404, 405, 501):
             raise await reply.error()
         await reply.skip()
-    started = (await _database(view)).get("instance_start_time", "0")
+    started = (await view.info()).get("instance_start_time", "0")
     return exchange.json({"ok": True, "instance_start_time": started}, 201)
-
-
-async def _database(view: View) -> dict[str, Any]:
-    return _object(await view.upstream.json("GET", view.path(), headers=view.headers), "the database")
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.wire.envelope import Attachment, Envelope, OpenRevs, Related, new_boundary
+from proxy.fetch import attachments_of
 from proxy.reading.attachments import following, stored_body, stored_length
 from proxy.resolve import Shown
 from proxy.view import View
@@ -50,7 +51,7 @@ class Bundle:
 def bundle(view: View, shown: Shown, doc: Doc, names: Iterable[str], boundary: bytes) -> Bundle:
     """`doc` (of `shown`, which has encodings) with the named attachments following it."""
     wanted = frozenset(names)
-    entries: dict[str, Any] = doc.get("_attachments") or {}
+    entries = attachments_of(doc)
     ordered = tuple(name for name in entries if name in wanted)
     if ordered:
         doc = {**doc, "_attachments": {n: _follows(e) if n in wanted else e for n, e in entries.items()}}

@@ -23,7 +23,7 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import Unavailable
-from proxy.fetch import fetch_leaves
+from proxy.fetch import attachments_of, fetch_leaves
 from proxy.reading.listing import ListOptions
 from proxy.resolve import Shown, judge
 from proxy.sizes import at_once, in_parts
@@ -319,6 +319,8 @@ def _checked(rows: list[Any]) -> list[Row]:
         doc = row.get("doc")
         if doc is not None and not (isinstance(doc, dict) and isinstance(doc.get("_id"), str) and "_rev" in doc):
             break
+        if doc is not None and "_attachments" in doc:
+            attachments_of(doc)
     else:
         return rows
     raise Unavailable("The source's list is not of CouchDB's form: a row without a key or a proper document.")

@@ -8,6 +8,7 @@ from typing import Any
 from proxy.contract import Doc
 from proxy.core.revisions import canonical
 from proxy.errors import BadRequest, NotFound, Unavailable
+from proxy.fetch import attachments_of, path_of
 from proxy.gather import look_up
 from proxy.resolve import Shown, precedence, resolve, view_leaves
 from proxy.view import View
@@ -54,6 +55,7 @@ def _the_one(doc: Any, doc_id: str, rev: str | None) -> Doc:
         answered = _parts(doc["_rev"])
         if doc["_id"] == doc_id and (rev is None or answered == _parts(rev)):
             found: Doc = doc
+            path_of(found), attachments_of(found)
             return found
     except (TypeError, KeyError, ValueError, AttributeError):
         pass

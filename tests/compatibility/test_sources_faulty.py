@@ -14,8 +14,8 @@ from multidict import CIMultiDict
 
 from proxy.app import running
 from proxy.config.model import Config, Database, Server
-from tests.compatibility.sources import Asked, Forward, Given, Script, World, given_json, world
-from tests.support.inprocess import Answer
+from tests.compatibility.sources import PHONE, Asked, Forward, Given, Script, World, given_json, world
+from tests.support.inprocess import Answer, profile
 
 SECRET = "417-23-9050"
 DOCS: list[dict[str, Any]] = [
@@ -337,3 +337,47 @@ async def test_an_attachment_is_not_fetched_from_elsewhere() -> None:
     async with world(away, docs=[attached]) as site:
         answer = await site.ask("GET", "/clinic-phone/a/a.txt")
         assert (answer.status, answer.json["error"]) == (502, "bad_gateway")
+
+
+ENTRY = {"content_type": "text/plain", "revpos": 1, "digest": "md5-4PKnIuJuRqSGGTbCcRUOSg==", "length": 3, "stub": True}
+NO_ENTRIES: list[Any] = [5, [5], {"a.txt": 5}, {"a.txt": ENTRY, "b.txt": []}, {"a.txt": {**ENTRY, "revpos": "1"}}]
+FIRST = f'["1-{"a" * 32}"]'
+
+
+@pytest.mark.parametrize("hides", [True, False])
+@pytest.mark.parametrize("entries", NO_ENTRIES, ids=repr)
+async def test_attachments_that_are_none_are_a_lie(entries: Any, hides: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def lie(value: Any) -> Any:
+        if isinstance(value, list):
+            return [lie(each) for each in value]
+        if isinstance(value, dict):
+            return {name: entries if name == "_attachments" else lie(each) for name, each in value.items()}
+        return value
+
+    async def lying(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        return given.with_json(lie(given.json)) if b'"_attachments"' in given.body else given
+
+    attached = {"_id": "a", "facility": "f1", "_attachments": {"a.txt": {"content_type": "text/plain", "data": "AAAA"}}}
+    using = PHONE if hides else profile("phone")
+    async with world(lying, using, docs=[attached]) as site:
+        for method, path, body in (
+            ("GET", "/a/a.txt", None),
+            ("GET", "/a?attachments=true", None),
+            ("GET", f"/a?atts_since={FIRST}", None),
+            ("GET", "/a?open_revs=all&attachments=true", None),
+            ("POST", "/_bulk_get?attachments=true", {"docs": [{"id": "a"}]}),
+            ("POST", "/_bulk_get", {"docs": [{"id": "a", "atts_since": ["1-" + "a" * 32]}]}),
+            ("GET", "/_changes?include_docs=true&attachments=true", None),
+            ("GET", "/_all_docs?include_docs=true&attachments=true", None),
+            ("PUT", "/a/b.txt", {}),
+            ("COPY", "/a", None),
+        ):
+            headers = {"Destination": "b"} if method == "COPY" else {}
+            try:
+                answer = await site.ask(method, f"/clinic-phone{path}", body, headers=headers)
+            except aiohttp.ClientPayloadError:  # it had begun
+                continue
+            told = 409 if method == "PUT" and not hides else 502  # the source's own word
+            assert answer.status == told, (path, answer.status, answer.body)
+    assert [record for record in caplog.records if record.exc_info] == []

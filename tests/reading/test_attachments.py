@@ -13,7 +13,7 @@ from proxy.core.endpoints import Kind
 from proxy.reading.attachments import get_attachment
 from proxy.reading.bulk_get import post_bulk_get
 from proxy.reading.document import get_document
-from tests.reading.couch import Couch, revision, serving
+from tests.reading.couch import NO_PATHS, Couch, rev, revision, serving
 from tests.reading.served import front
 
 ENTRY = {"content_type": "image/png", "revpos": 1, "digest": "md5-y==", "length": 3, "stub": True}
@@ -140,3 +140,17 @@ async def test_what_ends_with_the_connection_and_cannot_be_counted_is_not_given(
     couch.instead["/db/photo/i.bin"] = answer
     async with front(couch, HANDLERS) as ann:
         assert (await ann.error("GET", "/db-phone/photo/i.bin"))[0] == 502
+
+
+@pytest.mark.parametrize("revisions", NO_PATHS, ids=repr)
+async def test_a_path_that_is_none_is_a_lie(revisions: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lie = {**revision("photo", "ba", owner="ann", _attachments={"i.bin": ENTRY}), "_revisions": revisions}
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response(lie)
+
+    async with serving(Couch()) as couch, front(couch, HANDLERS) as ann:
+        couch.instead["/db/photo"] = answer
+        for query in ("revs=true", "revs_info=true", f'atts_since=["{rev(1, "a")}"]'):
+            assert (await ann.error("GET", f"/db-phone/photo?{query}"))[0] == 502
+    assert [record for record in caplog.records if record.exc_info] == []

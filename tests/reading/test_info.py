@@ -230,3 +230,11 @@ async def test_the_source_is_asked_with_the_clients_headers(couch: Couch) -> Non
     async with front(couch, as_bob) as ann:
         await ann.json("GET", "/", headers={"Authorization": "Basic other"})
     assert asked == ["Basic Ym9i"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"error":"x","reason":"y"}', b"[]", b'{"ok":true}', b"1"])
+async def test_what_no_couchdb_says_of_a_database_is_none(ann: Front, couch: Couch, body: bytes) -> None:
+    await answering(couch, "/db", 200, body)
+    for method, path in (("GET", "/db-phone"), ("POST", "/db-phone/_ensure_full_commit")):
+        status, error, _ = await ann.error(method, path)
+        assert (status, error) == (502, "bad_gateway")

@@ -177,6 +177,18 @@ async def test_a_source_that_lies_is_as_good_as_down(couch: Couch, text: bytes) 
             assert (await view.error("POST", DIFF, {"plain": [f"2-{NEW}"]}))[0] == 502
 
 
+async def test_another_document_than_the_one_that_was_asked_for_is_a_lie(ann: Front, couch: Couch) -> None:
+    async def lie(request: web.BaseRequest) -> web.StreamResponse:
+        asked = [entry["id"] for entry in (await request.json())["docs"]]
+        other = revision("other", "a", owner="ann")
+        return web.json_response({"results": [{"id": doc_id, "docs": [{"ok": other}]} for doc_id in asked]})
+
+    assert await ann.json("POST", DIFF, {"plain": [rev(2, "b")]}) == {}  # what the source can do is known
+    couch.instead["/db/_bulk_get"] = lie
+    status, error, _ = await ann.error("POST", DIFF, {"mine": [rev(9, "f")]})
+    assert (status, error) == (502, "bad_gateway")
+
+
 @given(trees)
 @settings(max_examples=40, deadline=None)
 async def test_what_is_served_is_known_and_what_never_was_visible_is_not(
