@@ -107,8 +107,10 @@ def whole_body(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterat
     length = _part_length(headers, entry) if reply.status == 206 else _length(headers, entry)
     if reply.status == 200 and "Transfer-Encoding" in headers:
         length = None  # it can be stored compressed: CouchDB may know no other length of that, and sends it in chunks
+    if reply.status == 304:
+        return reply.chunks()
     if length is None:
-        if reply.status != 304 and not ("Content-Length" in headers or "Transfer-Encoding" in headers):
+        if not ("Content-Length" in headers or "Transfer-Encoding" in headers):
             raise Unavailable(f"The source does not say where the attachment {name!r} ends.")
         return reply.chunks()
     if headers.get("Content-Length", str(length)) != str(length):

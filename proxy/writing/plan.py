@@ -68,9 +68,9 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
             return judge(pushed, _edited_leaf(pushed, stored, applied), applied)
         return _plan_replicated(pushed, stored, applied)
     except _Hidden as error:
-        return _as_if_new(pushed, error, applied)
+        return _as_if_new(pushed, error.with_traceback(None), applied)
     except CouchError as error:
-        return Refuse(error)
+        return Refuse(error.with_traceback(None))  # which would refer to the caller's frame, where this is kept
 
 
 def _as_if_new(pushed: Pushed, hidden: _Hidden, rules: Rules) -> Refuse:
@@ -79,7 +79,7 @@ def _as_if_new(pushed: Pushed, hidden: _Hidden, rules: Rules) -> Refuse:
         outcome = judge(pushed, None, rules)
     except CouchError as error:
         # replicators give up on any other error, and what is no longer visible would keep them from all the rest
-        return Refuse(error if pushed.new_edits else hidden)
+        return Refuse(error.with_traceback(None) if pushed.new_edits else hidden)
     if isinstance(outcome, Refuse):
         return outcome
     return Refuse(Conflict() if pushed.new_edits and pushed.path else hidden)
