@@ -27,6 +27,8 @@ CHANGED = 3
 
 _PAUSES = (0.0, 0.5, 2.0, 5.0, 10.0)
 """Seconds before a child is started again; the next one each time that it ends soon."""
+_LAST_WORDS_SECONDS = 1.0
+"""How long what a process said before its end may take to arrive: it can be that it was ready."""
 _SOON_SECONDS = 30.0
 _PATIENCE_SECONDS = 2.0
 """How long a child may take to say what it counts."""
@@ -106,7 +108,9 @@ class _Keeper:
                 self.stop()
             listening = asyncio.ensure_future(self._listen(ours))
             try:
-                return await process.wait()
+                status = await process.wait()
+                await asyncio.wait([listening], timeout=_LAST_WORDS_SECONDS)
+                return status
             finally:
                 self._process = None
                 listening.cancel()
