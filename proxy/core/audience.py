@@ -44,9 +44,7 @@ class Audience:
             return frozenset((EVERYBODY,))
         try:
             keys = self._keys(doc)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # what filters raise: see `lens`
+        except Exception:
             keys = None
         return frozenset((EVERYBODY,)) if keys is None or len(keys) > _MOST_KEYS else keys
 

@@ -78,9 +78,7 @@ class Chain:
         for step, name in self._steps:
             try:
                 shaped = step(shaped, client)  # type: ignore[arg-type]  # None ends the loop below
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
+            except Exception as error:
                 raise Withheld(name, error) from error
             if shaped is None:
                 return None
@@ -217,9 +215,7 @@ class Chain:
                 break  # nobody asks what it makes of the original
             try:
                 shaped = filter_.shape(stage, client)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
+            except Exception as error:
                 raise Withheld(name, error) from error
             if shaped is None:
                 raise Refused("the document is not visible to this client")
@@ -255,9 +251,7 @@ class Chain:
                 whole = restore(whole, original, client)
             except Refused as error:
                 raise self._as_shown(error, position) from error.__cause__
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
+            except Exception as error:
                 raise Withheld(self._filters[position][1], error) from error
         return whole if whole is edited else _same_identity(whole, edited)
 

@@ -1,16 +1,19 @@
-"""Tells of filters that keep everybody waiting: nobody else is served while one is called (see `turns`).
+"""Filters that somebody wrote, watched while they are called: nobody else is served meanwhile (see `turns`).
 
+One that takes long is told of; and what it raises that is no Exception becomes one, for it is not its caller's to end.
 Built-in filters are not watched: that would cost as much as some of them do.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import ClassVar
+from typing import TypeVar
 
 from proxy.contract import Client, Doc, Filter
+
+R = TypeVar("R")
 
 log = logging.getLogger("couch_tailor.filters")
 
@@ -18,10 +21,12 @@ SLOW_SECONDS = 0.1
 _AGAIN_SECONDS = 60.0
 
 
+class Failed(Exception):
+    """A filter raised what is no Exception: `sys.exit`, a cancellation, what extensions raise."""
+
+
 class Watched(Filter):
     """`filter_`, which messages call `name`: a call that took long is logged, not more often than once a minute."""
-
-    pure: ClassVar[bool] = True
 
     def __init__(self, filter_: Filter, name: str) -> None:
         self._filter = filter_
@@ -29,29 +34,27 @@ class Watched(Filter):
         self._silent_until = 0.0
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
-        began = monotonic()
-        try:
-            return self._filter.shape(doc, client)
-        finally:
-            self._ended(began, "shape", doc)
+        return self._called("shape", doc, lambda: self._filter.shape(doc, client))
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
-        began = monotonic()
-        try:
-            return self._filter.restore(edited, original, client)
-        finally:
-            self._ended(began, "restore", edited)
+        return self._called("restore", edited, lambda: self._filter.restore(edited, original, client))
 
     def audience(self, doc: Doc) -> Iterable[str] | None:
-        began = monotonic()
-        try:
-            keys = self._filter.audience(doc)
-            return None if keys is None else frozenset(keys)
-        finally:
-            self._ended(began, "audience", doc)
+        return self._called("audience", doc, lambda: _all(self._filter.audience(doc)))
 
     def client_keys(self, client: Client) -> Iterable[str]:
-        return self._filter.client_keys(client)
+        return self._called("client_keys", {}, lambda: _all(self._filter.client_keys(client)) or ())
+
+    def _called(self, method: str, doc: Doc, call: Callable[[], R]) -> R:
+        began = monotonic()
+        try:
+            return call()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a call waits for nothing: a cancellation is not its task's, an exit not ours
+            raise Failed(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._ended(began, method, doc)
 
     def _ended(self, began: float, method: str, doc: Doc) -> None:
         now = monotonic()
@@ -65,3 +68,7 @@ def watched(filter_: Filter, name: str) -> Filter:
     """The filter, watched unless it is a built-in one."""
     is_built_in = type(filter_).__module__.partition(".")[0] == "filters"
     return filter_ if is_built_in else Watched(filter_, name)
+
+
+def _all(keys: Iterable[str] | None) -> frozenset[str] | None:
+    return None if keys is None else frozenset(keys)

@@ -40,9 +40,7 @@ def keys_of(view: View) -> Keys:
         return None
     try:
         return stored_keys(audience, audience.held_by(view.client))
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # what filters raise: see `lens`
+    except Exception:
         log.exception("the keys of a client of profile %s cannot be told: all changes are judged", view.profile.name)
         return None
 
