@@ -40,6 +40,10 @@ def installed() -> dict[str, list[EntryPoint]]:
     return found
 
 
+FAULTS = (Exception, SystemExit, GeneratorExit)
+"""What a module or a filter raises that is wrong. Ctrl-C is whoever waits for it."""
+
+
 def find(use: str, registered: Mapping[str, list[EntryPoint]], directory: FilePath) -> Found:
     """The filter that `use` names. Raises BadValue with the place of the fault."""
     if ":" in use:
@@ -60,7 +64,7 @@ def _offers(entries: list[EntryPoint]) -> str:
 def _registered(use: str, entry: EntryPoint) -> Found:
     try:
         cls = entry.load()
-    except BaseException as error:
+    except FAULTS as error:
         raise BadValue(f'"{use}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}') from error
     _check_class(cls, entry.value)
     foreign = entry.dist is not None and entry.dist.name != _OWN_DISTRIBUTION
@@ -103,7 +107,7 @@ def _import(name: str, directory: FilePath) -> ModuleType:
     except SyntaxError as error:
         place = f"{error.filename}:{error.lineno}: " if error.filename else _place(name, directory, error)
         raise BadValue(f"{place}{type(error).__name__}: {error.msg}") from error
-    except BaseException as error:  # whatever it raises, it is the module that is wrong
+    except FAULTS as error:
         raise BadValue(f"{_place(name, directory, error)}{type(error).__name__}: {error}") from error
 
 

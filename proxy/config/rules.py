@@ -101,7 +101,7 @@ class Workshop:
             return Rule(use, options, built, _description(built, options), _identity(use, found, options))
         except OptionError as error:
             self.problems.add((*path, *option_path(error.option)), error.message + _caret(error))
-        except BaseException as error:
+        except modules.FAULTS as error:
             place = modules.place_in(self.directory, error)
             self.problems.add(path, f"the filter {use} failed: {place}{type(error).__name__}: {error}")
         return None
