@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from proxy.cli.errors import RunError
+from proxy.cli.touch import Count, touched
+from proxy.config.model import Config, Database, Server
+from proxy.contract import Doc
+from tests.compatibility.sources import Asked, Forward, Given, Script, given_json, world
 from tests.support import sources
 from tests.support.sources import Source, SourceDatabase
 from tests.test_cli_index import Site
@@ -66,3 +71,38 @@ def test_a_source_that_does_not_answer(site: Site) -> None:
     status, _, said = touch(site, "clinic")
     assert status == 1
     assert said.startswith("couch-tailor: clinic cannot be touched (0 documents were written): ")
+    assert "127.0.0.1:1: " in said
+
+
+async def touch_at(script: Script, *docs: Doc) -> Count:
+    async with world(script, docs=docs) as there:
+        database = Database("clinic", there.source, "clinic")
+        return await touched(Config(Server(), {}, {"clinic": database}, {}), database)
+
+
+async def test_what_is_changed_meanwhile_is_left_as_it_is() -> None:
+    async def late(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        if asked.endpoint != "_all_docs":
+            return given
+        rows = given.json["rows"]
+        rows[0]["doc"]["_rev"] = "1-" + "0" * 32  # as it was before somebody wrote it
+        return given.with_json({"rows": rows})
+
+    count = await touch_at(late, {"_id": "a"}, {"_id": "b"})
+    assert (count.written, count.changed) == (1, 1)
+
+
+async def test_a_refusal_ends_it_and_so_does_what_is_no_couchdb() -> None:
+    async def refuse(asked: Asked, forward: Forward) -> Given:
+        if asked.endpoint == "_bulk_docs":
+            return given_json(201, [{"id": "a", "error": "forbidden", "reason": "no"}])
+        return await forward(asked)
+
+    async def something_else(asked: Asked, forward: Forward) -> Given:
+        return given_json(200, {})
+
+    with pytest.raises(RunError, match=r"\(0 documents were written\): the source refuses a: no$"):
+        await touch_at(refuse, {"_id": "a"})
+    with pytest.raises(RunError, match="is it a CouchDB"):
+        await touch_at(something_else)

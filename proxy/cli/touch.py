@@ -18,6 +18,7 @@ from proxy.config.model import Config, Database
 from proxy.config.problems import did_you_mean
 from proxy.contract import Doc
 from proxy.core import jsonio
+from proxy.errors import CouchError, Unavailable
 
 if TYPE_CHECKING:  # other commands need no network library
     from proxy.place import Place
@@ -51,37 +52,43 @@ def _chosen(config: Config, name: str) -> Database:
     if database is None:
         raise UsageError(f'touch: there is no database "{name}"{did_you_mean(name, config.databases)}')
     if not database.source.one_account:
-        raise UsageError(f'touch: the database "{name}" needs a source with an account, as auth = "service"')
+        raise UsageError(f'touch: the database "{name}" needs a source with an account of its own: auth = "service"')
     return database
 
 
 @dataclass
-class _Count:
+class Count:
+    """Documents that were written anew."""
+
     written: int = 0
     changed: int = 0
     """Somebody else has written them since they were read, so they are new as well."""
 
 
 async def _touch_all(config: Config, databases: list[Database]) -> None:
-    from proxy.errors import CouchError
+    for database in databases:
+        count = await touched(config, database)
+        also = f", {count.changed:,} were changed meanwhile" if count.changed else ""
+        print(f"{database.name}: {count.written:,} documents written anew{also}")
+
+
+async def touched(config: Config, database: Database) -> Count:
+    """Touch the documents of one database. Raises RunError, which says how many were written."""
     from proxy.identify import towards
     from proxy.place import Place
     from proxy.upstream import Upstream
 
-    for database in databases:
-        source = database.source
-        with closing(Upstream(source, config.server.timeout)) as upstream:
-            headers = towards(source, source.username, frozenset(), {})
-            place = Place(database=database, upstream=upstream, headers=headers)
-            count = _Count()
-            try:
-                async for docs in _pages(place):
-                    await _write(place, docs, count)
-            except CouchError as error:
-                done = f"{count.written:,} documents were written"
-                raise RunError(f"{database.name} cannot be touched ({done}): {error.reason}") from error
-        also = f", {count.changed:,} were changed meanwhile" if count.changed else ""
-        print(f"{database.name}: {count.written:,} documents written anew{also}")
+    source, count = database.source, Count()
+    with closing(Upstream(source, config.server.timeout)) as upstream:
+        headers = towards(source, source.username, frozenset(), {})
+        place = Place(database=database, upstream=upstream, headers=headers)
+        try:
+            async for docs in _pages(place):
+                await _write(place, docs, count)
+        except CouchError as error:
+            done = f"{count.written:,} documents were written"
+            raise RunError(f"{database.name} cannot be touched ({done}): {error}") from error
+    return count
 
 
 async def _pages(place: Place) -> AsyncIterator[list[Doc]]:
@@ -89,18 +96,20 @@ async def _pages(place: Place) -> AsyncIterator[list[Doc]]:
     start: list[tuple[str, str]] = []
     while True:
         pairs = [("include_docs", "true"), ("limit", str(_PAGE)), *start]
-        rows = (await place.upstream.json("GET", place.path("_all_docs"), pairs, headers=place.headers))["rows"]
-        docs = [row["doc"] for row in rows if row.get("doc")]
+        listed = await place.upstream.json("GET", place.path("_all_docs"), pairs, headers=place.headers)
+        try:
+            rows = listed["rows"]
+        except (TypeError, KeyError):
+            raise Unavailable("The source's _all_docs is not of CouchDB's form: is it a CouchDB?") from None
+        docs = [row["doc"] for row in rows if row.get("doc") and not row["id"].startswith("_")]
         if docs:
-            yield [doc for doc in docs if not doc["_id"].startswith("_")]
+            yield docs
         if len(rows) < _PAGE:
             return
         start = [("startkey", jsonio.dumps(rows[-1]["id"]).decode()), ("skip", "1")]
 
 
-async def _write(place: Place, docs: list[Doc], count: _Count) -> None:
-    if not docs:
-        return
+async def _write(place: Place, docs: list[Doc], count: Count) -> None:
     body = {"docs": docs}
     rows = await place.upstream.json("POST", place.path("_bulk_docs"), headers=place.headers, body=body)
     for row in rows:
@@ -109,4 +118,4 @@ async def _write(place: Place, docs: list[Doc], count: _Count) -> None:
         elif row["error"] == "conflict":
             count.changed += 1
         else:
-            raise RunError(f"{place.database.name}: {row.get('id')} is refused by the source: {row.get('reason')}")
+            raise Unavailable(f"the source refuses {row.get('id')}: {row.get('reason')}")
