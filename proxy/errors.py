@@ -19,6 +19,7 @@ CouchError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -48,6 +49,12 @@ class CouchError(Exception):
 
     def __str__(self) -> str:
         return self.reason if self.details is None else self.details
+
+    def saying(self, reason: str) -> Self:
+        """Another one that tells clients something else, with the same details for the log."""
+        made = copy(self)
+        made.reason = reason
+        return made
 
     def __copy__(self) -> Self:
         """Another one that says the same, raised nowhere yet."""

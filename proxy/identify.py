@@ -262,7 +262,7 @@ class Following:
 async def _refusal(reply: Reply) -> CouchError:
     """What the client hears where `_session` does not say who it is."""
     if reply.status not in _OF_CREDENTIALS and reply.status < 500:
-        return Unavailable(f"The source answered {reply.status}: is it a CouchDB?")
+        return reply.unusable(f"answered {reply.status}: is it a CouchDB?")
     refused = await reply.error()
     if reply.status == 401:
         return Unauthorized(_WRONG if isinstance(refused, Unavailable) else refused.reason)

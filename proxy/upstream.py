@@ -208,12 +208,16 @@ class Reply:
             return self._where.failure(f"answered {self.status} without saying why")
         is_verdict = of_document and reason not in OF_ACCESS
         if self._own is not None and self.status in self._own.refusals and not is_verdict:
-            log.error("%s answered %d %s (%s): %s", self._where.exactly, self.status, error, reason, self._own.remedy)
-            return NotDone(f"{self._where.called} refuses the proxy itself; the proxy's log has its words.")
+            words = f" ({self.status} {error}: {reason}); {self._own.remedy}"
+            return self._where.refusal("refuses the proxy itself", words)
         if self.status >= 500 and not verbatim:
             log.warning("%s answered %d %s: %s", self._where.exactly, self.status, error, reason)
             error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
         return CouchError(reason, error=error, status=self.status)
+
+    def unusable(self, what: str) -> Unavailable:
+        """The error that the reply is not what was asked for."""
+        return self._where.failure(what)
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,7 +241,9 @@ class _Own(NamedTuple):
     remedy: str
 
 
-def _own(source: Source) -> _Own:
+def _own(source: Source) -> _Own | None:
+    if source.auth == "client":
+        return None
     if source.one_account:
         return _Own(
             (401, 403), f"check the account of sources.{source.name}: its name, its secret, and what it may do."
@@ -355,7 +361,7 @@ class Upstream:
         try:
             return await self._account.headers()
         except Unavailable as error:
-            raise NotDone(error.reason, error=error.error, status=error.status) from error  # logged
+            raise NotDone(error.reason, error=error.error, status=error.status, details=error.details) from error
 
     async def _insist(self, asked: _Asked, reply: Reply, held: Headers | None) -> Reply:
         """Answer refusals for as long as that makes sense; the last reply."""

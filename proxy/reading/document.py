@@ -120,12 +120,12 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
 
 
 def _caching(view: View) -> dict[str, str]:
-    """What others are shown of a revision has the same ETag: a browser must not keep it for who logs in next.
+    """What others are shown of a revision, or by other rules, has the same ETag: a browser must not keep it for them.
 
     It would ask again with that ETag, whatever `Vary` says (RFC 9111, 4.3.1), and be told that nothing has changed.
     """
-    is_the_same_for_all = not view.profile.chain and view.name != view.database.name
-    return {} if is_the_same_for_all else {"Cache-Control": "no-store"}
+    is_always_the_whole = not view.profile.chain and view.name != view.database.name
+    return {} if is_always_the_whole else {"Cache-Control": "no-store"}
 
 
 async def _find(view: View, doc_id: str, wanted: Wanted) -> Shown:

@@ -299,7 +299,7 @@ async def _post(view: View, body: bytes, sent: Sequence[Slot]) -> tuple[int, lis
                 batch = [slot.written for slot in sent if isinstance(slot.written, Pushed)]
                 raise heard(await reply.error(verbatim=True), rules_of(view), batch)
             if reply.status not in _STORED:
-                raise Unavailable(f"The source answered _bulk_docs with {reply.status}: nothing says what it stored.")
+                raise reply.unusable(f"answered {reply.status}: nothing says what it stored")
             rows = await reply.json()
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise Unavailable("The source's _bulk_docs reply is not of CouchDB's form.")

@@ -51,7 +51,7 @@ class Untold(Unavailable):
 def unknown(error: Unavailable) -> Unavailable:
     """The answer to an interactive write that may or may not have been stored, because of `error`."""
     reason = f"{error.reason} It is unknown whether the write was stored: fetch before trying again."
-    return Unavailable(reason, error=error.error, status=error.status, details=error.details)
+    return error.saying(reason)
 
 
 def not_stored(error: Unavailable) -> Unavailable:
@@ -69,7 +69,7 @@ def partly_stored(error: CouchError, missing: Sequence[tuple[str, str]], total: 
     for doc_id, rev in missing:
         by_id.setdefault(doc_id, []).append(rev)
     reason = f"{error.reason} {len(missing)} of {total} documents are not stored; send the request again."
-    told = CouchError(reason, error=error.error, status=error.status, details=error.details)
+    told = error.saying(reason)
     told.members = {"missing": {doc_id: {"missing": revs} for doc_id, revs in by_id.items()}}
     return told
 

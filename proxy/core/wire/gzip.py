@@ -14,7 +14,7 @@ _PIECE = 256 * 1024
 """Bytes that are inflated at once: a fraction of a millisecond."""
 _PIECE_OF_DATA = 64 * 1024
 _MAX_MEMBERS = 16
-"""Each costs a copy of what follows it, and nobody compresses a request in pieces."""
+"""Nobody compresses a request in so many."""
 
 
 def inflate(data: bytes, limit: int) -> bytes:
