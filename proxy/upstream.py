@@ -31,7 +31,7 @@ from proxy.core import query as query_strings
 from proxy.core.wire import WireError
 from proxy.core.wire.mixed import JsonPart, is_mixed, json_parts
 from proxy.errors import CouchError, NotDone, Unavailable
-from proxy.http_client import Body, BrokenOff, Connection, Silent, TooLong, multidict, request_head
+from proxy.http_client import Body, BrokenOff, Connection, Silent, Sized, TooLong, multidict, request_head
 from proxy.pool import Origin, Pool, Unreachable
 
 Headers = Mapping[str, str]
@@ -253,7 +253,7 @@ def _own(source: Source) -> _Own | None:
 
 
 class _Asked(NamedTuple):
-    """A request, as it is sent however often. `limit` and `digestion` are seconds of silence, as a Pool takes them;
+    """A request, as it is sent however often. `limit`: seconds of silence;
     `reads`: it changes nothing.
     """
 
@@ -262,7 +262,6 @@ class _Asked(NamedTuple):
     headers: Headers
     body: Body
     limit: float | None
-    digestion: float
     reads: bool
     where: _Where
 
@@ -317,12 +316,10 @@ class Upstream:
         headers: Headers,
         body: Body = None,
         timeout: float | None = 0,
-        digestion: float = 0.0,
         changes_nothing: bool = False,
     ) -> Reply:
         """Send a request. `path` is canonical (`core.endpoints.path`); `timeout`: seconds without a byte, None: none;
-        `digestion`: further seconds before the answer, after the last byte of the request; `changes_nothing`: it may be
-        sent twice, which goes without saying for some.
+        `changes_nothing`: it may be sent twice, which goes without saying for some.
 
         Raises Unavailable: 502 if the source cannot be reached or breaks off, 504 if it does not answer in time.
         """
@@ -331,7 +328,7 @@ class Upstream:
         reads = changes_nothing or method in ("GET", "HEAD")
         reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
         where = _Where(self._called, f"{self._called}{self._of} ({method} {path})")
-        asked = _Asked(method, target, headers, body, limit, digestion, reads, where)
+        asked = _Asked(method, target, headers, body, limit, reads, where)
         held = None if self._account is None else await self._held(headers)
         reply = await self._once(asked, held)
         if reply.status in (401, 429):
@@ -339,11 +336,11 @@ class Upstream:
         return reply
 
     async def _once(self, asked: _Asked, held: Headers | None) -> Reply:
-        method, target, headers, body, limit, digestion, reads, where = asked
+        method, target, headers, body, limit, reads, where = asked
         sent = headers if held is None else {**_without_authorization(headers), **held}
         head = request_head(method, target, self._host, sent.items(), body)
         try:
-            connection = await self._pool.exchange(head, body, method, limit, reads, digestion)
+            connection = await self._pool.exchange(head, body, method, limit, reads, 0.0 if reads else _digestion(body))
         except (Silent, Unreachable, BrokenOff) as error:
             raise _unavailable(error, where) from error
         return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None, self._largest)
@@ -425,6 +422,12 @@ def _unavailable(error: Silent | Unreachable | BrokenOff, where: _Where) -> Unav
     failure = where.failure("did not answer in time")
     failure.error, failure.status = "gateway_timeout", 504
     return failure
+
+
+def _digestion(body: Body) -> float:
+    """Seconds that the source may need after the last byte: it may still have a second's work with every MiB."""
+    size = body.length if isinstance(body, Sized) else len(body) if isinstance(body, bytes) else 0
+    return size / 2**20
 
 
 def _without_authorization(headers: Headers) -> Headers:

@@ -112,20 +112,12 @@ async def _send(
 ) -> Written:
     """The source's error is put in words that the client may hear."""
     try:
-        async with await exchange.view.upstream.request(
-            method, path, pairs, headers=headers, body=body, digestion=_digestion(body)
-        ) as reply:
+        async with await exchange.view.upstream.request(method, path, pairs, headers=headers, body=body) as reply:
             if reply.status >= 300:
                 raise heard(await reply.error(verbatim=True, of_document=True), rules_of(exchange.view), batch)
             return await _written(reply)
     finally:
         recent.wrote(exchange.view, [pushed.id for pushed in batch] or [exchange.target.doc_id])
-
-
-def _digestion(body: Body) -> float:
-    """Seconds that the source may need after the last byte: it may still have a second's work with every MiB."""
-    size = body.length if isinstance(body, Sized) else len(body) if isinstance(body, bytes) else 0
-    return size / 2**20
 
 
 async def _written(reply: Reply) -> Written:
