@@ -36,7 +36,7 @@ class Sized:
 
     length: int
     pieces: AsyncIterator[bytes]
-    closing: int = 0
+    epilogue: int = 0
     """Bytes at the end that a source need not wait for: CouchDB stores what comes before the last line of multipart."""
 
 
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
             self._refuse_early()
             return
         self._transport.write(head)
-        self._given = isinstance(body, Sized) and body.length <= body.closing
+        self._given = isinstance(body, Sized) and body.length <= body.epilogue
         sending = asyncio.ensure_future(self._send_sized(body) if isinstance(body, Sized) else self._send_chunked(body))
         try:
             await self._until_headers(sending)
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             if left < 0:
                 break
             self._transport.write(piece)
-            self._given = left <= body.closing
+            self._given = left <= body.epilogue
             await self._until_taken()
         if left:
             raise ValueError("a body is not of the length that was announced")

@@ -18,8 +18,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SECONDS = 0.01
-"""So many turns that each took as long would still leave an answer time to come; and less would be spent on looking at
-the clock, and on the event loop, than can be measured."""
+"""Several loops at a time still leave others served within a moment; and what looking at the clock costs cannot be
+measured."""
 
 
 class Turn:

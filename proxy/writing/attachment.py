@@ -151,7 +151,7 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200), etag=False)
 
 
-def _check_winner(seen: Sequence[Doc], name: str, rules: Rules) -> None:
+def _check_is_there(seen: Sequence[Doc], name: str, rules: Rules) -> None:
     """Raises NotFound where there is nothing to be removed, which CouchDB says before it misses a revision."""
     live = [leaf for leaf in seen if leaf.get("_deleted") is not True]
     if not live:
@@ -166,7 +166,7 @@ def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tu
     if not seen:
         raise NotFound("missing")
     if "_rev" not in named:
-        _check_winner(seen, name, rules)
+        _check_is_there(seen, name, rules)
     if held.leaf(named.get("_rev", "")) is None:
         raise Conflict()
     doc = _shown(named, held, rules)

@@ -63,7 +63,7 @@ class Upload:
         self._related = Related(new_boundary(), jsonio.dumps(doc), self._attachments)
         self.content_type = self._related.content_type
         self.length = self._related.length
-        self.closing = len(self._related.end_part() + self._related.tail())
+        self.epilogue = len(self._related.end_part() + self._related.tail())
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body, as it comes. Raises what `bodies` raises: then it is not complete, and nothing can be stored."""

@@ -59,7 +59,7 @@ async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies
     if bodies is None or not following(doc):
         return await put(exchange, pushed, jsonio.dumps(doc), "application/json")
     upload = Upload(doc, bodies)
-    return await put(exchange, pushed, Sized(upload.length, upload.pieces(), upload.closing), upload.content_type)
+    return await put(exchange, pushed, Sized(upload.length, upload.pieces(), upload.epilogue), upload.content_type)
 
 
 async def put(exchange: Exchange, pushed: Pushed, body: Body, content_type: str) -> Written:
