@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from proxy.claim import Claim, claim
 from proxy.closing import Closing
 from proxy.config.model import Config
 from proxy.core.endpoints import Kind, route
@@ -21,7 +22,7 @@ from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer
-from proxy.identify import Claim, Following, Identifier, claim
+from proxy.identify import Following, Identifier
 from proxy.listening import BACKLOG
 from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render

@@ -167,7 +167,7 @@ async def look_up(place: Place, entry: Entry, extra: Sequence[tuple[str, str]], 
     source = _sources.get(place.upstream)
     if source is None:
         source = _sources[place.upstream] = _Source()
-    name = (place.database.source_db, *place.headers.items(), *extra)
+    name = (place.database.source_db, *place.whom, *extra)
     kind = source.kinds.get(name)
     if kind is None:
         kind = source.kinds[name] = _Kind(place, extra, source, partial(source.kinds.pop, name))

@@ -1,8 +1,8 @@
 """Who is asking: request → Principal, by asking the source's `_session` with the client's own credentials.
 
-Only the `AuthSession` cookie and an `Authorization: Basic` header count; a cookie beats Basic, as in CouchDB. The
-source's word is kept for a configurable short time, under a digest of the credentials, never the credentials
-themselves. What goes to the source later is decided by the source's `auth` setting.
+What counts as credentials is told in `claim`. The source's word is kept for a configurable short time, under a digest
+of the credentials, never the credentials themselves. What goes to the source later is decided by the source's `auth`
+setting.
 
 CouchDB locks an account for some minutes after a few wrong passwords from one address. To it all clients have the
 proxy's, so it is told theirs (`X-Forwarded-For`); and nobody gets to guess the password of the proxy's own account:
@@ -12,40 +12,29 @@ who locked that would lock out everybody.
 from __future__ import annotations
 
 import asyncio
-import binascii
 import hmac
-import json
 import logging
-import re
 import time
-from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from hashlib import blake2b
-from ipaddress import ip_address
+from functools import partial
 from typing import Any
-from urllib.parse import unquote_to_bytes
-
-from multidict import MultiMapping
 
 from proxy.account import AS_ACCOUNT, service_headers
+from proxy.claim import Claim
 from proxy.config.model import Source
-from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized, Unavailable
+from proxy.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from proxy.http_client import TooLong
 from proxy.upstream import Reply, Upstream
 
 log = logging.getLogger("couch_tailor.identify")
 
 _CACHED = 10_000
-_LONGEST = 16 * 1024
 LARGEST_SESSION = 1024 * 1024
 """Bytes of what a source says of somebody, who may have very many roles."""
-_COOKIE = re.compile(r"(?:^|[;,])\s*AuthSession\s*=\s*([^;,\s]+)")
 _OF_CREDENTIALS = (400, 401, 403, 429)
 """How a source turns down credentials; anything else is not about them."""
-_NAMES = ("name", "username")
 _WRONG = "Name or password is incorrect."
 
 
@@ -66,89 +55,6 @@ class Principal:
 class _Known:
     principal: Principal
     expires: float
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a request says of who sends it: credentials as headers, and the address that it comes from."""
-
-    credentials: Mapping[str, str] = field(repr=False)
-    address: str | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the source is told: the credentials, and whose wrong passwords to count."""
-        return {**self.credentials, **self.forwarded}
-
-    @property
-    def forwarded(self) -> dict[str, str]:
-        """The header that tells the client's address."""
-        return {} if self.address is None else {"X-Forwarded-For": self.address}
-
-    @property
-    def digest(self) -> bytes:
-        """What the source's word is kept under."""
-        text = f"{self.credentials.get('Cookie', '')}\n{self.credentials.get('Authorization', '')}"
-        return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=32).digest()
-
-    @property
-    def user(self) -> bytes | None:
-        """The name in Basic credentials, as generously as any source may read them."""
-        _, _, text = self.credentials.get("Authorization", "").partition(" ")
-        try:
-            return b64decode(text.encode("utf-8", "surrogateescape") + b"==").partition(b":")[0] if text else None
-        except binascii.Error:
-            return None
-
-    def renewed(self, set_cookie: str) -> Claim:
-        """The claim of a client that has taken the cookie that it got."""
-        return Claim(_cookie(set_cookie) or self.credentials, self.address)
-
-
-def claim(headers: MultiMapping[str], remote: str | None = None, *, behind_gateway: bool = False) -> Claim:
-    """The claim of a request. `remote`: the address of its connection; `behind_gateway`: that is a gateway's, which
-    tells the client's in X-Forwarded-For. Raises BadRequest if the credentials are longer than any source reads.
-    """
-    found = _cookie("; ".join(headers.getall("Cookie"))) if "Cookie" in headers else {}
-    authorization = headers.get("Authorization", "")
-    if authorization[:6].lower() == "basic ":
-        found["Authorization"] = authorization
-    if sum(map(len, found.values())) > _LONGEST:
-        raise BadRequest(f"Credentials are longer than {_LONGEST} bytes.")
-    told = headers.getall("X-Forwarded-For", ()) if behind_gateway else ()
-    return Claim(found, _address(told[-1].rpartition(",")[2].strip()) if told else _address(remote))
-
-
-def _cookie(text: str) -> dict[str, str]:
-    """The session cookie in a Cookie or Set-Cookie header, as a header; of several the first, as in CouchDB."""
-    found = _COOKIE.search(text)
-    return {} if found is None else {"Cookie": f"AuthSession={found[1]}"}
-
-
-@lru_cache(maxsize=4096)
-def _address(text: str | None) -> str | None:
-    try:
-        return None if text is None else str(ip_address(text))
-    except ValueError:  # a socket in the file system has no address
-        return None
-
-
-def names_in(body: bytes) -> Iterator[bytes]:
-    """All that a source could take for the user's name in the body of a login, a form or JSON."""
-    for piece in re.split(b"[&;]", body):
-        key, _, value = (unquote_to_bytes(text.replace(b"+", b" ")) for text in piece.partition(b"="))
-        if key.decode("latin-1").strip() in _NAMES:
-            yield value
-    try:
-        members = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_Members, strict=False)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(members, _Members):
-        yield from (value.encode() for key, value in members if key in _NAMES and isinstance(value, str))
-
-
-class _Members(list[tuple[str, Any]]):
-    """A JSON object with all of its members: which of two with the same name counts is the reader's choice."""
 
 
 class Identifier:
@@ -186,12 +92,12 @@ class Identifier:
         if asking is None:
             asking = asyncio.ensure_future(self._ask(claim))
             self._asking[key] = asking
-            asking.add_done_callback(partial(self._asked, key))
+            asking.add_done_callback(partial(self._forget_question, key))
         principal = await asyncio.shield(asking)
         self._remember(key, principal, now)
         return principal
 
-    def _asked(self, key: bytes, asking: asyncio.Future[Principal]) -> None:
+    def _forget_question(self, key: bytes, asking: asyncio.Future[Principal]) -> None:
         del self._asking[key]
         if not asking.cancelled():
             asking.exception()  # nobody may be left to hear of it: its clients may have hung up
@@ -210,11 +116,11 @@ class Identifier:
         self.guard(claim.user)
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._asked_source(claim)
+                return await self._session_of(claim)
         except TimeoutError:
             raise Unavailable("The source did not answer in time.", error="gateway_timeout", status=504) from None
 
-    async def _asked_source(self, claim: Claim) -> Principal:
+    async def _session_of(self, claim: Claim) -> Principal:
         async with await self._upstream.request(
             "GET", "/_session", headers={"Accept": "application/json", **claim.headers}
         ) as reply:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.bodies import Bodies
+from proxy.claim import FORWARDED
 from proxy.config.model import Database
 from proxy.core.endpoints import document_path, path
 from proxy.errors import Unavailable
@@ -23,6 +24,11 @@ class Place:
     upstream: Upstream
     headers: Mapping[str, str]
     bodies: Bodies | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def whom(self) -> tuple[tuple[str, str], ...]:
+        """As whom the source is asked, wherever that is from."""
+        return tuple([pair for pair in self.headers.items() if pair[0] != FORWARDED])
 
     async def info(self) -> dict[str, Any]:
         """What the source says of the database. Raises its error, and Unavailable for what no CouchDB says."""

@@ -102,7 +102,7 @@ def keep(place: Place, ids: Iterable[str], leaves: Mapping[str, Sequence[Doc]], 
     The source was asked at `asked_at`, or later.
     """
     source = _sources.setdefault(place.upstream, _Source())
-    database, whom, until = place.database.source_db, _whom(place), asked_at + SECONDS
+    database, whom, until = place.database.source_db, place.whom, asked_at + SECONDS
     kept, written = source.kept, source.written
     for doc_id in ids:
         name, found = (database, doc_id), leaves.get(doc_id, ())
@@ -131,7 +131,7 @@ def find(place: Place, wanted: Iterable[tuple[str, str]]) -> list[Doc | None]:
     source = _sources.get(place.upstream)
     if source is None or not source.kept:
         return [None for _ in wanted]
-    database, whom, present = place.database.source_db, _whom(place), now()
+    database, whom, present = place.database.source_db, place.whom, now()
     found: list[Doc | None] = []
     for doc_id, rev in wanted:
         kept = source.kept.get((database, doc_id), {}).get(whom)
@@ -145,7 +145,7 @@ def take(place: Place, ids: Iterable[str]) -> dict[str, Sequence[Doc]]:
     source = _sources.get(place.upstream)
     if source is None or not source.kept:
         return {}
-    database, whom, present = place.database.source_db, _whom(place), now()
+    database, whom, present = place.database.source_db, place.whom, now()
     taken: dict[str, Sequence[Doc]] = {}
     for doc_id in ids:
         kept = source.drop((database, doc_id)).get(whom)
@@ -164,7 +164,3 @@ def wrote(place: Place, ids: Iterable[str]) -> None:
         source.written[name] = present
         source.written.move_to_end(name)
     source.make_room()
-
-
-def _whom(place: Place) -> _Whom:
-    return tuple(place.headers.items())

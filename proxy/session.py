@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.claim import Claim, names_in
 from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.exchange import Exchange
-from proxy.identify import LARGEST_SESSION, Claim, Identifier, names_in
+from proxy.identify import LARGEST_SESSION, Identifier
 from proxy.upstream import Upstream
 
 _MAX_LOGIN = 64 * 1024

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
+from proxy.claim import claim, names_in
 from proxy.errors import BadRequest
-from proxy.identify import claim, names_in
 from tests.compatibility.sources import Asked, Forward, Given, world
 from tests.support.inprocess import ADMIN, PROXY_SECRET, Site, basic, profile, site
 from tests.support.lenses import OwnFacility, WithoutSecret
