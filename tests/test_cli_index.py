@@ -24,10 +24,8 @@ OWN = [{"use": "select", "where": "owner == client.name"}]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    source = sources.embedded(tmp_path_factory.mktemp("source"))
-    yield source
-    assert source.process is not None
-    source.process.kill()
+    with sources.embedded_while(tmp_path_factory.mktemp("source")) as source:
+        yield source
 
 
 @pytest.fixture

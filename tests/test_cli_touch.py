@@ -20,10 +20,8 @@ from tests.test_cli_index import Site
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    source = sources.embedded(tmp_path_factory.mktemp("source"))
-    yield source
-    assert source.process is not None
-    source.process.kill()
+    with sources.embedded_while(tmp_path_factory.mktemp("source")) as source:
+        yield source
 
 
 @pytest.fixture

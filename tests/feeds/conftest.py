@@ -19,11 +19,9 @@ USERS = ("ann", "bob")
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    source = sources.embedded(tmp_path_factory.mktemp("source"))
-    source.add_users(dict.fromkeys(USERS, ()), PASSWORD)
-    yield source
-    assert source.process is not None
-    source.process.kill()
+    with sources.embedded_while(tmp_path_factory.mktemp("source")) as source:
+        source.add_users(dict.fromkeys(USERS, ()), PASSWORD)
+        yield source
 
 
 @pytest.fixture

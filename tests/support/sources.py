@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,6 +105,17 @@ class SourceDatabase:
         reply = self.source.http.request("GET", f"/{segment(self.name)}/{segment(doc_id)}/{segment(name)}")
         assert reply.status == 200, reply.body
         return reply.body
+
+
+@contextmanager
+def embedded_while(directory: Path) -> Iterator[Source]:
+    """As `embedded`, for as long as the context lasts."""
+    source = embedded(directory)
+    try:
+        yield source
+    finally:
+        assert source.process is not None
+        source.process.kill()
 
 
 def embedded(directory: Path) -> Source:
