@@ -9,17 +9,14 @@ Replicated revisions go to the source in parts (see `parts`): nothing of one dep
 the request fails, and its error says what is not stored. Rows would not do: CouchDB's own replicator takes them for
 refusals that are final, and goes on. Interactive writes go together, unless the documents that they edit are too large
 to be held together: if the source fails after it has stored some, the others have its error in their rows.
-
-A stub that stands for nothing fails the request, as in CouchDB, unless some of it is stored before that is known: then
-it has its row.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from copy import copy
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -29,7 +26,7 @@ from proxy import recent
 from proxy.ahead import under_way
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.errors import BadRequest, CouchError, NotDone, PreconditionFailed, Unavailable
+from proxy.errors import BadRequest, CouchError, NotDone, Unavailable
 from proxy.exchange import Exchange
 from proxy.reading.local import LOCAL, source_id
 from proxy.sizes import are_large, cut
@@ -88,14 +85,11 @@ async def bulk_docs(exchange: Exchange) -> web.StreamResponse:
     parts = _read_parts(exchange.view, docs, new_edits, slots, together=new_edits or not independent)
     planner = _Planner(exchange.view, exchange.server.max_body, together=not independent)
 
-    def store(batch: Sequence[Slot]) -> Awaitable[int]:
-        planner.begin(batch)
-        return store_batch(exchange.view, batch, new_edits=new_edits)
-
+    store = partial(store_batch, exchange.view, new_edits=new_edits)
     try:
         status = await store_parts(parts, planner.plan, store)
     except CouchError as error:
-        if len(slots) < len(docs) or isinstance(error, PreconditionFailed):  # nothing is stored
+        if len(slots) < len(docs):  # all that was read, nothing is stored
             raise
         if new_edits:
             if not _tell_of_others(slots, error):
@@ -194,15 +188,6 @@ class _Planner:
         self._view = view
         self._room = room
         self._together = together
-        self._fails: PreconditionFailed | None = None
-        """What fails the whole request, as long as nothing of it is stored."""
-        self._begun = False
-
-    def begin(self, slots: Sequence[Slot]) -> None:
-        """These are about to be stored. Raises PreconditionFailed if that must not be begun."""
-        if self._fails is not None and not self._begun:
-            raise copy(self._fails)
-        self._begun = self._begun or any(slot.doc is not None for slot in slots)
 
     async def plan(self, slots: Sequence[Slot]) -> Sequence[Slot]:
         """The slots, or the first of them, if all are too large to be held together."""
@@ -224,7 +209,7 @@ class _Planner:
                 else:
                     await self._lend(slot, outcome)
             elif isinstance(outcome, Refuse):
-                self._refuse(slot, outcome)
+                slot.fail(outcome.told())
             else:
                 slot.stored = True
         for slot in slots[:done]:
@@ -233,12 +218,6 @@ class _Planner:
             if slot.doc is not None and as_text:
                 slot.doc = jsonio.dumps(slot.doc)
         return done
-
-    def _refuse(self, slot: Slot, outcome: Refuse) -> None:
-        error = outcome.told()
-        slot.fail(error)
-        if self._fails is None and isinstance(error, PreconditionFailed):
-            self._fails = error
 
     async def _lend(self, slot: Slot, outcome: Send) -> None:
         size = lent_size(outcome)

@@ -674,66 +674,6 @@ async def test_the_sources_refusals_quote_nothing() -> None:
         assert rows == [row]
 
 
-STUB = {"stub": True, "content_type": "text/plain", "length": 1}
-
-
-@pytest.mark.parametrize("new_edits", [True, False])
-async def test_a_stub_that_stands_for_nothing_fails_the_request_hidden_or_not(new_edits: bool) -> None:
-    async with world() as there:
-        hidden = {"hidden.png": {"content_type": "image/png", "data": "AAAA"}}
-        first = await there.put({**ANN, "_attachments": hidden})
-        there.tap.requests.clear()
-
-        def edit(name: str) -> Doc:
-            doc = {"owner": "ann", "_attachments": {name: STUB}}
-            return {"_id": "p1", "_rev": first, **doc} if new_edits else revision("p1", rev(2, "e"), first, **doc)
-
-        others: list[Doc] = [{"_id": "p2", "owner": "ann"}, {"_id": "p3", "owner": "bob"}]
-        for each in others if not new_edits else []:
-            each["_rev"] = rev(1, "a")
-        answers = []
-        for name in ("hidden.png", "absent.png"):
-            body = {"docs": [others[0], edit(name), others[1]], "new_edits": new_edits}
-            answers.append(await there.ask("POST", "/_bulk_docs", body))
-        reason = "Invalid attachment stub in p1 for absent.png"
-        assert answers[1].error == (412, "missing_stub", reason)
-        assert answers[0].body.replace(b"hidden", b"absent") == answers[1].body
-        assert there.tap.writes == []
-        past = await there.source("POST", "/_bulk_docs", body)
-        assert past.error == answers[1].error
-
-
-async def test_an_edit_that_is_a_conflict_has_its_row_whatever_its_stubs_stand_for() -> None:
-    async with world() as there:
-        await there.put(ANN)
-        conflicts = [
-            {"_id": "p1", "owner": "ann", "_attachments": {"t": STUB}, **named} for named in ({}, {"_rev": rev(5, "a")})
-        ]
-        body = {"docs": [{"_id": "p2", "owner": "ann"}, *conflicts]}
-        rows = (await there.ask("POST", "/_bulk_docs", body)).json
-        assert [row.get("error") for row in rows] == [None, "conflict", "conflict"]
-
-
-@pytest.mark.parametrize("place", [0, 60, 120, 180, 399])
-async def test_a_stub_that_stands_for_nothing_fails_a_large_batch_or_has_its_row(place: int) -> None:
-    async with world() as there:
-        await there.push(revision("q", rev(1, "a"), owner="ann"))  # what the source can do is known from now on
-        docs = [revision(f"p{index:04}", rev(1, "a"), owner="ann") for index in range(400)]
-        docs[place]["_attachments"] = {"t": STUB}
-        answer = await there.ask("POST", "/_bulk_docs", {"docs": docs, "new_edits": False})
-        error = {"error": "missing_stub", "reason": f"Invalid attachment stub in p{place:04} for t"}
-        stored = {row["id"] for row in (await there.source("GET", "/_all_docs")).json["rows"]} - {"q"}
-        if place == 0:
-            assert answer.status == 412
-        elif place == 399:
-            assert answer.status == 201
-        if answer.status == 412:
-            assert (answer.json, stored) == (error, set())
-        else:
-            assert answer.json == [{"id": f"p{place:04}", "rev": rev(1, "a"), **error}]
-            assert stored == {doc["_id"] for doc in docs if doc is not docs[place]}
-
-
 async def test_the_sources_error_for_the_whole_request_is_the_answer() -> None:
     async with world(profile(Chain())) as there:
         there.tap.fail(
