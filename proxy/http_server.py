@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -78,6 +81,22 @@ class HttpServer(web.Server):
         self._clock = loop.call_later(self._patience / _LOOKS, self._tick) if self._connections else None
 
 
+def untaken(transport: asyncio.Transport) -> int:
+    """Bytes that the other side is still to take, once there are more than the kernel holds for it; otherwise 0.
+
+    What the kernel holds counts as well: it asks for more only after megabytes, for which a slow client takes minutes.
+    """
+    waiting = transport.get_write_buffer_size()
+    connection = transport.get_extra_info("socket") if waiting else None
+    if connection is None:
+        return waiting
+    try:
+        held = ioctl(connection.fileno(), TIOCOUTQ, bytes(4))
+    except OSError:  # it has just been closed, or this system cannot say
+        return waiting
+    return waiting + int.from_bytes(held, sys.byteorder)
+
+
 class Unsent:
     """For how long nothing got on of what a client is to be sent, by looks at how much of it is left."""
 
@@ -130,7 +149,7 @@ class Connection(web.RequestHandler):
 
     def check_unsent(self, transport: asyncio.Transport, now: float) -> None:
         """Cut the connection if the client takes nothing of what it is sent. Called by the server's clock."""
-        if self._unsent.look(transport.get_write_buffer_size(), now) >= self._patience:
+        if self._unsent.look(untaken(transport), now) >= self._patience:
             log.info("%s does not take its answer: given up", transport.get_extra_info("peername"))
             transport.abort()
 

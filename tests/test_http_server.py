@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from proxy.errors import CouchError
-from proxy.http_server import HttpServer, Unsent, patient
+from proxy.http_server import HttpServer, Unsent, patient, untaken
 from proxy.sent import LARGE, Whole
 from tests.support.sockets import answer, connected, exchange, unread
 
@@ -204,3 +205,27 @@ def test_who_takes_a_little_now_and_then_is_not_cut_off() -> None:
     assert [unsent.look(left, now) for left, now in [(8, 140), (9, 150), (7, 160), (7, 170)]] == [0, 10, 0, 10]
     unsent.resumed = True  # and as much was written
     assert [unsent.look(left, now) for left, now in [(7, 180), (7, 190), (0, 200), (7, 300)]] == [0, 10, 0, 0]
+
+
+async def test_what_a_slow_client_takes_counts_before_the_kernel_asks_for_more() -> None:
+    """It does so after megabytes: a client that takes kilobytes a second would look like one that takes nothing."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        accepted, _ = listening.accept()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+    with client:
+        transport.write(bytes(32 * 2**20))
+        while True:  # until the kernel holds all that it will
+            before = transport.get_write_buffer_size()
+            await asyncio.sleep(0)
+            if transport.get_write_buffer_size() == before:
+                break
+        left, waiting = untaken(transport), transport.get_write_buffer_size()
+        assert left > waiting > 0
+        taken = 0
+        while untaken(transport) == left:
+            taken += len(client.recv(16 * 1024))
+            assert taken < 2**20
+        assert transport.get_write_buffer_size() == waiting
+    transport.abort()
