@@ -7,7 +7,7 @@ An edit is aligned in three steps:
   2. Of the others, equal ones are: a longest common subsequence first, then those that were moved.
   3. Between the common ones, changed elements are: in order, so that partners agree in as many members as possible.
      An element that was changed in place thus finds its former self, also when its neighbour was inserted or removed,
-     and when what was changed is that it has got an identity, or lost it.
+     and when what was changed is that it has got an identity, or lost it, if most of it stayed as it was.
 
 Cost is bounded for hostile input: beyond a size, steps 2 and 3 settle for less than the longest and the most.
 """
@@ -79,6 +79,14 @@ def _unique(names: Sequence[_Names], which: int) -> dict[Hashable, int]:
     values = [held[which] if held else None for held in names]
     counts = Counter(values)
     return {value: i for i, value in enumerate(values) if value is not None and counts[value] == 1}
+
+
+def _is_mostly_the_same(agreeing: int, old: dict[str, Any]) -> bool:
+    """Whether an element that has got or lost an identity is likely to be another one with as many members alike.
+
+    What is hidden in an element that was removed must not come to a new one in its place.
+    """
+    return 2 * agreeing > len(old.keys() - set(_IDENTITIES))
 
 
 def _clash(one: _Names, other: _Names) -> bool:
@@ -242,9 +250,12 @@ def _likeness(new: Any, old: Any) -> int:
     members or elements that both have.
     """
     if isinstance(new, dict) and isinstance(old, dict):
-        if _clash(_names(new), _names(old)):
+        names_new, names_old = _names(new), _names(old)
+        if _clash(names_new, names_old):
             return 0
         agreeing = sum(1 for name, value in new.items() if name in old and same(value, old[name]))
+        if (names_new or names_old) and not _is_mostly_the_same(agreeing, old):
+            return 0
         return 1 + 4 * agreeing
     if isinstance(new, list) and isinstance(old, list):
         return 1 + 4 * _in_common(new[:_MAX_CANDIDATES], old[:_MAX_CANDIDATES])
