@@ -260,7 +260,7 @@ class Chain:
         found = _FIRST_NAME.match(error.path or "")
         if found is None or error.path is None:
             return error
-        name = shown = found[0] if found[0][0] != '"' else json.loads(found[0])
+        name = shown = _unquoted(found[0])
         for link in self.links[position + 1 :]:
             made = set(_set_fields(link.filter))
             renamed = (each for each, of in link.filter.origins().items() if (*of,) == (shown,) and each not in made)
@@ -272,8 +272,16 @@ class Chain:
         return Refused(path + reason[len(error.path) :] if reason.startswith(error.path) else reason, path)
 
 
+def _unquoted(name: str) -> str:
+    """A name as a path has it, or as it is: filters give names that would have to be quoted without quotes, too."""
+    try:
+        return str(json.loads(name)) if name[0] == '"' else name
+    except ValueError:
+        return name
+
+
 _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
-"""What a path begins with. Filters give names that would have to be quoted as they are, too."""
+"""What a path begins with."""
 
 _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
 """The steps back: of each filter `restore`, what it was given of the original, and its place in the chain."""

@@ -322,3 +322,16 @@ def test_a_refusal_calls_a_field_as_the_client_does(filters: list[Filter], edite
         by.restore({"_id": "d", **edited}, original, ANN)
     assert caught.value.path == path
     assert caught.value.reason.startswith(f"{path} ")
+
+
+def test_a_refusal_of_an_odd_name_is_a_refusal() -> None:
+    class Strict(Filter):
+        def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+            for name in edited.keys() - {"_id", "a"}:
+                raise Refused(f"{name} is unknown", name)
+            return edited
+
+    for name in ('"', '"x', ".", "[", ""):
+        with pytest.raises(Refused) as caught:
+            chain(Strict(), Rename(fields={"a": "b"})).restore({"_id": "d", name: 1}, None, ANN)
+        assert caught.value.path == name
