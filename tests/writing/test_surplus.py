@@ -245,3 +245,11 @@ def test_what_a_client_was_shown_is_no_surplus_even_if_it_hides_it(
     """To leave it out would be to delete it, with all that is hidden in it."""
     whole = {"_id": "doc", "_rev": "1-a", **original}
     assert isinstance(judge(pushed(sent), whole, rules(*filters, on_surplus="discard")), Refuse)
+
+
+def test_what_is_discarded_beside_it_is_no_way_to_plant_a_value_behind_a_default() -> None:
+    filters = [Keep(paths=["a"]), Default(fields={"dd": 7})]
+    original = {"_id": "doc", "_rev": "1-a", "a": 0}
+    for before in (original, None):
+        for sent in ({"a": 1, "dd": "evil"}, {"a": 1, "dd": "evil", "other": 1}):
+            assert isinstance(judge(pushed(sent), before, rules(*filters, on_surplus="discard")), Refuse)
