@@ -77,13 +77,18 @@ class Identifier:
             log.warning("somebody tried to log in as the account of sources.%s", self._upstream.source.name)
             raise Unauthorized(_WRONG)
 
+    def _key(self, claim: Claim) -> bytes:
+        """What the source's word is kept under. Where clients ask it themselves, it is told the address of each."""
+        tells = self._upstream.source.auth == "client" and claim.address is not None
+        return claim.digest + (claim.address or "").encode() if tells else claim.digest
+
     async def identify(self, claim: Claim) -> Principal:
         """The principal behind a claim. Raises Unauthorized, or the source's error."""
         if not claim.credentials:
             if not self._anonymous:
                 raise Unauthorized("Authentication required: send CouchDB credentials.")
             return Principal(None, frozenset(), towards(self._upstream.source, None, frozenset(), {}))
-        key = claim.digest
+        key = self._key(claim)
         known = self._known.get(key)
         now = time.monotonic()
         if known is not None and known.expires > now:
@@ -104,7 +109,7 @@ class Identifier:
 
     def forget(self, claim: Claim) -> None:
         """Drop what is remembered of these credentials, as after a log-out."""
-        self._known.pop(claim.digest, None)
+        self._known.pop(self._key(claim), None)
 
     def _remember(self, key: bytes, principal: Principal, now: float) -> None:
         self._known[key] = _Known(principal, now + self._ttl)
