@@ -91,16 +91,17 @@ async def test_what_is_changed_meanwhile_is_left_as_it_is() -> None:
     assert (count.written, count.changed) == (1, 1)
 
 
-async def test_a_refusal_ends_it_and_so_does_what_is_no_couchdb() -> None:
+async def test_others_are_touched_where_the_source_refuses_one() -> None:
     async def refuse(asked: Asked, forward: Forward) -> Given:
-        if asked.endpoint == "_bulk_docs":
-            return given_json(201, [{"id": "a", "error": "forbidden", "reason": "no"}])
-        return await forward(asked)
+        given = await forward(asked)
+        if asked.endpoint != "_bulk_docs":
+            return given
+        return given.with_json([{"id": "a", "error": "forbidden", "reason": "no"}, *given.json[1:]])
 
     async def something_else(asked: Asked, forward: Forward) -> Given:
         return given_json(200, {})
 
-    with pytest.raises(RunError, match=r"\(0 documents were written\): the source refuses a: no$"):
-        await touch_at(refuse, {"_id": "a"})
+    count = await touch_at(refuse, {"_id": "a"}, {"_id": "b"})
+    assert (count.written, count.refused) == (1, ["a: no"])
     with pytest.raises(RunError, match="is it a CouchDB"):
         await touch_at(something_else)

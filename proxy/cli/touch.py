@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from proxy.cli.errors import RunError, UsageError
@@ -63,13 +63,19 @@ class Count:
     written: int = 0
     changed: int = 0
     """Somebody else has written them since they were read, so they are new as well."""
+    refused: list[str] = field(default_factory=list)
+    """Those that the source's validation refused, and why: they stay as they are."""
 
 
 async def _touch_all(config: Config, databases: list[Database]) -> None:
+    refused: list[str] = []
     for database in databases:
         count = await touched(config, database)
         also = f", {count.changed:,} were changed meanwhile" if count.changed else ""
         print(f"{database.name}: {count.written:,} documents written anew{also}")
+        refused += [f"{database.name}: {each}" for each in count.refused]
+    if refused:
+        raise RunError("\n  ".join(["the source refused some, which stay as devices have them:", *refused]))
 
 
 async def touched(config: Config, database: Database) -> Count:
@@ -118,4 +124,4 @@ async def _write(place: Place, docs: list[Doc], count: Count) -> None:
         elif row["error"] == "conflict":
             count.changed += 1
         else:
-            raise Unavailable(f"the source refuses {row.get('id')}: {row.get('reason')}")
+            count.refused.append(f"{row.get('id')}: {row.get('reason')}")
