@@ -688,9 +688,9 @@ async def test_no_answer_to_another_question_is_shown_unjudged(doc_id: str) -> N
             *("_all_docs", "_all_docs?include_docs=true&conflicts=true", "_all_docs?key=%22a%22&include_docs=true"),
             *("_local/x", "_local_docs?include_docs=true", "a/x.txt", "a?attachments=true"),
         ):
-            answer = await served.ask("GET", f"/clinic-phone/{path}")
-            assert b"SECRET" not in answer.body, path
-            assert answer.status in (200, 404, 502), path
+            said = await raw(served, (f"GET /clinic-phone/{path}", ANN))  # it may break off
+            assert b"SECRET" not in said, path
+            assert int(said.split()[1]) in (200, 404, 502), path
         entries = [{"id": "a"}, {"id": "a", "rev": _A}, {"id": "h"}]
         for path, body in (
             *((f"_bulk_get?{query}", {"docs": entries}) for query in ("", "revs=true", "latest=true")),
