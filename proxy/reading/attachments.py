@@ -57,7 +57,7 @@ async def get_attachment(exchange: Exchange) -> web.StreamResponse:
             raise await reply.error()
         if reply.status not in ((200, 206, 304) if "Range" in asked else (200, 304)):
             raise Unavailable(f"The source answered {reply.status} where an attachment was asked for.")
-        if exchange.method == "HEAD":
+        if exchange.method == "HEAD" or reply.status == 304:
             response = await exchange.stream(headers, reply.status)
         else:
             body = whole_body(reply, target.attachment, entry)
@@ -107,8 +107,6 @@ def whole_body(reply: Reply, name: str, entry: Mapping[str, Any]) -> AsyncIterat
     length = _part_length(headers, entry) if reply.status == 206 else _length(headers, entry)
     if reply.status == 200 and "Transfer-Encoding" in headers:
         length = None  # it can be stored compressed: CouchDB may know no other length of that, and sends it in chunks
-    if reply.status == 304:
-        return reply.chunks()
     if length is None:
         if not ("Content-Length" in headers or "Transfer-Encoding" in headers):
             raise Unavailable(f"The source does not say where the attachment {name!r} ends.")

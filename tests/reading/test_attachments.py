@@ -112,6 +112,20 @@ async def test_a_part_that_is_not_what_it_says_is_not_given_as_one(
         assert status == 502
 
 
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n", b"Content-Length: 3\r\n"])
+async def test_what_a_client_has_already_is_not_counted(couch: Couch, length: bytes) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n%b\r\n' % length)
+        request.transport.close()
+        return web.Response()
+
+    couch.instead["/db/photo/i.bin"] = answer
+    async with front(couch, HANDLERS) as ann:
+        status, body, headers = await ann.raw("GET", "/db-phone/photo/i.bin", headers={"If-None-Match": '"x"'})
+        assert (status, body, headers["ETag"]) == (304, b"", '"x"')
+
+
 @pytest.mark.parametrize("total", ["3", "*"])
 async def test_a_part_that_was_asked_for_is_given(couch: Couch, total: str) -> None:
     answers(couch, 206, b"\1\2", Content_Range=f"bytes 1-2/{total}")
