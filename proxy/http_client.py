@@ -64,7 +64,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
-        self._head_only = False
+        self.head_only = False
+        """Whether the reply is to a HEAD, and has no body."""
         self.used = 0
         self.idle_since = 0.0
         self.patience: float | None = None
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
         """Send a request; the reply's status and headers are there when this returns. Raises BrokenOff."""
         assert self._transport is not None
         self._begin()
-        self._head_only = head_only
+        self.head_only = head_only
         self._parser = httptools.HttpResponseParser(self)
         self.used += 1
         if body is None or isinstance(body, bytes):
@@ -379,7 +380,7 @@ class Connection(asyncio.Protocol):
         self._early = status < 300 and not (self._given and not self._transport.get_write_buffer_size())
         if not self._parser.should_keep_alive():
             self._keep = False
-        if self._head_only or status in (204, 304):
+        if self.head_only or status in (204, 304):
             self.complete = True
 
     def on_body(self, data: bytes) -> None:

@@ -30,7 +30,21 @@ from proxy.core import jsonio
 from proxy.core import query as query_strings
 from proxy.core.wire import WireError
 from proxy.core.wire.mixed import JsonPart, is_mixed, json_parts
-from proxy.errors import CouchError, NotDone, Unavailable
+from proxy.errors import (
+    BadContentType,
+    BadRequest,
+    Conflict,
+    CouchError,
+    Forbidden,
+    NotAcceptable,
+    NotDone,
+    NotFound,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
 from proxy.http_client import Body, BrokenOff, Connection, Silent, Sized, TooLong, multidict, request_head
 from proxy.pool import Origin, Pool, Unreachable
 
@@ -62,6 +76,15 @@ OF_ACCESS = frozenset(
     ]
 )
 """What CouchDB itself says with the errors by which validation refuses a document."""
+
+_ERRORS = {
+    each.status: each.error
+    for each in (
+        *(BadRequest, Unauthorized, Forbidden, NotFound, NotAcceptable, Conflict, PreconditionFailed),
+        *(TooLarge, BadContentType, RangeNotSatisfiable),
+    )
+}
+"""What CouchDB calls the errors of these statuses."""
 
 _SMALL = 16 * 1024
 """A piece of fewer bytes was not worth the while."""
@@ -102,6 +125,7 @@ class Reply:
         self._pool = pool
         self._where = where
         self.status = connection.status
+        self._bodiless = connection.head_only
         self.size = 0
         """Bytes of the body, once all of it was read."""
         self._raw_headers = connection.raw_headers
@@ -199,11 +223,7 @@ class Reply:
         if self.status < 400:
             return self._where.refusal(f"answered {self.status}: redirects are not followed, its url must be right")
         try:
-            body = jsonio.loads(await self.read(SHORT))
-            error, reason = body["error"], body["reason"]
-            HTTPStatus(self.status)  # raises for a number that stands for nothing
-            if not (isinstance(error, str) and isinstance(reason, str)):
-                raise TypeError
+            error, reason = await self._words()
         except (ValueError, TypeError, KeyError, TooLong):
             return self._where.failure(f"answered {self.status} without saying why")
         is_verdict = of_document and reason not in OF_ACCESS
@@ -218,6 +238,20 @@ class Reply:
     def unusable(self, what: str) -> Unavailable:
         """The error that the reply is not what was asked for."""
         return self._where.failure(what)
+
+    async def _words(self) -> tuple[str, str]:
+        """The source's `error` and `reason`. A reply to a HEAD has none: there, those that its status stands for.
+
+        Raises ValueError, TypeError, KeyError or TooLong if there are none.
+        """
+        phrase = HTTPStatus(self.status).phrase  # raises for a number that stands for nothing
+        if self._bodiless:
+            return _ERRORS.get(self.status, "unknown_error"), phrase
+        body = jsonio.loads(await self.read(SHORT))
+        error, reason = body["error"], body["reason"]
+        if not (isinstance(error, str) and isinstance(reason, str)):
+            raise TypeError
+        return error, reason
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from proxy.app import running
 from proxy.config.model import Config, Database, Server
-from tests.compatibility.sources import PHONE, Asked, Forward, Given, Script, World, given_json, world
+from tests.compatibility.sources import PHONE, Asked, Forward, Given, Script, World, given_json, untouched, world
 from tests.support.inprocess import Answer, profile
 
 SECRET = "417-23-9050"
@@ -381,3 +381,22 @@ async def test_attachments_that_are_none_are_a_lie(entries: Any, hides: bool, ca
             told = 409 if method == "PUT" and not hides else 502  # the source's own word
             assert answer.status == told, (path, answer.status, answer.body)
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(("asked_range", "status"), [("bytes=5-9", 416), ("bytes=0-1", 206)])
+async def test_head_of_a_part_that_is_not_there_is_what_get_is(asked_range: str, status: int) -> None:
+    attached = {"_id": "a", "facility": "f1", "_attachments": {"a.bin": {"content_type": "a/b", "data": "AAAA"}}}
+    async with world(untouched, docs=[attached]) as site:
+        for method in ("GET", "HEAD"):
+            answer = await site.ask(method, "/clinic-phone/a/a.bin", headers={"Range": asked_range})
+            assert answer.status == status, method
+
+
+@pytest.mark.parametrize(("status", "told"), [(404, 404), (412, 412), (503, 503), (401, 502), (403, 502), (302, 502)])
+async def test_head_has_no_words_and_its_status_counts(status: int, told: int) -> None:
+    async def refuse(asked: Asked, forward: Forward) -> Given:
+        return Given(status, b"") if asked.method == "HEAD" else await forward(asked)
+
+    attached = {"_id": "a", "facility": "f1", "_attachments": {"a.bin": {"content_type": "a/b", "data": "AAAA"}}}
+    async with world(refuse, docs=[attached]) as site:
+        assert (await site.ask("HEAD", "/clinic-phone/a/a.bin")).status == told
