@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 
-_FLAT = rb'[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"'
-_SKIP = re.compile(rb"(?:%b|[{\[](?:%b)*+[}\]])*+" % (_FLAT, _FLAT), re.DOTALL)  # and whole innermost values
+# No possessive groups: Python before 3.11.5 (Debian 12 has 3.11.2) goes on where one failed, not where it began. So
+# groups are written such that there is one way to match them, and repeated no more often than little is kept of it.
+_PLAIN, _STRING = rb'[^"{}\[\]]', rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_INNERMOST = rb"[{\[]%b*(?:%b%b*)*[}\]]" % (_PLAIN, _STRING, _PLAIN)
+_SKIP = re.compile(rb"(?:%b+|%b|%b){0,500}" % (_PLAIN, _STRING, _INNERMOST), re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\]}]*+")
 _QUOTE, _BACKSLASH = b'"\\'
 _OPENING = frozenset(b"{[")
@@ -48,8 +51,8 @@ class ValueScanner:
                     break
                 if not depth:
                     return at
-            if depth:
-                at = skip(buffer, at).end()  # type: ignore[union-attr]  # matches empty
+            while depth and (skipped := skip(buffer, at).end()) > at:  # type: ignore[union-attr]  # matches empty
+                at = skipped
             if at >= size:
                 break
             char = buffer[at]
