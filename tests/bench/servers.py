@@ -11,6 +11,7 @@ import sys
 import tempfile
 from base64 import b64encode
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ from proxy.upstream import JSON_HEADERS, Upstream
 DATABASE = "bench"
 AGAIN = "again"
 """The same database of the source by another name, with an index of its own, in configurations that ask for it."""
+ACCOUNT = "couch-tailor-bench"
+"""The account by which the proxy asks the source, and nobody else; made for the benchmark, with a password of it."""
+_ACCOUNT_PATH = f"/_users/org.couchdb.user:{ACCOUNT}"
 _CONFIGURATION = """
 [server]
 bind = "127.0.0.1:{port}"
@@ -124,6 +128,7 @@ class Stage:
 
     def __init__(self, url: str | None, user: tuple[str, str]) -> None:
         self.user = user
+        self._password = token_hex(16)
         self._given = url
         self._processes: list[Process] = []
         self.directory = Path(tempfile.mkdtemp(prefix="couch-tailor-bench-"))
@@ -131,6 +136,7 @@ class Stage:
     async def __aenter__(self) -> Self:
         try:
             self.source_url = self._given or await self._start_endpoint()
+            await self._make_account()
             await self.prepare()
             self.proxy = await self.start_proxy(self.configure())
             self.nginx = await self._start_nginx()
@@ -143,6 +149,8 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.request("DELETE", self.source_url, f"/{DATABASE}")
+        held = await self.request("GET", self.source_url, _ACCOUNT_PATH)
+        await self.request("DELETE", self.source_url, f"{_ACCOUNT_PATH}?rev={held.get('_rev')}")
         await self._stop()
 
     async def _stop(self) -> None:
@@ -179,6 +187,15 @@ class Stage:
         """Make the database anew."""
         await self.request("DELETE", self.source_url, f"/{DATABASE}")
         await self.request("PUT", self.source_url, f"/{DATABASE}")
+        only = {"names": [ACCOUNT], "roles": ["_admin"]}
+        await self.request("PUT", self.source_url, f"/{DATABASE}/_security", {"admins": only, "members": only})
+
+    async def _make_account(self) -> None:
+        await self.request("PUT", self.source_url, "/_users")  # a CouchDB that was just set up has none yet
+        held = await self.request("GET", self.source_url, _ACCOUNT_PATH)
+        user = {"name": ACCOUNT, "password": self._password, "roles": [], "type": "user"}
+        known = {"_rev": held["_rev"]} if "_rev" in held else {}
+        await self.request("PUT", self.source_url, _ACCOUNT_PATH, {**user, **known})
 
     async def _start_endpoint(self) -> str:
         port = free_port()
@@ -195,14 +212,13 @@ class Stage:
 
     def configure(self, data: Path | None = None, *, twice: bool = False) -> Path:
         """A configuration file; `data`: where indexes are kept; `twice`: the database is there as AGAIN, too."""
-        name, password = self.user
         path = self.directory / ("indexed.toml" if data else "bench.toml")
         path.write_text(
             _CONFIGURATION.format(
                 port=0,
                 source=self.source_url,
-                user=name,
-                password=password,
+                user=ACCOUNT,
+                password=self._password,
                 database=DATABASE,
                 data=f'data = "{data}"' if data else "",
                 again=f'[databases.{AGAIN}]\nname = "{DATABASE}"\n' if twice else "",
