@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
-from proxy.upstream import Reply
+from proxy.reply import Reply
 
 PIECE = 64 * 1024
 """Bytes that are decoded at once. What is made of them, and of the next ones, is all that is held of a reply; and it is

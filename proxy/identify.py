@@ -26,7 +26,8 @@ from proxy.claim import Claim
 from proxy.config.model import Source
 from proxy.errors import CouchError, Forbidden, Unauthorized, Unavailable
 from proxy.http_client import TooLong
-from proxy.upstream import Reply, Upstream
+from proxy.reply import Reply
+from proxy.upstream import Upstream
 
 log = logging.getLogger("couch_tailor.identify")
 

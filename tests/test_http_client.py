@@ -13,7 +13,8 @@ from proxy.config.model import Source
 from proxy.core.query import Pairs
 from proxy.errors import CouchError, Unavailable
 from proxy.http_client import HIGH_WATER, Body, Connection, Sized
-from proxy.upstream import LONG, Upstream
+from proxy.reply import LONG
+from proxy.upstream import Upstream
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -428,10 +429,10 @@ async def test_small_pieces_of_a_long_reply_gather(monkeypatch: pytest.MonkeyPat
 
 async def test_nobody_waits_for_what_has_come_or_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "GATHER_SECONDS", 3600.0)
-    monkeypatch.setattr("proxy.upstream.LONG", 2 * LONG)
+    monkeypatch.setattr("proxy.reply.LONG", 2 * LONG)
     async with scripted(dripping(300)) as (_, upstream):
         assert await read_gathered(upstream) == BEGINNING + 300 * b"abc"
-    monkeypatch.setattr("proxy.upstream.LONG", LONG)
+    monkeypatch.setattr("proxy.reply.LONG", LONG)
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BEGINNING), BEGINNING)
     async with scripted(replying(whole)) as (_, upstream):
         assert await read_gathered(upstream) == BEGINNING

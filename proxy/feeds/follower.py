@@ -39,7 +39,8 @@ from proxy.feeds.pace import Pace
 from proxy.feeds.progress import Reading
 from proxy.feeds.watcher import Watcher
 from proxy.place import Place
-from proxy.upstream import JSON_HEADERS, Reply
+from proxy.reply import Reply
+from proxy.upstream import JSON_HEADERS
 
 log = logging.getLogger("couch_tailor.follower")
 

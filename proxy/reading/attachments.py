@@ -18,8 +18,8 @@ from proxy.errors import NotFound, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import attachments_of, path_of
 from proxy.reading.visible import visible_document
+from proxy.reply import Reply
 from proxy.resolve import Shown
-from proxy.upstream import Reply
 from proxy.view import View
 
 _MD5 = re.compile("[A-Za-z0-9+/]{22}==")

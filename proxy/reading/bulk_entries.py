@@ -27,10 +27,11 @@ from proxy.errors import BadRequest, Unavailable
 from proxy.feeds.index import Damaged, Full, has_leaf
 from proxy.fetch import documents_of
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
+from proxy.reply import Reply
 from proxy.resolve import Shown, find_grafts, judge, resolve
 from proxy.sizes import in_parts
 from proxy.turns import Turn, in_turns
-from proxy.upstream import JSON_HEADERS, Reply
+from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
 BATCH = 250

@@ -20,8 +20,9 @@ from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import Unavailable
+from proxy.reply import Reply
 from proxy.sizes import at_once
-from proxy.upstream import JSON_HEADERS, Reply
+from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
 _PAGE = 500

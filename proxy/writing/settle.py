@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from logging import INFO, WARNING
 
 from proxy.errors import CouchError, Unavailable
-from proxy.upstream import OF_ACCESS, word
+from proxy.reply import OF_ACCESS, word
 from proxy.view import View
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Rules, log

@@ -15,7 +15,8 @@ from proxy.core.query import Pairs
 from proxy.errors import CouchError, NotDone, Unavailable
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
-from proxy.upstream import JSON_HEADERS, Headers, Reply
+from proxy.reply import Reply
+from proxy.upstream import JSON_HEADERS, Headers
 from proxy.writing.lending import with_lent
 from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.pushed import Pushed

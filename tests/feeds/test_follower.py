@@ -28,8 +28,8 @@ from proxy.feeds.index import Damaged, IndexReader, IndexWriter
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.pace import Pace
 from proxy.feeds.watcher import Watcher
+from proxy.reply import Reply
 from proxy.sizes import AT_ONCE
-from proxy.upstream import Reply
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
 
 PHONE = profile("phone", Select(where="facility == client.facility"), Drop(paths=["ssn"]))
