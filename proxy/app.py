@@ -16,6 +16,7 @@ from proxy.closing import Closing
 from proxy.config.model import Config
 from proxy.core.endpoints import Kind, route
 from proxy.cors import Policy
+from proxy.cuts.memory import Memory
 from proxy.errors import CouchError, Forbidden, NotFound
 from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
@@ -110,6 +111,7 @@ class App:
             for name, upstream in self.upstreams.items()
         }
         self.views = Views(config, self.upstreams, hubs)
+        self._memory = Memory(config)
         self.closing = Closing()
         self._requests = Requests() if requests is None else requests
         self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
@@ -182,6 +184,7 @@ class App:
         exchange.view = self.views.open(target.db, principal, request.headers)
         if target.kind is Kind.TRUSTED:
             return await pass_through(exchange)
+        await self._memory.recall(exchange.view)
         handler = HANDLERS.get((target.kind, target.method))
         if handler is None:
             raise Forbidden(f"{target.method} is not available here through this proxy.")

@@ -16,8 +16,9 @@ from proxy.contract import Client
 from proxy.errors import BadRequest, Forbidden, NotFound
 from proxy.feeds.hub import Hub
 from proxy.identify import Principal
+from proxy.past import Past
 from proxy.upstream import Upstream
-from proxy.view import View, make_view
+from proxy.view import View, make_view, past_of
 
 _KEPT = 10_000
 _MOST_TOLD = 256
@@ -34,6 +35,7 @@ class Views:
         self._upstreams = upstreams
         self._virtual = dict(_virtual_databases(config))
         self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
+        self._pasts: OrderedDict[tuple[object, ...], Past] = OrderedDict()
 
     def locate(self, name: str) -> Database:
         """The database behind a name that a client uses. Raises NotFound."""
@@ -78,6 +80,7 @@ class Views:
                 self._config.server.secret,
                 vary=self._vary(name, profile),
                 hub=self._hubs.get(database.name),
+                past=self._past(name, client),
             )
             self._open[key] = view
             if len(self._open) > _KEPT:
@@ -85,6 +88,16 @@ class Views:
         if name in self._virtual and not profile.device_headers:
             principal.views[name] = view
         return view
+
+    def _past(self, name: str, client: Client) -> Past:
+        """One for all ways in which a client can log in, and all addresses."""
+        key = (name, client.name, client.profile, client.roles, *client.device.items())
+        past = self._pasts.get(key)
+        if past is None:
+            past = self._pasts[key] = past_of(name, client, self._config.server.secret)
+            if len(self._pasts) > _KEPT:
+                self._pasts.popitem(last=False)
+        return past
 
     def _vary(self, name: str, profile: Profile) -> str:
         """The request headers on which an answer under this database name depends."""

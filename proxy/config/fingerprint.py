@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.config.model import Config
 
-_LEFT_OUT = {"host", "port", "workers", "chain", "rules"}
+_LEFT_OUT = {"host", "port", "workers", "chain", "rules", "registered", "directory"}
 """What the command line can decide, and what stands for itself: a profile's `epoch` and its rules' identities."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path as FilePath
 from typing import Any
@@ -91,9 +92,11 @@ def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Co
         sources,
         {name: database for name, database in databases.items() if database},
         profiles,
+        registered=workshop.registered,
+        directory=workshop.directory,
     )
     check(config, raw, problems)
-    return Config(config.server, config.sources, config.databases, config.profiles, problems.warnings)
+    return replace(config, warnings=problems.warnings)
 
 
 def _server(values: dict[str, Any], cors: Cors | None) -> Server:

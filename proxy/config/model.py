@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +59,8 @@ class Server:
     """Host and port where a Prometheus may ask; None: nowhere."""
     cors: Cors | None = None
     """None: no page of another origin may read anything."""
+    remember: float = 365 * 86400.0
+    """Seconds for which it is kept at the source how each user was shown documents; 0: it is not."""
 
     @property
     def largest_reply(self) -> int:
@@ -187,6 +190,10 @@ class Config:
     """In the order of the file: where several profiles qualify by role, the first is chosen."""
     warnings: tuple[str, ...] = ()
     """What is allowed, and dangerous or without effect: one message each, as for mistakes."""
+    registered: Mapping[str, list[EntryPoint]] = field(default_factory=dict, repr=False)
+    """The filters that could be named."""
+    directory: Path = Path()
+    """Where a site's own modules lie."""
 
     @property
     def indexed(self) -> tuple[Database, ...]:

@@ -159,11 +159,11 @@ def _is_json(default: Any) -> bool:
     return True
 
 
-_SECRET = frozenset(("key", "secret", "password", "token"))
+SECRET_OPTIONS = frozenset(("key", "secret", "password", "token"))
 """Options whose values are not for a terminal or the log of a build."""
 
 
 def _plain(name: str, value: Any) -> str:
-    if name in _SECRET:
+    if name in SECRET_OPTIONS:
         return "(not shown)"
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -199,7 +199,7 @@ class Chain:
         return list(differences(read, sent, shown=shown))
 
     def _compared(self, doc: Doc, client: Client) -> Doc:
-        content = _comparable(doc)
+        content = comparable(doc)
         return content if self._set is None else self._set.drop(content, client)
 
     def _shown(self, original: Doc | None, client: Client) -> Doc:
@@ -343,7 +343,7 @@ def _is_bare_deletion(doc: Doc) -> bool:
     return doc.get("_deleted") is True and all(name.startswith("_") for name in doc)
 
 
-def _comparable(doc: Doc) -> Doc:
+def comparable(doc: Doc) -> Doc:
     """What a client wrote or reads, without what is not its content: of attachments the names, ..."""
     content: dict[str, Any] = {name: value for name, value in doc.items() if not name.startswith("_")}
     if doc.get("_deleted"):

@@ -51,7 +51,7 @@ async def copy_document(exchange: Exchange) -> web.StreamResponse:
     extra = [("att_encoding_info", "true")]
     shown = await visible_document(view, exchange.target.doc_id, exchange.query.first("rev"), extra=extra)
     pushed = read_pushed(_copied(shown, doc_id, rev), True, follows=True)
-    written = await write(exchange, pushed, bodies=Copied(view, shown))
+    written = await write(exchange, pushed, rules=rules_of(view), bodies=Copied(view, shown))
     return stored(exchange, doc_id, written._replace(status=max(written.status, 201)), at=(doc_id,))
 
 

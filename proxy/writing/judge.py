@@ -23,16 +23,21 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
     if not rules.chain:
         return Send(pushed.complete(pushed.body))
     try:
-        return Send(pushed.complete(_restored(pushed, content(original) if original else None, rules)))
-    except Withheld as error:
-        return _failed(pushed, error)
-    except Refused as error:
-        if isinstance(error.__cause__, Withheld):
-            return _failed(pushed, error.__cause__)
-        return Refuse(Forbidden(f"{error.reason} (at {error.path})" if error.path else error.reason))
+        return Send(pushed.complete(restored(pushed, content(original) if original else None, rules)))
+    except (Refused, Withheld) as error:
+        return refused(pushed, error)
 
 
-def _restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
+def refused(pushed: Pushed, error: Refused | Withheld) -> Refuse:
+    """What the client is told where the whole document could not be made, or may not be stored."""
+    failure = error if isinstance(error, Withheld) else error.__cause__
+    if isinstance(failure, Withheld):
+        return Refuse(Forbidden(FAILED), pushed.id, failure)
+    assert isinstance(error, Refused)
+    return Refuse(Forbidden(f"{error.reason} (at {error.path})" if error.path else error.reason))
+
+
+def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
     hidden = _hidden_attachments(pushed, original, rules) if "_attachments" in pushed.body else []
     whole = _readable(pushed.body, original, rules)
@@ -50,16 +55,16 @@ def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     elif not differing:
         return whole
     elif rules.on_surplus == "refuse":
-        raise Refused(_NOT_READ_BACK, differing[0])
+        raise Refused(NOT_READ_BACK, differing[0])
     else:
         sent, whole = _without_surplus(whole, sent, original, rules)
-    if rules.chain.uncovers(_described(whole), sent, rules.client, original):
+    if rules.chain.uncovers(described(whole), sent, rules.client, original):
         raise Refused("this write would show the client what is hidden from it")
     return whole
 
 
-_NOT_READ_BACK = "this client would not read back what it wrote"
-_NOT_FOLLOWING = "attachments whose bodies follow cannot be left out or moved"
+NOT_READ_BACK = "this client would not read back what it wrote"
+NOT_FOLLOWING = "attachments whose bodies follow cannot be left out or moved"
 
 
 def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -70,12 +75,12 @@ def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -
         if original and name in original:
             kept[name] = original[name]
     if "_attachments" in kept:
-        shown = (rules.chain.read_back(_described(whole), rules.client, original) or {}).get("_attachments") or {}
+        shown = (rules.chain.read_back(described(whole), rules.client, original) or {}).get("_attachments") or {}
         kept["_attachments"] = {name: entry for name, entry in kept["_attachments"].items() if name in shown}
         if not kept["_attachments"]:
             del kept["_attachments"]
-        if _following(kept) != _following(sent):
-            raise Refused(_NOT_FOLLOWING, "_attachments")
+        if following_names(kept) != following_names(sent):
+            raise Refused(NOT_FOLLOWING, "_attachments")
     return kept
 
 
@@ -85,22 +90,22 @@ def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) 
     if not forged:
         return sent, whole
     before = rules.chain.shape(original, rules.client) if original else None
-    taken = without_surplus(sent, rules.chain.read_back(_described(whole), rules.client, original), before)
+    taken = without_surplus(sent, rules.chain.read_back(described(whole), rules.client, original), before)
     if taken is sent:  # all has its place, in another form: as it is stored, or as a filter has set it
         if forged & rules.chain.made_fields:
-            raise Refused(_NOT_READ_BACK, min(forged))
+            raise Refused(NOT_READ_BACK, min(forged))
         return sent, whole
     whole = _sewn(taken, original, rules)
     _check(whole, taken, original, rules)
-    again = without_surplus(taken, rules.chain.read_back(_described(whole), rules.client, original))
+    again = without_surplus(taken, rules.chain.read_back(described(whole), rules.client, original))
     forged = _forged(whole, taken, original, rules)
     if forged and (again is not taken or forged & rules.chain.made_fields):
-        raise Refused(_NOT_READ_BACK)
+        raise Refused(NOT_READ_BACK)
     return taken, whole
 
 
 def _forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> set[str]:
-    return rules.chain.forged(_described(whole), sent, rules.client, original)
+    return rules.chain.forged(described(whole), sent, rules.client, original)
 
 
 def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -117,9 +122,9 @@ def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
 
 def _check(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> list[str]:
     """The paths at which the client would not read back what it sent. Raises Refused, Withheld."""
-    if ("_attachments" in whole or "_attachments" in sent) and _following(whole) != _following(sent):
-        raise Refused(_NOT_FOLLOWING, "_attachments")
-    return rules.chain.check_putget(_described(whole), sent, rules.client, original)
+    if ("_attachments" in whole or "_attachments" in sent) and following_names(whole) != following_names(sent):
+        raise Refused(NOT_FOLLOWING, "_attachments")
+    return rules.chain.check_putget(described(whole), sent, rules.client, original)
 
 
 def _hidden_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> list[str]:
@@ -136,12 +141,12 @@ def _hidden_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> l
     return [name for name in pushed.attachments if name in held and name not in shown]
 
 
-def _following(doc: Doc) -> list[str]:
+def following_names(doc: Doc) -> list[str]:
     entries: Mapping[str, Any] = doc.get("_attachments") or {}
     return [name for name, entry in entries.items() if entry.get("follows") is True]
 
 
-def _described(whole: Doc) -> Doc:
+def described(whole: Doc) -> Doc:
     """`whole` with its attachments as filters know them: described by type and length, without their data."""
     if "_attachments" not in whole:
         return whole
@@ -160,7 +165,3 @@ def _entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(data, str):
         described["length"] = len(data) * 3 // 4 - data[-2:].count("=")
     return described
-
-
-def _failed(pushed: Pushed, failure: Withheld) -> Refuse:
-    return Refuse(Forbidden(FAILED), pushed.id, failure)

@@ -18,6 +18,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from proxy import recent
@@ -28,6 +29,7 @@ from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.sizes import AT_ONCE, are_large, at_once, cut, first_part
 from proxy.turns import Turn, in_turns
 from proxy.view import View
+from proxy.writing.doubt import settle
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
@@ -53,13 +55,13 @@ async def plan_some(
     view: View, batch: Sequence[Pushed], rules: Rules | None = None, *, suppose: bool = True
 ) -> list[Outcome]:
     """What becomes of the documents, in order: of all, or of the first ones where what the source has of them is too
-    large to be held together. `rules`: others than the view's. `suppose`: that there is nothing where an interactive
-    write creates, since the source will say so.
+    large to be held together. `rules`: others than the view's with its former cuts. `suppose`: that there is nothing
+    where an interactive write creates, since the source will say so.
 
     Raises the source's error if it cannot tell what it has.
     """
-    rules = rules or rules_of(view)
-    if not (rules.chain and rules.write):
+    rules = rules or replace(rules_of(view), former=view.past.cuts)
+    if not (rules.write and (rules.chain or rules.former)):
         recent.take(view, (pushed.id for pushed in batch))
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     guesses: list[Send | None] = []
@@ -117,7 +119,7 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
             if parent is None or parent.get("_deleted") is True:
                 return None
     outcome = plan(pushed, stored, rules)
-    return outcome if isinstance(outcome, Send) else None
+    return outcome if isinstance(outcome, Send) and not outcome.former else None
 
 
 async def _plan_first(view: View, rules: Rules, batch: Sequence[Pushed]) -> tuple[int, list[Outcome]]:
@@ -143,7 +145,7 @@ async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> 
             return guesses[index]
         return plan(pushed, stored.get(pushed.id, NOTHING), rules)
 
-    return await in_turns(range(len(batch)), planned)
+    return await settle(view, batch, stored, rules, await in_turns(range(len(batch)), planned))
 
 
 async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[CouchError]:

@@ -18,6 +18,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
      bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
      deletion, surplus is always discarded. So what is hidden in a document is never a client's word (see `surplus`).
+     What the client wrote is read as an edit of the cut that it was shown, which may be a former one (see `former`).
   9. Attachments that the client does not see stay, as stubs; one that it sends by such a name is refused. The
      attachments that follow in a multipart body keep their order.
  10. A write that could not create a document either is refused as for one that does not exist: only one that would have
@@ -34,6 +35,7 @@ from collections.abc import Collection, Iterable
 from proxy.contract import Doc
 from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
+from proxy.writing.former import judge_edit
 from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored, content
@@ -65,7 +67,7 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         if not stored.leaves and len(pushed.path) < 2:  # nothing there, and no ancestor that could be a graft
             return judge(pushed, None, applied)
         if pushed.new_edits:
-            return judge(pushed, _edited_leaf(pushed, stored, applied), applied)
+            return judge_edit(pushed, _edited_leaf(pushed, stored, applied), applied)
         return _plan_replicated(pushed, stored, applied)
     except _Hidden as error:
         return _as_if_new(pushed, error.with_traceback(None), applied)
@@ -121,7 +123,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise _Hidden
     if original is None:
         return _plan_orphan(pushed, stored, rules)
-    return judge(pushed, _visible_original(original, stored, rules), rules)
+    return judge_edit(pushed, _visible_original(original, stored, rules), rules)
 
 
 def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
@@ -147,8 +149,8 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if not seen:
         return judge(pushed, None, rules)
     winner = max(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])))
-    outcome = judge(pushed, winner, rules)
-    return Send(outcome.doc, lender=winner) if isinstance(outcome, Send) else outcome
+    outcome = judge_edit(pushed, winner, rules)
+    return outcome._replace(lender=winner) if isinstance(outcome, Send) else outcome
 
 
 def _visible(docs: Iterable[Doc], rules: Rules) -> list[Doc]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from proxy.contract import Client, Doc
+from proxy.core.cut import Cut
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
 from proxy.core.revisions import Rev, descends, newest_known
@@ -32,6 +33,8 @@ class Rules:
     trusted: bool = False
     orphans: Literal["winner", "refuse"] = "winner"
     on_surplus: Literal["refuse", "discard"] = "refuse"
+    former: Sequence[Cut] = ()
+    """Other cuts that the client may have edited: an edit is read by the one that it is of."""
 
     def applied_to(self, doc_id: str) -> Rules:
         """The rules for one document. Raises Forbidden if it may not be written whatever is in it."""
@@ -95,10 +98,12 @@ NOTHING = Stored()
 
 class Send(NamedTuple):
     """`doc` goes to the source. `lender`: the leaf whose attachments its stubs stand for, if that is no ancestor: the
-    source could not find them, so they have to be copied. None: the source knows what the stubs stand for."""
+    source could not find them, so they have to be copied. None: the source knows what the stubs stand for. `former`: it
+    was read as an edit of a former cut."""
 
     doc: Doc
     lender: Doc | None = None
+    former: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""A profile's rules as JSON, to be kept, and a chain made of that again: how devices were shown documents by rules
+that are gone.
+
+Secrets among the options (`redact`'s `key`) are not kept: a keyed digest stands for each, and they are found again if
+they are still somewhere in the configuration. Rules whose filter, or whose site's code, is another one by now, or which
+have a secret that is gone, cannot be had again.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from proxy.config.model import Config, Profile
+from proxy.config.problems import Problems
+from proxy.config.rules import SECRET_OPTIONS, Workshop
+from proxy.core.lens import Chain
+
+_SEALED = "sealed"
+
+
+class Archive:
+    """The rules of a configuration, and those that were kept of former ones."""
+
+    def __init__(self, config: Config) -> None:
+        self._registered = config.registered
+        self._directory = config.directory
+        self._key = blake2b(config.server.secret, person=b"archive").digest()
+        profiles = config.profiles.values()
+        self._secrets = {self._seal(secret): secret for profile in profiles for secret in _secrets(profile)}
+        self._present = {self.fingerprint(self.rules_of(profile)): profile.chain for profile in profiles}
+
+    def rules_of(self, profile: Profile) -> list[str]:
+        """What a profile's chain can be built from again, a text of JSON for each filter."""
+        return [self._sealed(rule.identity) for rule in profile.rules]
+
+    def fingerprint(self, rules: Sequence[str]) -> str:
+        """What tells rules from others: 24 hexadecimal digits."""
+        return blake2b("\0".join(rules).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+    def present(self, fingerprint: str) -> Chain | None:
+        """The chain of a profile that there is, by its rules."""
+        return self._present.get(fingerprint)
+
+    def build(self, rules: Any, called: str) -> Chain | None:
+        """The chain of rules that were kept, None if it is not to be had. `called`: its place, for messages."""
+        try:
+            items = [self._opened(json.loads(rule)) for rule in rules]
+        except (TypeError, ValueError, KeyError):
+            return None
+        problems = Problems(called, {})
+        workshop = Workshop(self._registered, self._directory, problems)
+        chain, built = workshop.build(items, (called,))
+        return chain if [self._sealed(rule.identity) for rule in built] == rules else None
+
+    def _sealed(self, identity: str) -> str:
+        use, stamp, version, options = json.loads(identity)
+        kept = {
+            name: {_SEALED: self._seal(value)} if name in SECRET_OPTIONS and value is not None else value
+            for name, value in options.items()
+        }
+        return json.dumps([use, stamp, version, kept], sort_keys=True)
+
+    def _opened(self, rule: Any) -> dict[str, Any]:
+        """A kept rule as a table of the file. Raises KeyError for a secret that is gone, TypeError, ValueError."""
+        use, _, _, options = rule
+        opened = {
+            name: self._secrets[value[_SEALED]] if name in SECRET_OPTIONS and value is not None else value
+            for name, value in options.items()
+        }
+        return {"use": use, **opened}
+
+    def _seal(self, secret: Any) -> str:
+        return hmac.new(self._key, json.dumps(secret, sort_keys=True, default=str).encode(), "sha256").hexdigest()
+
+
+def _secrets(profile: Profile) -> Iterator[Any]:
+    for rule in profile.rules:
+        options: Mapping[str, Any] = rule.options
+        yield from (value for name, value in options.items() if name in SECRET_OPTIONS)

@@ -1,0 +1,5 @@
+"""Which cuts of documents somebody was shown: recorded at the source before any is, for edits of them to be read by.
+
+record    what is kept of one user under one name of a database, as JSON and back
+memory    keeps it up to date, and knows the rules that are gone by now
+"""
