@@ -94,6 +94,9 @@ HANDLERS: dict[tuple[Kind, str], Handler] = {
 }
 """What a database's endpoints do; a kind and method that is not here is denied."""
 
+_WRITTEN = frozenset([Kind.DATABASE, Kind.BULK_DOCS, Kind.DOCUMENT, Kind.ATTACHMENT])
+"""What is restored when it is written."""
+
 
 class App:
     """The proxy: its configuration, its sources and who is known."""
@@ -184,7 +187,8 @@ class App:
         exchange.view = self.views.open(target.db, principal, request.headers)
         if target.kind is Kind.TRUSTED:
             return await pass_through(exchange)
-        await self._memory.recall(exchange.view)
+        to_write = target.kind in _WRITTEN and target.method not in _READ
+        await self._memory.recall(exchange.view, to_write=to_write)
         handler = HANDLERS.get((target.kind, target.method))
         if handler is None:
             raise Forbidden(f"{target.method} is not available here through this proxy.")

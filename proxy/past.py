@@ -10,8 +10,9 @@ from typing import Any
 
 from proxy.core.cut import Cut
 
-FRESH_SECONDS = 60.0
-"""How long it is relied on: other nodes may have shown the user something meanwhile."""
+TO_WRITE, TO_READ = 60.0, 3600.0
+"""Seconds for which it is relied on. Other nodes may have shown the user something else meanwhile, which matters to
+what is written; of what is read it need only be known that it is recorded."""
 
 
 class Past:
@@ -26,9 +27,9 @@ class Past:
         self.since: Any = None
         """The source's sequence when the present one began; None: unknown."""
 
-    @property
-    def is_fresh(self) -> bool:
-        return self._read_at is not None and monotonic() - self._read_at < FRESH_SECONDS
+    def is_fresh(self, seconds: float) -> bool:
+        """Whether it is known, from no longer ago."""
+        return self._read_at is not None and monotonic() - self._read_at < seconds
 
     def is_known(self, cuts: Sequence[Cut], since: Any) -> None:
         """What was found at the source."""

@@ -1,7 +1,7 @@
 """`couch-tailor touch`: every document anew at the source, unchanged, so that devices fetch it as it is shown now.
 
 A device never fetches a revision again. After a change of rules, or of somebody's roles, it goes on with what it was
-given before; and an edit of that would be read by the new rules: what the device never had is taken for removed.
+given before, until there is a new one.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ async def _touch_all(config: Config, databases: list[Database]) -> None:
 
 async def touched(config: Config, database: Database) -> Count:
     """Touch the documents of one database. Raises RunError, which says how many were written."""
+    from proxy.config.archive import Archive
+    from proxy.cuts import touches
     from proxy.identify import towards
     from proxy.place import Place
     from proxy.upstream import Upstream
@@ -88,9 +90,14 @@ async def touched(config: Config, database: Database) -> Count:
     with closing(Upstream(source, config.server.timeout)) as upstream:
         headers = towards(source, source.username, frozenset(), {})
         place = Place(database=database, upstream=upstream, headers=headers)
+        archive = Archive(config)
+        profiles = [profile for profile in config.profiles.values() if database.name in profile.databases]
+        rules = [archive.fingerprint(archive.rules_of(profile)) for profile in profiles]
         try:
+            since = (await place.info())["update_seq"]
             async for docs in _pages(place):
                 await _write(place, docs, count)
+            await touches.begin(place, rules, since)
         except CouchError as error:
             done = f"{count.written:,} documents were written"
             raise RunError(f"{database.name} cannot be touched ({done}): {error}") from error

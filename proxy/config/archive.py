@@ -35,6 +35,8 @@ class Archive:
 
     def rules_of(self, profile: Profile) -> list[str]:
         """What a profile's chain can be built from again, a text of JSON for each filter."""
+        if len(profile.rules) != len(profile.chain.links):  # its chain is not from a file
+            return [f"profile {profile.name}"]
         return [self._sealed(rule.identity) for rule in profile.rules]
 
     def fingerprint(self, rules: Sequence[str]) -> str:
@@ -49,7 +51,7 @@ class Archive:
         """The chain of rules that were kept, None if it is not to be had. `called`: its place, for messages."""
         try:
             items = [self._opened(json.loads(rule)) for rule in rules]
-        except (TypeError, ValueError, KeyError):
+        except (AttributeError, TypeError, ValueError, KeyError):
             return None
         problems = Problems(called, {})
         workshop = Workshop(self._registered, self._directory, problems)
@@ -65,7 +67,7 @@ class Archive:
         return json.dumps([use, stamp, version, kept], sort_keys=True)
 
     def _opened(self, rule: Any) -> dict[str, Any]:
-        """A kept rule as a table of the file. Raises KeyError for a secret that is gone, TypeError, ValueError."""
+        """A kept rule as a table of the file. Raises KeyError for a secret that is gone; other errors for no rule."""
         use, _, _, options = rule
         opened = {
             name: self._secrets[value[_SEALED]] if name in SECRET_OPTIONS and value is not None else value

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.contract import Client, Doc
 from proxy.core.equality import canonical, same
@@ -23,11 +23,10 @@ from proxy.core.lens import Chain, Withheld, comparable
 
 @dataclass(frozen=True)
 class Cut:
-    """By what somebody is, or was, shown documents. `superseded`: not since the present one began, on any device."""
+    """By what somebody is, or was, shown documents."""
 
     chain: Chain
     client: Client
-    superseded: bool = True
 
     def of(self, doc: Doc) -> Doc | None:
         """`doc`, without protocol members, as it was shown; None if it was not."""
@@ -37,7 +36,14 @@ class Cut:
             return None
 
 
-def likely(sent: Doc, original: Doc, present: Cut, former: Iterable[Cut]) -> list[Cut]:
+class Likely(NamedTuple):
+    """A former cut, and by how many places an edit is nearer to it than to the present one: 0 or more."""
+
+    cut: Cut
+    nearer: int
+
+
+def likely(sent: Doc, original: Doc, present: Cut, former: Iterable[Cut]) -> list[Likely]:
     """Those of the former cuts of which the edit `sent` of `original` is rather one than of the present, most likely
     ones first. `former`: in the order of preference.
     """
@@ -46,7 +52,7 @@ def likely(sent: Doc, original: Doc, present: Cut, former: Iterable[Cut]) -> lis
         return []
     edited = comparable(sent)
     most = distance(edited, comparable(shown))
-    looks, found = [shown], list[tuple[int, int, Cut]]()
+    looks, found = [shown], list[Likely]()
     if most == 0:
         return []
     for cut in former:
@@ -56,8 +62,8 @@ def likely(sent: Doc, original: Doc, present: Cut, former: Iterable[Cut]) -> lis
         looks.append(look)
         far = distance(edited, comparable(look))
         if far <= most:
-            found.append((far, len(found), cut))
-    return [cut for _, _, cut in sorted(found, key=lambda each: each[:2])]
+            found.append(Likely(cut, most - far))
+    return sorted(found, key=lambda each: -each.nearer)
 
 
 def distance(a: Any, b: Any) -> int:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from proxy import own
 from proxy.config.archive import Archive
@@ -18,9 +19,10 @@ from proxy.config.model import Config, Profile
 from proxy.contract import Doc
 from proxy.core.cut import Cut
 from proxy.core.lens import Chain
-from proxy.cuts.record import Entry, entry_of, present, read, with_present, written
-from proxy.errors import CouchError
-from proxy.past import Past
+from proxy.cuts import touches
+from proxy.cuts.record import Entry, entry_of, former, present, read, with_present, written
+from proxy.errors import CouchError, Unavailable
+from proxy.past import TO_READ, TO_WRITE, Past
 from proxy.view import View
 
 log = logging.getLogger("couch_tailor.cuts")
@@ -43,13 +45,13 @@ class Memory:
         self._former: dict[tuple[str, str], Chain | None] = {}
         self._told: set[str] = set()
 
-    async def recall(self, view: View) -> None:
+    async def recall(self, view: View, *, to_write: bool) -> None:
         """See that the view's past is known, and what it shows recorded. Raises Unavailable if it cannot be told."""
-        past = view.past
-        if past.is_fresh or not self._days:
+        past, seconds = view.past, TO_WRITE if to_write else TO_READ
+        if past.is_fresh(seconds) or not self._days:
             return
         async with past.reading:
-            if not past.is_fresh:
+            if not past.is_fresh(seconds):
                 await self._recall(view, past)
 
     async def _recall(self, view: View, past: Past) -> None:
@@ -71,8 +73,10 @@ class Memory:
             past.is_known((), None)
             return
         mine = present(entries, cut)
-        cuts = [each async for each in self._cuts(view, entries, cut)]
-        past.is_known(cuts, None if mine is None else mine.since)
+        if mine is None:
+            raise Unavailable("The source does not keep local documents as they are written.")
+        cuts = [each async for each in self._cuts(view, former(entries, mine))]
+        past.is_known(cuts, mine.since)
 
     async def _record(self, view: View, past: Past, profile: Profile, cut: Entry) -> list[Entry]:
         """The user's entries, with `cut` among them. Raises the source's error."""
@@ -82,36 +86,44 @@ class Memory:
         if known is not None and known.last == today.isoformat():
             return entries
         await self._keep(view, cut.rules, self._kept[profile.name])
-        since = None if known is not None else (await view.info())["update_seq"]
+        since = None if known is not None else await self._beginning(view, entries, cut)
         change = partial(_with_present, cut=cut, since=since, today=today, oldest=today - self._days)
         return read(await own.update(view, where, change))
+
+    async def _beginning(self, view: View, entries: list[Entry], cut: Entry) -> Any:
+        """The source's sequence since when nothing was shown by other cuts."""
+        strand = [entry for entry in entries if entry.strand == cut.strand]
+        if strand and strand[-1].roles == cut.roles:  # it is the rules that have changed
+            touched = await touches.since(view, cut.rules)
+            if touched is not None:
+                return touched
+        return (await view.info())["update_seq"]
 
     async def _keep(self, view: View, fingerprint: str, rules: list[str]) -> None:
         """Store rules, if they are not there."""
         database = view.database.name
         if (database, fingerprint) not in self._stored:
+            await touches.end(view, fingerprint)
             await own.update(view, _RULES + fingerprint, lambda held: None if held else {"rules": rules})
             self._stored.add((database, fingerprint))
 
-    async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> AsyncIterator[Cut]:
-        """Those other than `cut`, the newest first, as far as their rules can be had."""
-        for entry in reversed(entries):
-            if entry.is_cut == cut.is_cut:
-                continue
+    async def _cuts(self, view: View, entries: list[Entry]) -> AsyncIterator[Cut]:
+        """The cuts of entries, as far as their rules can be had."""
+        for entry in entries:
             chain = await self._chain(view, entry)
             if chain is not None:
-                yield Cut(chain, entry.client(view.client.name), entry.strand == cut.strand)
+                yield Cut(chain, entry.client(view.client.name))
 
     async def _chain(self, view: View, entry: Entry) -> Chain | None:
-        chain = self._archive.present(entry.rules)
+        """What an entry's rules show."""
         key = (view.database.name, entry.rules)
-        if chain is not None:
-            return chain
         if key in self._former:
             return self._former[key]
-        held = await own.read(view, _RULES + entry.rules)
-        self._former[key] = self._archive.build(held.get("rules"), f"former rules {entry.rules}") if held else None
-        if self._former[key] is None:
+        chain = self._archive.present(entry.rules)
+        if chain is None and (held := await own.read(view, _RULES + entry.rules)):
+            chain = self._archive.build(held.get("rules"), f"former rules {entry.rules}")
+        self._former[key] = None if chain is None else chain.shaping()
+        if chain is None:
             log.warning(
                 "the rules by which profile %s showed documents of %s until %s cannot be had again (a filter, or a "
                 "secret of one, is another by now): edits of what they showed are read by those of today. "

@@ -1,7 +1,8 @@
 """What is kept of how one user was shown a database: an entry for each cut, as JSON and back. No I/O.
 
 Entries are in the order in which they began. Those of one *strand* follow each other: a user's roles, or the rules,
-were changed. Strands are side by side: devices that say something else of themselves, or name another profile.
+were changed. Strands are side by side: devices that say something else of themselves, or name another profile. But a
+device can begin to say something else, too: one strand goes on with the edits of another that has ended by then.
 
 Rules are named by their fingerprint; they are kept apart, once for all users.
 """
@@ -21,7 +22,7 @@ MOST = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """One cut. `since`: the source's sequence when it began; `last`: the day on which it was last given, as ISO."""
+    """One cut. `since`: the source's sequence when it began; `began`, `last`: the days of its use, as in ISO 8601."""
 
     profile: str
     rules: str
@@ -29,6 +30,7 @@ class Entry:
     device: tuple[tuple[str, str], ...] = ()
     strand: str = ""
     since: Any = None
+    began: str = ""
     last: str = ""
 
     @property
@@ -48,6 +50,7 @@ class Entry:
             "device": dict(self.device),
             "strand": self.strand,
             "since": self.since,
+            "began": self.began,
             "last": self.last,
         }
 
@@ -74,10 +77,11 @@ def _read_one(each: Any) -> Entry | None:
         return None
     try:
         roles, device = tuple(each["roles"]), tuple(sorted(each["device"].items()))
-        entry = Entry(each["profile"], each["rules"], roles, device, each["strand"], each["since"], each["last"])
+        strand, days = each["strand"], (each["began"], each["last"])
+        entry = Entry(each["profile"], each["rules"], roles, device, strand, each["since"], *days)
     except (AttributeError, KeyError, TypeError):
         return None
-    texts = [entry.profile, entry.rules, entry.strand, entry.last, *roles, *(text for pair in device for text in pair)]
+    texts = [entry.profile, entry.rules, strand, *days, *roles, *(text for pair in device for text in pair)]
     return entry if all(isinstance(text, str) for text in texts) else None
 
 
@@ -91,13 +95,22 @@ def present(entries: Sequence[Entry], cut: Entry) -> Entry | None:
     return strand[-1] if strand and strand[-1].is_cut == cut.is_cut else None
 
 
+def former(entries: Sequence[Entry], mine: Entry) -> list[Entry]:
+    """The entries of what a device that is shown `mine`, which is one of them, may have been shown before; the newest
+    first.
+    """
+    others = [entry for entry in entries if entry.is_cut != mine.is_cut]
+    return [entry for entry in reversed(others) if entry.strand == mine.strand or entry.last <= mine.began]
+
+
 def with_present(entries: Sequence[Entry], cut: Entry, since: Any, today: str, oldest: str) -> list[Entry]:
     """The entries with `cut` as the present one of its strand, without those last given before the day `oldest`.
 
     `since` is that of an entry that begins now.
     """
     known = present(entries, cut)
-    mine = replace(cut, since=since if known is None else known.since, last=today)
+    began = replace(cut, since=since, began=today) if known is None else known
+    mine = replace(began, last=today)
     kept = [each for each in entries if each.is_cut != cut.is_cut and each.last >= oldest]
     if known is None:
         return [*kept, mine][-MOST:]

@@ -2,7 +2,7 @@
 
 Whether an edit of the present cut removed something, or one of a former cut never had it, the edit alone does not tell
 (`core.cut`); it is read by the former then, and nothing is lost. But a revision that came into being after the present
-cut began was never shown by one that it superseded: who edits it and leaves something out removes it. Unless it is an
+cut began was never shown by a former one: who edits it and leaves something out removes it. Unless it is an
 edit of a former cut itself: then the device that made it still has what it made of that. So
 
   - a revision is *new* if the source's feed has it after the present cut's beginning, as the document's only leaf, and
@@ -25,7 +25,7 @@ from proxy.fetch import ancestry
 from proxy.view import View
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Rules, Send, Stored
+from proxy.writing.rules import Acknowledge, Outcome, Rules, Stored
 
 log = logging.getLogger("couch_tailor.writing")
 
@@ -45,14 +45,14 @@ async def settle(
     Raises the source's error if it cannot be noted.
     """
     settled = list(outcomes)
-    doubtful = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Send) and outcome.former]
+    doubtful = [index for index, outcome in enumerate(outcomes) if _is_former(outcome)]
     if not doubtful:
         return settled
     new = await _are_new(view, [(batch[index], stored[batch[index].id]) for index in doubtful])
-    lasting = replace(rules, former=[cut for cut in rules.former if not cut.superseded])
+    present = replace(rules, former=())
     for index in doubtful:
         if batch[index].id in new:
-            settled[index] = plan(batch[index], stored[batch[index].id], lasting)
+            settled[index] = plan(batch[index], stored[batch[index].id], present)
     former = [batch[index] for index in doubtful if _is_former(settled[index])]
     if former:
         log.info("%d edits in %s are of what their devices were shown before", len(former), view.name)
@@ -61,7 +61,7 @@ async def settle(
 
 
 def _is_former(outcome: Outcome) -> bool:
-    return isinstance(outcome, Send) and outcome.former
+    return not isinstance(outcome, Acknowledge) and outcome.former
 
 
 async def _are_new(view: View, edits: Sequence[tuple[Pushed, Stored]]) -> set[str]:

@@ -4,12 +4,16 @@ What the client changed is sewn into the whole document by the former rules; wha
 present ones is then the edit that is judged, as if it had been made on the present cut. So the present rules have every
 say: nothing can be stored through a former cut that could not be by the present one. No I/O.
 
+What nobody may write on a former cut is refused if it is nearer to that one: by the present rules it would remove what
+the client may never have had.
+
 A deletion is read by the present rules: it removes whatever the client was shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from proxy.contract import Doc, Refused
@@ -30,15 +34,17 @@ def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
         return judge(pushed, original, rules)
     original = content(original)
     present = Cut(rules.chain, rules.client)
-    for cut in likely(pushed.body, original, present, rules.former):
+    for cut, nearer in likely(pushed.body, original, present, rules.former):
         try:
             whole = restored(pushed, original, Rules(cut.chain, cut.client, rules.grafts))
-        except (Refused, Withheld, CouchError):
-            continue  # nobody could have edited that cut so
+        except (Refused, Withheld, CouchError) as error:
+            if not nearer:
+                continue  # it is as near to another one
+            return replace(refused(pushed, error), former=True)
         try:
             return Send(pushed.complete(_by_present_rules(pushed, whole, original, cut, rules)), former=True)
         except (Refused, Withheld) as error:
-            return refused(pushed, error)
+            return replace(refused(pushed, error), former=True)
     return judge(pushed, original, rules)
 
 

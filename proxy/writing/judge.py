@@ -8,7 +8,7 @@ from typing import Any
 from proxy.contract import Doc, Refused
 from proxy.core.lens import Withheld
 from proxy.core.surplus import without_surplus
-from proxy.errors import Forbidden, PreconditionFailed
+from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
 
@@ -28,8 +28,10 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
         return refused(pushed, error)
 
 
-def refused(pushed: Pushed, error: Refused | Withheld) -> Refuse:
+def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:
     """What the client is told where the whole document could not be made, or may not be stored."""
+    if isinstance(error, CouchError):
+        return Refuse(error.with_traceback(None))
     failure = error if isinstance(error, Withheld) else error.__cause__
     if isinstance(failure, Withheld):
         return Refuse(Forbidden(FAILED), pushed.id, failure)

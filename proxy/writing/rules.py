@@ -113,11 +113,14 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Nothing goes to the source. `failure`: of a filter on the document `id`, if that is the reason."""
+    """Nothing goes to the source. `failure`: of a filter on the document `id`, if that is the reason. `former`: it was
+    read as an edit of a former cut.
+    """
 
     error: CouchError
     id: str = ""
     failure: Withheld | None = None
+    former: bool = False
 
     def told(self) -> CouchError:
         """The error, for the client that is about to hear it; a failure goes to the log.

@@ -136,11 +136,13 @@ async def world(
 
 
 @asynccontextmanager
-async def serving(script: Script, asked: list[Asked] | None = None) -> AsyncIterator[str]:
-    """A script with nothing behind it; its address."""
+async def serving(
+    script: Script, asked: list[Asked] | None = None, behind: str = "http://127.0.0.1:1"
+) -> AsyncIterator[str]:
+    """A script, by default with nothing behind it; its address."""
     async with (
         aiohttp.ClientSession(auto_decompress=False) as session,
-        _serving(script, "http://127.0.0.1:1", session, [] if asked is None else asked) as url,
+        _serving(script, behind, session, [] if asked is None else asked) as url,
     ):
         yield url
 
