@@ -21,7 +21,8 @@ class Past:
     def __init__(self, key: bytes = b"") -> None:
         self._key = key
         self._read_at: float | None = None
-        self.reading = asyncio.Lock()
+        self.reading: asyncio.Future[None] | None = None
+        """Under way, where it is being read."""
         self.cuts: Sequence[Cut] = ()
         """Those other than the present one by which the user may have been shown documents, the newest first."""
         self.since: Any = None

@@ -7,6 +7,7 @@ stored, nothing is remembered, and the log says so.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -50,9 +51,10 @@ class Memory:
         past, seconds = view.past, TO_WRITE if to_write else TO_READ
         if past.is_fresh(seconds) or not self._days:
             return
-        async with past.reading:
-            if not past.is_fresh(seconds):
-                await self._recall(view, past)
+        if past.reading is None:
+            past.reading = asyncio.ensure_future(self._recall(view, past))
+            past.reading.add_done_callback(partial(_ended, past))
+        await asyncio.shield(past.reading)
 
     async def _recall(self, view: View, past: Past) -> None:
         profile = view.profile
@@ -66,7 +68,7 @@ class Memory:
         try:
             entries = await self._record(view, past, profile, cut)
         except CouchError as error:
-            if error.status >= 500:
+            if error.status >= 500 or error.status == 401:
                 raise
             if error.status != 404:  # such a database: the request itself will tell
                 self._tell(view, error)
@@ -142,6 +144,12 @@ class Memory:
                 view.database.name,
                 error,
             )
+
+
+def _ended(past: Past, reading: asyncio.Future[None]) -> None:
+    past.reading = None
+    if not reading.cancelled():
+        reading.exception()  # nobody may be left to hear of it: its clients may have hung up
 
 
 def _with_present(held: Doc | None, *, cut: Entry, since: object, today: date, oldest: date) -> Doc:

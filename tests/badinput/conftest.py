@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 EXAMPLES = os.environ.get("BAD_INPUT_EXAMPLES")
 MAX_BODY = 2**18
+_OWN = re.compile("_local/tailor-(cuts|rules)-")
+"""Local documents of the proxy's own."""
 
 
 def examples(usual: int) -> settings:
@@ -114,7 +117,7 @@ class Lab:
                 assert hidden not in shown or hidden in sent, (got, sent[:2000])
 
     def state(self) -> Any:
-        """All that is stored."""
+        """All that clients have stored."""
         return self.run(_state(self.site))
 
 
@@ -127,7 +130,7 @@ async def _exchange(url: str, sent: bytes, bodiless: bool) -> Got:
 async def _state(served: Site) -> Any:
     docs = await served.at_source("GET", "/clinic/_changes?style=all_docs&include_docs=true&attachments=true")
     local = await served.at_source("GET", "/clinic/_local_docs?include_docs=true")
-    return docs.json["results"], local.json["rows"]
+    return docs.json["results"], [row for row in local.json["rows"] if _OWN.match(row["id"]) is None]
 
 
 @contextmanager

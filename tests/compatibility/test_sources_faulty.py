@@ -188,7 +188,7 @@ async def test_the_content_type_of_json_does_not_matter() -> None:
 
 
 async def test_compressed_json_that_nobody_asked_for_is_named() -> None:
-    async with world(broken(zipped), docs=DOCS) as site:
+    async with world(broken(zipped), docs=DOCS, remember=0.0) as site:
         answer = await site.ask("GET", "/clinic-phone")
         assert answer.status == 502
         assert "compressed (gzip), which was not asked for" in answer.json["reason"]
@@ -202,7 +202,7 @@ async def test_a_source_that_is_silent_is_given_up() -> None:
             await silent.wait()
         return await forward(asked)
 
-    async with world(wait, timeout=0.5) as site:
+    async with world(wait, timeout=0.5, remember=0.0) as site:
         asking = [site.ask(method, f"/clinic-phone{path}", body) for method, path, body in REQUESTS]
         answers = await asyncio.gather(*asking)
         assert {answer.status for answer in answers} == {504}

@@ -40,6 +40,7 @@ async def clinic() -> AsyncIterator[Site]:
     async with site(PHONE, docs=docs, source={}) as made:
         await made.at_source("PUT", "/clinic/_security", {})
         await made.ask("GET", f"{CHANGES}&limit=1", user=ANN)  # the first one finds out how the source is to be asked
+        await made.ask("GET", "/clinic-phone", user=BOB)  # and of each user it is recorded what there is to be shown
         yield made
 
 
