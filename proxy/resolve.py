@@ -8,7 +8,8 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
-Ancestors are judged newest first, as far as the source still has their bodies, ANCESTORS of them at most. A graft goes
+Ancestors are judged newest first, ANCESTORS of them at most: by their bodies, as far as the source still has them, or
+by what the feed index kept of those by which the document left somebody's view. A graft goes
 above those of them without a body that follow the visible one (see `_last_held`).
 """
 
@@ -101,14 +102,21 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
         for doc in dark
         if view.profile.design_docs or not doc["_id"].startswith("_design/")
     }
-    wanted = ((doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs)
-    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
+    seen = await _seen(view, [(doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs])
     held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
     return [
         bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
         for doc in dark
         if (last := held.get((doc["_id"], doc["_rev"]))) is not None
     ]
+
+
+async def _seen(view: View, revs: Sequence[Revision]) -> dict[Revision, bool]:
+    """Whether the client could see revisions, as far as that is known: by their bodies, or by what the index kept."""
+    wanted = list(dict.fromkeys(revs))
+    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
+    gone = [each for each in wanted if each not in seen]
+    return seen | view.traced(gone) if gone else seen
 
 
 def _is_visible(view: View, body: Doc) -> bool:
@@ -225,8 +233,7 @@ async def find_grafts(view: View, revs: Iterable[Revision]) -> dict[Revision, Sh
     if not paths:
         return {}
     below = {(doc_id, rev): _named(rev, path)[:ANCESTORS] for (doc_id, rev), path in paths.items()}
-    wanted = ((doc_id, rev) for (doc_id, _), revs in below.items() for rev in revs)
-    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
+    seen = await _seen(view, [(doc_id, rev) for (doc_id, _), revs in below.items() for rev in revs])
     return {
         (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
         for (doc_id, rev), revs in below.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -11,6 +11,7 @@ from hashlib import blake2b
 from proxy.bodies import Bodies
 from proxy.config.model import Database, Profile
 from proxy.contract import Client, Doc
+from proxy.core import jsonio
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Withheld
 from proxy.core.tokens import Tokens
@@ -87,6 +88,21 @@ class View(Place):
                 exc_info=error.__cause__,
             )
             return None
+
+    def traced(self, revs: Collection[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+        """Whether the client could see revisions, (id, revision), as far as the index kept what decides that."""
+        if self.hub is None or self.profile.audience is None or self.profile.audience.decided_by is None:
+            return {}
+        return {
+            (doc_id, rev): self._could_see({"_id": doc_id, "_rev": rev, **jsonio.loads(text)})
+            for (doc_id, rev), text in self.hub.traces(revs).items()
+        }
+
+    def _could_see(self, doc: Doc) -> bool:
+        try:
+            return self.profile.chain.shape(doc, self.client) is not None
+        except Withheld:
+            return False
 
     @cached_property
     def _shared(self) -> Bodies | None:

@@ -202,7 +202,7 @@ def _tell_of_content(index: IndexReader, follower: Follower, in_use: bool) -> bo
     _line("state", f"{state}; {progress}" if going_on else state)
     _line("documents", f"{index.count_documents():,}, at position {index.end:,}")
     _line("source", f"{index.meta('source')} up to {_shortened(str(index.since))}")
-    same = (index.meta("source"), index.meta("rules")) == (follower.source, follower.rules)
+    same = all(index.meta(name) == value for name, value in follower.settings.items())
     rules = ", ".join(each[:8] for each in str(index.meta("rules")).split(",")) or "none"
     _line("rules", rules if same else f"{rules}: not those of the configuration, so it is made anew at the next start")
     return complete and same

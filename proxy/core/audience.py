@@ -30,7 +30,9 @@ _MOST_KEYS = 1000
 class Audience:
     """The keys of documents and of clients, for one chain. Made by `audience_of`."""
 
-    def __init__(self, links: Sequence[Link], identity: str) -> None:
+    def __init__(self, links: Sequence[Link], identity: str, decided_by: frozenset[str] | None = None) -> None:
+        self.decided_by = decided_by
+        """Of the whole chain, as `Chain.decided_by`."""
         *self._earlier, self._filter = [watched(link.filter, link.name) for link in links]
         self.identity = identity
         """12 hexadecimal digits: as long as they are the same, so are the keys, on every node."""
@@ -82,7 +84,7 @@ def audience_of(chain: Chain, identities: Sequence[str] = ()) -> Audience | None
         *(_identity(link, identities, position) for position, link in enumerate(chain.links[: chosen + 1])),
     ]
     digest = blake2b(json.dumps(decisive).encode(), digest_size=_IDENTITY_BYTES).hexdigest()
-    return Audience(chain.links[: chosen + 1], digest)
+    return Audience(chain.links[: chosen + 1], digest, chain.decided_by)
 
 
 def declares_audience(filter_: Filter) -> bool:

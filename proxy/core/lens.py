@@ -54,6 +54,9 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
+        says = all(filter_.passes_all or promises(filter_, "audience_fields", "shape") for filter_ in filters)
+        self.decided_by = self.audience_fields if says else None
+        """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
         self._set = _paths_shown(filters, "sets_fields")
         self.set_fields = _in_source(filters, _set_fields)
         """Top-level fields of the source's document in which there is something that filters set themselves."""

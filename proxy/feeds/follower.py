@@ -83,15 +83,11 @@ class Follower:
         """Nobody is to read an index that could not be written, until it has caught up."""
 
     @property
-    def rules(self) -> str:
-        """What decides the keys in the index."""
-        return self._looks.rules
-
-    @property
-    def source(self) -> str:
-        """The database that is followed."""
+    def settings(self) -> dict[str, str]:
+        """What decides on the content of the index: the database that is followed, and what is kept of documents."""
         database = self._place.database
-        return f"{database.source.url}/{database.source_db}"
+        source = f"{database.source.url}/{database.source_db}"
+        return {"source": source, "rules": self._looks.rules, "fields": ",".join(self._looks.traced)}
 
     # ---- for whom it works
 
@@ -235,7 +231,7 @@ class Follower:
 
     async def _open(self) -> None:
         incarnation = await self._incarnation()
-        settings = {"source": self.source, "rules": self.rules, "incarnation": incarnation}
+        settings = {**self.settings, "incarnation": incarnation}
         if self._index is not None:
             if self._index.meta("incarnation") != incarnation:
                 raise _Renewed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proxy.bodies import Bodies
@@ -156,6 +156,16 @@ class Hub(Watcher):
         if len(seen) < len(doc_ids):
             seen |= self.index.leaves_of([doc_id for doc_id in doc_ids if doc_id not in seen])
         return seen
+
+    def traces(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """As `IndexReader.traces`; none, where there is no index or it cannot be read."""
+        if self.index is None:
+            return {}
+        try:
+            return self.index.traces(wanted)
+        except (Damaged, Full) as error:
+            self.complain(error)
+            return {}
 
     async def fresh(self) -> bool:
         """Whether the index holds everything that the source had acknowledged when this was called."""

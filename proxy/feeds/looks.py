@@ -1,8 +1,9 @@
 """From rows of a source's feed to what the index stores of them: the follower's look at the documents.
 
 A document is under the keys of all its leaves, and was lost by those of its ancestors that came and went between two
-looks. What cannot be read or judged is under the key of everybody. Of bodies only the keys are kept, request by
-request, so that large ones do not add up.
+looks. What cannot be read or judged is under the key of everybody. Of each revision it is kept what decides whether a
+client was shown it: the source does not have its body for long, and who has to be told may come later. No more is kept
+of bodies, request by request, so that large ones do not add up.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proxy.contract import Doc
+from proxy.core import jsonio
 from proxy.core.audience import EVERYBODY, Audience
 from proxy.errors import Unavailable
-from proxy.feeds.index import Entry, Known, join_leaves, key_number, split_leaves
+from proxy.feeds.index import Entry, Known, Trace, join_leaves, key_number, split_leaves
 from proxy.fetch import ANCESTORS, PROTOCOL, Revision, ancestry, look_at
 from proxy.place import Place
 from proxy.sizes import AT_ONCE
 
 _NOBODY: frozenset[int] = frozenset()
+_LARGEST_TRACE = 64 * 1024
+"""Bytes. Of larger ones nothing is kept."""
 
 
 class Change(NamedTuple):
@@ -33,10 +37,13 @@ class Change(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was found in the body of a revision: its keys. `ancestors`: the revisions above it, nearest first."""
+    """What was found in the body of a revision: its keys. `ancestors`: the revisions above it, nearest first; `trace`:
+    what is kept of it.
+    """
 
     keys: frozenset[int]
     ancestors: list[str]
+    trace: bytes
 
 
 class Looks:
@@ -44,7 +51,10 @@ class Looks:
 
     def __init__(self, place: Place, audiences: Iterable[Audience]) -> None:
         self._place = place
-        self._audiences = {audience.identity: audience for audience in audiences}
+        known = list(audiences)
+        self._audiences = {audience.identity: audience for audience in known}
+        self.traced = sorted({"_deleted"}.union(*(audience.decided_by or () for audience in known)))
+        """The members of documents that decide whom they are shown to."""
         self._everybody = frozenset(stored_key(identity, EVERYBODY) for identity in self._audiences)
 
     @property
@@ -66,6 +76,10 @@ class Looks:
                 change.seq,
                 self._reached(change, looks),
                 _told(change.doc_id, between[change.doc_id], earlier) if change.doc_id in between else _NOBODY,
+                [
+                    *_traces(change.doc_id, change.revs, looks),
+                    *_traces(change.doc_id, between.get(change.doc_id, ()), earlier),
+                ],
             )
             for change in changes
         ]
@@ -77,7 +91,8 @@ class Looks:
 
     def _look(self, doc: Doc) -> Look:
         ancestors = ancestry(doc, ANCESTORS)
-        return Look(self._keys(doc), ancestors)
+        keys = self._keys(doc)
+        return Look(keys, ancestors, jsonio.dumps({name: doc[name] for name in self.traced if name in doc}))
 
     def _keys(self, doc: Doc) -> frozenset[int]:
         """The keys of a document, which is nobody else's: what filters do not see is taken from it."""
@@ -99,6 +114,14 @@ class Looks:
 def _told(doc_id: str, revs: Iterable[str], looks: Mapping[Revision, Look]) -> frozenset[int]:
     """The keys of those revisions that can be read."""
     return _NOBODY.union(*(looks[doc_id, rev].keys for rev in revs if (doc_id, rev) in looks))
+
+
+def _traces(doc_id: str, revs: Iterable[str], looks: Mapping[Revision, Look]) -> Iterator[Trace]:
+    """What is kept of those revisions that can be read."""
+    for rev in revs:
+        look = looks.get((doc_id, rev))
+        if look is not None and len(look.trace) <= _LARGEST_TRACE:
+            yield Trace(rev, look.trace, look.ancestors)
 
 
 def _between(known: Mapping[str, Known], looks: Mapping[Revision, Look]) -> dict[str, dict[str, None]]:

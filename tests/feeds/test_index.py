@@ -18,12 +18,14 @@ from proxy.feeds.index import (
     IndexReader,
     IndexWriter,
     Row,
+    Trace,
     join_leaves,
     key_number,
     remove,
     split_leaves,
 )
 from proxy.feeds.index import reader as reader_module
+from proxy.feeds.index.writer import MOST_TRACES
 from tests.core.test_seqs import LIMITED, UPDATE_SEQ, WHOLE
 
 SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
@@ -360,3 +362,40 @@ def test_positions_name_the_index(path: Path) -> None:
     with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
         assert reader.position(0) == Position(writer.index_id, 0, 0)
         assert key_number("a") != key_number("b")
+
+
+def traced(doc_id: str, *traces: Trace) -> Entry:
+    return Entry(doc_id, traces[0].rev, 1, frozenset((7,)), traces=traces)
+
+
+def test_traces_are_kept_where_they_tell_something_else_than_what_followed(path: Path) -> None:
+    asked = [("d", f"{number}-a") for number in range(1, 8)]
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        writer.apply([traced("d", Trace("1-a", b'{"f":1}')), traced("other", Trace("1-a", b'{"f":5}'))], 1)
+        assert reader.traces(asked) == {("d", "1-a"): b'{"f":1}'}
+        writer.apply([traced("d", Trace("2-a", b'{"f":1}', ["1-a"]))], 2)
+        assert reader.traces(asked) == {("d", "2-a"): b'{"f":1}'}
+        writer.apply([traced("d", Trace("3-a", b'{"f":2}', ["2-a", "1-a"]))], 3)
+        assert reader.traces(asked) == {("d", "2-a"): b'{"f":1}', ("d", "3-a"): b'{"f":2}'}
+        writer.apply([traced("d", Trace("3-b", b'{"f":2}', ["2-c"]), Trace("4-a", b'{"f":1}', ["3-a", "2-a"]))], 4)
+        assert set(reader.traces([*asked, ("d", "3-b")])) == {("d", "3-a"), ("d", "4-a"), ("d", "3-b")}
+        assert reader.traces([("other", "1-a"), ("nobody", "1-a")]) == {("other", "1-a"): b'{"f":5}'}
+
+
+def test_no_more_traces_are_kept_than_are_looked_at(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        for number in range(1, 30):
+            writer.apply([traced("d", Trace(f"{number}-a", b"%d" % number))], number)
+        kept = [number for number in range(1, 30) if reader.traces([("d", f"{number}-a")])]
+        assert kept == list(range(29 - MOST_TRACES, 30))
+
+
+def test_a_trace_that_is_not_as_it_was_written_is_noticed(path: Path) -> None:
+    with IndexWriter(path, SETTINGS) as writer, IndexReader(path) as reader:
+        writer.apply([traced("d", Trace("1-a", b'{"f":1}'))], 1)
+        writer.check()
+        writer._db.execute("UPDATE traces SET trace = replace(trace, '1', '2')")
+        with pytest.raises(Damaged):
+            reader.traces([("d", "1-a")])
+        with pytest.raises(Damaged):
+            writer.check()

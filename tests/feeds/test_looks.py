@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from filters.audience import Audience as AudienceFilter
 from proxy.config.model import Source
+from proxy.core import jsonio
 from proxy.core.audience import EVERYBODY, Audience, audience_of
 from proxy.core.lens import Chain, Link
 from proxy.errors import Unavailable
@@ -105,6 +106,18 @@ async def test_what_came_and_went_is_looked_at_down_to_what_is_known() -> None:
     assert (await entries(couch, "d"))["d"].earlier == keys("ann") | keys("eva")
 
 
+async def test_of_each_revision_it_is_kept_what_decides_whom_it_is_shown_to() -> None:
+    deleted = revision("d", "cba", owner="dan", text="not this", _deleted=True)
+    couch = Couch([revision("d", "a", owner="ann"), revision("d", "ba", ward="w1", text="not this"), deleted])
+    found = (await entries(couch, "d", known={"d": Known(rev(1, "a"), keys("ann"))}))["d"]
+    assert [(trace.rev, jsonio.loads(trace.text), list(trace.ancestors)) for trace in found.traces] == [
+        (rev(3, "c"), {"_deleted": True, "owner": "dan"}, [rev(2, "b"), rev(1, "a")]),
+        (rev(2, "b"), {"ward": "w1"}, [rev(1, "a")]),
+    ]
+    couch = Couch([revision("large", "a", owner="x" * 2**17)])
+    assert (await entries(couch, "large"))["large"].traces == []
+
+
 async def test_bodies_are_asked_for_in_requests_of_a_size() -> None:
     docs = [revision(f"d{number}", "a", owner=f"u{number}") for number in range(2 * AT_ONCE + 1)]
     couch = Couch(docs)
@@ -131,6 +144,7 @@ async def test_without_an_audience_no_document_is_read() -> None:
     async with looking(couch) as looks:
         nobody = Looks(looks._place, [])
         assert await nobody.entries([change(couch, "d")], {}) == [Entry("d", rev(1, "a"), 1, frozenset())]
+        assert nobody.traced == ["_deleted"]
     assert couch.requests == []
 
 

@@ -65,8 +65,8 @@ def _knows(truth: Truth, device: Dressed, doc_id: str) -> bool:
 def check_held(truth: Truth, device: Dressed, doc_id: str, grafts: set[Key]) -> None:
     """What a device holds once all have replicated: what it is to see, and no more, but for edits that were denied.
 
-    After compaction a device may keep what it was shown, for the source can no longer tell that it was; and also where
-    more than ANCESTORS revisions followed before the device asked. Raises Broken.
+    After compaction a device may keep what it was shown, unless an index knows that it was; and also where more than
+    ANCESTORS revisions followed before the device asked. Raises Broken.
     """
     view, held = device.view(doc_id), device.docs.get(doc_id, Held())
     for rev, whole in view.items():

@@ -274,7 +274,7 @@ class Player:
                 raise result
 
     async def _compact(self, device: Dressed, way: int) -> None:
-        await self._truth.compact()
+        await self._world.compact()
 
 
 def _made(device: Dressed, doc_id: str, way: int) -> Doc:

@@ -57,6 +57,7 @@ class Truth:
         self.trees: dict[str, Tree] = {}
         self.shadow: dict[str, Tree] = {}
         self.compacted = False
+        """Whether it is forgotten what devices were shown."""
 
     async def scan(self) -> set[Key]:
         """Take in what the source has; the revisions whose bodies are new."""
@@ -113,9 +114,11 @@ class Truth:
         self.shade_stored(doc["_id"], placed["_rev"])
         await self.scan()
 
-    async def compact(self) -> None:
-        """Forget the bodies of all revisions that are no leaves, as CouchDB's compaction does."""
-        self.compacted = True
+    async def compact(self, *, traced: bool) -> None:
+        """Forget the bodies of all revisions that are no leaves, as CouchDB's compaction does. `traced`: the index has
+        kept what decided whom they were shown to.
+        """
+        self.compacted = self.compacted or not traced
         repository = self.database._repository
         assert isinstance(repository, MemoryRepository)
         for doc_id, record in repository._records.items():

@@ -26,13 +26,14 @@ from tests.support.tap import Tap
 
 
 class World:
-    """One database, from its creation on. `tap` is the proxy's wire to the source."""
+    """One database, from its creation on. `tap`: the proxy's wire to the source; `hub`: its index, if there is one."""
 
-    def __init__(self, site: Site, truth: Truth, tap: Tap) -> None:
+    def __init__(self, site: Site, truth: Truth, tap: Tap, hub: Hub | None) -> None:
         self.truth = truth
         self.tap = tap
         self.devices: list[Dressed] = []
         self._site = site
+        self._hub = hub
         self._grafts: set[Key] = set()
         self._fresh: set[Key] = set()
 
@@ -88,6 +89,11 @@ class World:
         original = self.truth.history[edited["_id"], parent] if parent else None
         check_whole(device, self.truth.history[key], edited, [original])
 
+    async def compact(self) -> None:
+        """The source's compaction; an index has seen all by then."""
+        traced = self._hub is not None and await self._hub.fresh()
+        await self.truth.compact(traced=traced)
+
     # ---- rest
 
     async def rest(self) -> None:
@@ -137,7 +143,7 @@ class Lab:
         await truth.scan()
         while self._hub is not None and not _is_of(self._hub, database.instance_start_time):
             await asyncio.sleep(0.01)
-        return World(self._site, truth, self._tap)
+        return World(self._site, truth, self._tap, self._hub)
 
 
 def _is_of(hub: Hub, incarnation: str) -> bool:

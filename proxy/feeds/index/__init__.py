@@ -11,6 +11,8 @@ Rules:
   - SQLite does not notice when the disk gives back something else than was written. So what is said of a document has a
     checksum, and so has each sequence; entries must fit the documents that they lead to. Whoever reads something that
     does not fit says Damaged; nobody reads on from there;
+  - of each leaf it is kept what decides whom it is shown to (its trace), and of former ones where that was something
+    else: a client that comes when the source has no bodies of them any more is told nevertheless what left its view;
   - all of it can be rebuilt from the source. A file that is damaged, of another format or for other rules is made anew,
     with another id, so that tokens with positions in the old one are known;
   - while an index is built nobody reads it, so what is found by keys is not sorted by keys before all is there: of many
@@ -26,6 +28,7 @@ from proxy.feeds.index.records import (
     Entry,
     Known,
     Row,
+    Trace,
     has_leaf,
     join_leaves,
     key_number,
@@ -41,6 +44,7 @@ __all__ = [
     "IndexWriter",
     "Known",
     "Row",
+    "Trace",
     "has_leaf",
     "join_leaves",
     "key_number",

@@ -10,7 +10,7 @@ from typing import Any, Self
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.sealing import SINCE, unseal, whole
 
-FORMAT = 4
+FORMAT = 5
 AT_ONCE = 500
 """Values in one query."""
 
@@ -22,6 +22,7 @@ CREATE TABLE docs (
 );
 CREATE TABLE entries (key INTEGER, at INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (key, at)) WITHOUT ROWID;
 CREATE TABLE marks (at INTEGER PRIMARY KEY, seq BLOB NOT NULL);
+CREATE TABLE traces (doc INTEGER, rev TEXT, trace BLOB NOT NULL, PRIMARY KEY (doc, rev)) WITHOUT ROWID;
 """
 UNSORTED = """
 CREATE TABLE IF NOT EXISTS unsorted (at INTEGER, key INTEGER, doc INTEGER NOT NULL, PRIMARY KEY (at, key)) WITHOUT ROWID

@@ -13,7 +13,7 @@ from proxy.core.tokens import Position
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.file import AT_ONCE, File, placeholders
 from proxy.feeds.index.records import Row
-from proxy.feeds.index.sealing import unpack_keys, unpack_pairs, unseal, whole, whole_seq
+from proxy.feeds.index.sealing import unpack_keys, unpack_pairs, unseal, whole, whole_seq, whole_trace
 
 _MOST_COUNTED = 10_000
 _COUNTS_KEPT = 200
@@ -85,6 +85,19 @@ class IndexReader(File):
         """The leaves of documents, as `join_leaves` makes them, by id."""
         with damage():
             return {doc_id: leaves for _, doc_id, _, leaves, _, _ in self._stored(doc_ids)}
+
+    def traces(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """What is left of revisions, (id, revision), of which something is: the text that was stored."""
+        ids = list({doc_id for doc_id, _ in wanted})
+        found: dict[tuple[str, str], bytes] = {}
+        with damage(), self._snapshot():
+            for start in range(0, len(ids), AT_ONCE):
+                some = ids[start : start + AT_ONCE]
+                rows = self._db.execute(
+                    f"SELECT id, rev, trace FROM docs JOIN traces USING (doc) WHERE id IN ({placeholders(some)})", some
+                )
+                found.update({(doc_id, rev): whole_trace(rev, trace) for doc_id, rev, trace in rows})
+        return {each: found[each] for each in wanted if each in found}
 
     def count(self, keys: Collection[int] | None, after: int, until: int) -> int:
         """How many rows there are to come, as far as it is worth counting: no more than _MOST_COUNTED are told apart.

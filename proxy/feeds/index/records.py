@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -16,14 +16,27 @@ class Row(NamedTuple):
     seq: bytes
 
 
+class Trace(NamedTuple):
+    """What is kept of a revision: JSON of what decides whom it is shown to. `ancestors`: those above it, as far as they
+    are known; of those with the same trace nothing need be kept.
+    """
+
+    rev: str
+    text: bytes
+    ancestors: Sequence[str] = ()
+
+
 class Entry(NamedTuple):
-    """What is to be stored of a document. `seq`: of its row at the source; `earlier`: keys of its ancestors."""
+    """What is to be stored of a document. `seq`: of its row at the source; `earlier`: keys of its ancestors; `traces`:
+    of its leaves, and of those ancestors.
+    """
 
     doc_id: str
     leaves: str
     seq: Any
     keys: frozenset[int]
     earlier: frozenset[int] = frozenset()
+    traces: Sequence[Trace] = ()
 
 
 class Known(NamedTuple):
@@ -46,6 +59,12 @@ def split_leaves(text: str) -> list[tuple[str, bool]]:
 def has_leaf(text: str, rev: str) -> bool:
     """Whether a revision is among leaves as `join_leaves` makes them."""
     return text == rev or any(leaf == rev for leaf, _ in split_leaves(text))
+
+
+def generation_of(rev: str) -> int:
+    """The generation of a revision; 0 for what is none."""
+    number = rev.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def key_number(key: str) -> int:

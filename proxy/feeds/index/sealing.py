@@ -42,6 +42,18 @@ def unseal(at: int, sealed: Any) -> Any:
     return jsonio.loads(whole_seq(at, sealed))
 
 
+def seal_trace(rev: str, trace: bytes) -> bytes:
+    """What is left of a revision, as it is stored."""
+    return seal(crc32(rev.encode("utf-8", "surrogatepass")), trace)
+
+
+def whole_trace(rev: Any, sealed: Any) -> bytes:
+    """What was stored of a revision. Raises Damaged."""
+    if type(rev) is not str or type(sealed) is not bytes or seal_trace(rev, sealed[4:]) != sealed:
+        raise Damaged("what is left of a revision is not as it was written")
+    return sealed[4:]
+
+
 def pack_keys(keys: frozenset[int]) -> bytes:
     return _pack_few(keys) if len(keys) <= _FEW else _pack(keys)
 

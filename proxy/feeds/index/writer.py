@@ -12,20 +12,24 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.file import FORMAT, SCHEMA, UNSORTED, File
-from proxy.feeds.index.records import Entry, Known, incarnation_digest
+from proxy.feeds.index.records import Entry, Known, generation_of, incarnation_digest
 from proxy.feeds.index.sealing import (
     SINCE,
     checksum_of,
     pack_keys,
     pack_pairs,
     seal,
+    seal_trace,
     unpack_keys,
     unpack_pairs,
     whole,
     whole_seq,
+    whole_trace,
 )
 
 _LOG_PAGES, _LOG_PAGES_BUILDING = 1000, 4000
+MOST_TRACES = 16
+"""Of former revisions of one document."""
 
 
 class IndexWriter(File):
@@ -75,6 +79,8 @@ class IndexWriter(File):
                 raise Damaged("a sequence is missing")
             for at, seq in self._db.execute("SELECT at, seq FROM marks"):
                 whole_seq(at, seq)
+            for rev, trace in self._db.execute("SELECT rev, trace FROM traces"):
+                whole_trace(rev, trace)
 
     def _sum_of_documents(self) -> int:
         total = 0
@@ -148,6 +154,7 @@ class IndexWriter(File):
             self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", rows.docs)
             self._db.executemany(f"INSERT INTO {self._entries} (key, at, doc) VALUES (?, ?, ?)", rows.entries)
             self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows.marks)
+            self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", rows.traces)
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (seal(SINCE, text),))
         self._top = top
         return {key for key, _, _ in rows.entries}
@@ -175,7 +182,19 @@ class IndexWriter(File):
         )
         empty = {old_at, *before.values()}.difference(lost.values())
         self._db.executemany("DELETE FROM marks WHERE at = ?", [(place,) for place in empty])
+        self._forget_traces(doc, entry)
         rows.place(entry, at, doc, [key for key, place in lost.items() if place == at])
+
+    def _forget_traces(self, doc: int, entry: Entry) -> None:
+        """Keep those of a document that can be ancestors which are looked at, and tell something that others do not."""
+        stored = self._db.execute("SELECT rev, trace FROM traces WHERE doc = ?", (doc,)).fetchall()
+        if not stored:
+            return
+        told = {(rev, trace.text) for trace in entry.traces for rev in trace.ancestors}
+        kept = [rev for rev, trace in stored if (rev, whole_trace(rev, trace)) not in told]
+        kept = sorted(kept, key=generation_of, reverse=True)[:MOST_TRACES]
+        gone = {rev for rev, _ in stored}.difference(kept)
+        self._db.executemany("DELETE FROM traces WHERE doc = ? AND rev = ?", [(doc, rev) for rev in gone])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -196,12 +215,14 @@ class _Rows:
         self.docs: list[tuple[int, str, int, str, bytes, bytes, int]] = []
         self.entries: list[tuple[int, int, int]] = []
         self.marks: list[tuple[int, bytes]] = []
+        self.traces: list[tuple[int, str, bytes]] = []
 
     def place(self, entry: Entry, at: int, doc: int, lost: Iterable[int]) -> None:
         """A document's position: it is found there by the keys that it has, and by those that it has just lost."""
         self.entries += [(key, at, doc) for key in entry.keys]
         self.entries += [(key, at, doc) for key in lost]
         self.marks.append((at, seal(at, jsonio.dumps(entry.seq))))
+        self.traces += [(doc, trace.rev, seal_trace(trace.rev, trace.text)) for trace in entry.traces]
 
 
 def _add(entry: Entry, at: int, rows: _Rows) -> None:
