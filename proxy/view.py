@@ -18,7 +18,7 @@ from proxy.core.tokens import Tokens
 from proxy.feeds.hub import Hub
 from proxy.fetch import PROTOCOL
 from proxy.identify import Principal
-from proxy.past import Past
+from proxy.past import Past, Strand
 from proxy.place import Place
 from proxy.upstream import Upstream
 
@@ -141,7 +141,7 @@ def make_view(
     *,
     vary: str = "Authorization, Cookie",
     hub: Hub | None = None,
-    past: Past | None = None,
+    strand: Strand | None = None,
 ) -> View:
     """The view of a client; its keys are derived from the secret that all nodes share."""
     scope = f"{database.name}\0{profile.name}"
@@ -163,13 +163,8 @@ def make_view(
         vary=vary,
         hub=hub,
         bodies=None if hub is None else hub.bodies,
-        past=Past() if past is None else past,
+        past=Past(strand),
     )
-
-
-def past_of(name: str, client: Client, secret: bytes) -> Past:
-    """What is to be remembered of a user under a database's name: nothing is known of it yet."""
-    return Past(_derive(secret, "past", f"{name}\0{name_or_nobody(client.name)}"))
 
 
 def name_or_nobody(name: str | None) -> str:

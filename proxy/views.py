@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 
 from proxy.config.model import Config, Database, Profile
@@ -16,9 +17,9 @@ from proxy.contract import Client
 from proxy.errors import BadRequest, Forbidden, NotFound
 from proxy.feeds.hub import Hub
 from proxy.identify import Principal
-from proxy.past import Past
+from proxy.past import Strand
 from proxy.upstream import Upstream
-from proxy.view import View, make_view, past_of
+from proxy.view import View, make_view, name_or_nobody
 
 _KEPT = 10_000
 _MOST_TOLD = 256
@@ -35,7 +36,7 @@ class Views:
         self._upstreams = upstreams
         self._virtual = dict(_virtual_databases(config))
         self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
-        self._pasts: OrderedDict[tuple[object, ...], Past] = OrderedDict()
+        self._strands: OrderedDict[tuple[str, str], Strand] = OrderedDict()
 
     def locate(self, name: str) -> Database:
         """The database behind a name that a client uses. Raises NotFound."""
@@ -80,7 +81,7 @@ class Views:
                 self._config.server.secret,
                 vary=self._vary(name, profile),
                 hub=self._hubs.get(database.name),
-                past=self._past(name, client),
+                strand=self._strand(name, database, profile, client),
             )
             self._open[key] = view
             if len(self._open) > _KEPT:
@@ -89,15 +90,23 @@ class Views:
             principal.views[name] = view
         return view
 
-    def _past(self, name: str, client: Client) -> Past:
-        """One for all ways in which a client can log in, and all addresses."""
-        key = (name, client.name, client.profile, client.roles, *client.device.items())
-        past = self._pasts.get(key)
-        if past is None:
-            past = self._pasts[key] = past_of(name, client, self._config.server.secret)
-            if len(self._pasts) > _KEPT:
-                self._pasts.popitem(last=False)
-        return past
+    def _strand(self, name: str, database: Database, profile: Profile, client: Client) -> Strand:
+        """One for all ways in which a client can log in, all addresses, and whatever its roles are."""
+        if name in self._virtual:
+            place = f"profile\0{profile.name}"
+        else:
+            place = f"name\0{database.name}\0{profile.name if profile.header is not None else ''}"
+        said = repr(sorted(client.device.items())).encode("utf-8", "surrogatepass") if client.device else b""
+        # whatever devices come up with, a user has no more than so many
+        kind = blake2b(said, digest_size=1).hexdigest() if said else ""
+        strand_name = f"{place}\0{kind}\0{name_or_nobody(client.name)}"
+        key = (database.name, strand_name)
+        strand = self._strands.get(key)
+        if strand is None:
+            strand = self._strands[key] = Strand(strand_name)
+            if len(self._strands) > _KEPT:
+                self._strands.popitem(last=False)
+        return strand
 
     def _vary(self, name: str, profile: Profile) -> str:
         """The request headers on which an answer under this database name depends."""

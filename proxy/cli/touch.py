@@ -92,7 +92,7 @@ async def touched(config: Config, database: Database) -> Count:
         place = Place(database=database, upstream=upstream, headers=headers)
         archive = Archive(config)
         profiles = [profile for profile in config.profiles.values() if database.name in profile.databases]
-        rules = [archive.fingerprint(archive.rules_of(profile)) for profile in profiles]
+        rules = [touches.named(each.name, archive.fingerprint(archive.rules_of(each))) for each in profiles]
         try:
             since = (await place.info())["update_seq"]
             async for docs in _pages(place):

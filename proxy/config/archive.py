@@ -29,29 +29,30 @@ class Archive:
         self._registered = config.registered
         self._directory = config.directory
         self._key = blake2b(config.server.secret, person=b"archive").digest()
-        profiles = config.profiles.values()
-        self._secrets = {self._seal(secret): secret for profile in profiles for secret in _secrets(profile)}
-        self._present = {self.fingerprint(self.rules_of(profile)): profile.chain for profile in profiles}
+        secrets = [secret for profile in config.profiles.values() for secret in _secrets(profile)]
+        self._secrets = {self._seal(secret): secret for secret in secrets}
 
     def rules_of(self, profile: Profile) -> list[str]:
         """What a profile's chain can be built from again, a text of JSON for each filter."""
         if len(profile.rules) != len(profile.chain.links):  # its chain is not from a file
-            return [f"profile {profile.name}"]
-        return [self._sealed(rule.identity) for rule in profile.rules]
+            return [f"{profile.name} {index}" for index in range(len(profile.chain.links))]
+        return [
+            self._sealed(rule.identity) if _is_json(rule.options) else f"{rule.use}: not JSON" for rule in profile.rules
+        ]
 
     def fingerprint(self, rules: Sequence[str]) -> str:
         """What tells rules from others: 24 hexadecimal digits."""
-        return blake2b("\0".join(rules).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+        text = "\0".join(rules).encode("utf-8", "surrogatepass")
+        return blake2b(text, key=self._key, digest_size=12).hexdigest()
 
-    def present(self, fingerprint: str) -> Chain | None:
-        """The chain of a profile that there is, by its rules."""
-        return self._present.get(fingerprint)
-
-    def build(self, rules: Any, called: str) -> Chain | None:
-        """The chain of rules that were kept, None if it is not to be had. `called`: its place, for messages."""
+    def build(self, rules: Any, fingerprint: str) -> Chain | None:
+        """The chain of rules that were kept under their fingerprint, None if it is not to be had."""
+        called = f"former rules {fingerprint}"
         try:
+            if self.fingerprint(rules) != fingerprint:
+                return None
             items = [self._opened(json.loads(rule)) for rule in rules]
-        except (AttributeError, TypeError, ValueError, KeyError):
+        except (AttributeError, TypeError, ValueError, KeyError, RecursionError):
             return None
         problems = Problems(called, {})
         workshop = Workshop(self._registered, self._directory, problems)
@@ -77,6 +78,15 @@ class Archive:
 
     def _seal(self, secret: Any) -> str:
         return hmac.new(self._key, json.dumps(secret, sort_keys=True, default=str).encode(), "sha256").hexdigest()
+
+
+def _is_json(options: Mapping[str, Any]) -> bool:
+    """Whether the options of a rule can be written as JSON: dates cannot."""
+    try:
+        json.dumps(dict(options))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _secrets(profile: Profile) -> Iterator[Any]:

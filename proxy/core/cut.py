@@ -1,4 +1,4 @@
-"""By which cut of a document a client edited it, where it may have been shown another one than it would be now.
+"""Of which cut of a document an edit is, where the client may have been shown another one than it would be now.
 
 A device keeps what it was shown of a revision for ever. When rules change, or somebody's roles, its next edit is one of
 the old cut: what that left out is missing in the edit, and masks are in it that are none any more. Read by the present
@@ -6,34 +6,113 @@ rules it would say: remove this, store that mask.
 
 The edit itself tells: it differs from what was edited in what the client changed, and from any other cut in more than
 that. So the nearest of the cuts that the client may have been shown is taken for the one that was edited, and of
-several that are equally near the oldest kind: the former ones before the present one.
+several that are equally near the former ones before the present one.
+
+A former cut is that *of what the client is shown now*: its rules are applied to the present cut, not to the document.
+So nothing that is decided here depends on what is hidden from the client now, though it may have been shown before: it
+is by the present rules that an edit of that is judged.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proxy.contract import Client, Doc
-from proxy.core.equality import canonical, same
-from proxy.core.lens import Chain, Withheld, comparable
+from proxy.contract import Client, Doc, Filter, Refused
+from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client
+
+MOST = 8
+"""Cuts that are tried for one edit."""
+
+
+Kept = tuple[Link, str]
+"""A filter of a chain, and the text of its rule."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """By what somebody is, or was, shown documents."""
+    """What a client was shown before of what it is shown now: by `chain`, once what the present rules rename has the
+    source's names again. `names`: those that it is shown by, by the source's.
+    """
 
     chain: Chain
     client: Client
+    names: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, doc: Doc) -> Doc | None:
-        """`doc`, without protocol members, as it was shown; None if it was not."""
+    def whole(self, shown: Doc) -> Doc:
+        """What is shown now, by the source's names: what was cut."""
+        sources = {name: source for source, name in self.names.items()}
+        return {sources.get(name, name): value for name, value in shown.items()} if sources else shown
+
+    def shown(self, whole: Doc) -> Doc:
+        """The opposite of `whole`. Raises Refused for what would be shown by the name of something else."""
+        if not self.names:
+            return whole
+        taken = [name for source, name in self.names.items() if source in whole and name in whole]
+        if any(name not in self.names for name in taken):
+            raise Refused("this client would not read back what it wrote", taken[0])
+        return {self.names.get(name, name): value for name, value in whole.items()}
+
+    def of(self, shown: Doc) -> Doc | None:
+        """What the client was shown of it, without protocol members; None if that cannot be told."""
         try:
-            return self.chain.shape(doc, self.client)
+            return self.chain.shape(self.whole(shown), self.client)
         except Withheld:
             return None
+
+
+def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept], now: Client) -> Iterator[Cut]:
+    """The cuts that stand for what a client was shown by `former` rules; `now` it is shown the `present`.
+
+    Filters that both have, behind the same names, are left out: what they do has been done. If there are some that
+    decide whether a document is shown, what the others do is tried, too: they may decide by what is hidden now.
+    """
+    done = list(_by_names(present, now))
+    names = renamed([link for link, _ in present], now)
+    left = [
+        link
+        for link, rule, behind in _by_names(former, client)
+        if type(link.filter).shape is not Filter.shape
+        and not (
+            any(rule == other and behind == its for _, other, its in done)
+            and (client == now or not depends_on_client(link.filter))
+            and not link.filter.origins()
+        )
+    ]
+    passing = [link for link in left if link.filter.passes_all]
+    if left or names:
+        yield Cut(Chain(left), client, names)
+    if len(passing) < len(left) and (passing or names):
+        yield Cut(Chain(passing), client, names)
+
+
+def _by_names(kept: Sequence[Kept], client: Client) -> Iterator[tuple[Link, str, dict[str, str]]]:
+    """Each filter of a chain with its rule, and what those ahead of it have renamed."""
+    for position, (link, rule) in enumerate(kept):
+        yield link, rule, renamed([ahead for ahead, _ in kept[:position]], client)
+
+
+def renamed(links: Iterable[Link], client: Client) -> dict[str, str]:
+    """The top-level fields that filters show as they are by another name: that, by the source's."""
+    names: dict[str, str] = {}
+    for link in links:
+        current = {name: source for source, name in names.items()}
+        for name, sources in link.filter.origins().items():
+            for source in sources:
+                if _renames(link.filter, source, name, client):
+                    names[current.get(source, source)] = name
+    return names
+
+
+def _renames(filter_: Filter, source: str, name: str, client: Client) -> bool:
+    value = object.__name__  # as good as any
+    try:
+        shown = filter_.shape({"_id": "x", "_rev": "1-0", source: value}, client)
+    except Exception:
+        return False
+    return shown is not None and source not in shown and shown.get(name) == value
 
 
 class Likely(NamedTuple):
@@ -43,39 +122,63 @@ class Likely(NamedTuple):
     nearer: int
 
 
-def likely(sent: Doc, original: Doc, present: Cut, former: Iterable[Cut]) -> list[Likely]:
-    """Those of the former cuts of which the edit `sent` of `original` is rather one than of the present, most likely
-    ones first. `former`: in the order of preference.
+def likely(sent: Doc, shown: Doc, former: Iterable[Cut]) -> list[Likely]:
+    """Those of the former cuts of which the edit `sent` is rather one than of the present, which is `shown`; most
+    likely ones first. `former`: in the order of preference.
     """
-    shown = present.of(original)
-    if shown is None:
-        return []
-    edited = comparable(sent)
-    most = distance(edited, comparable(shown))
-    looks, found = [shown], list[Likely]()
+    edited, present = node_of(comparable(sent)), node_of(comparable(shown))
+    most = distance(edited, present)
     if most == 0:
         return []
+    looks, found = {present.key}, list[Likely]()
     for cut in former:
-        look = cut.of(original)
-        if look is None or any(same(look, other) for other in looks):
+        look = cut.of(shown)
+        if look is None:
             continue
-        looks.append(look)
-        far = distance(edited, comparable(look))
+        node = node_of(comparable(look))
+        if node.key in looks:
+            continue
+        looks.add(node.key)
+        far = distance(edited, node)
         if far <= most:
             found.append(Likely(cut, most - far))
+        if len(looks) > MOST:
+            break
     return sorted(found, key=lambda each: -each.nearer)
 
 
-def distance(a: Any, b: Any) -> int:
-    """In how many places two JSON values differ. Of elements of arrays, those count that only one has."""
-    if same(a, b):
+class Node(NamedTuple):
+    """A JSON value, to be compared: `key` is equal for those that are the `same`."""
+
+    key: Hashable
+    members: dict[str, Node] | None = None
+    elements: list[Node] | None = None
+
+
+def node_of(value: Any) -> Node:
+    if isinstance(value, dict):
+        members = {name: node_of(member) for name, member in value.items()}
+        return Node(hash(("object", frozenset((name, node.key) for name, node in members.items()))), members=members)
+    if isinstance(value, list):
+        elements = list(map(node_of, value))
+        return Node(hash(("array", *(node.key for node in elements))), elements=elements)
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return Node((type(value).__name__, value))
+    whole = isinstance(value, int) or value.is_integer()
+    return Node(("number", str(int(value)) if whole else repr(value)))  # as text: some numbers share their hash
+
+
+def distance(a: Node, b: Node) -> int:
+    """In how many places two values differ. Of elements of arrays, those count that only one has."""
+    if a.key == b.key:
         return 0
-    if isinstance(a, dict) and isinstance(b, dict):
-        return sum(distance(a[name], b[name]) if name in a and name in b else 1 for name in {*a, *b})
-    if isinstance(a, list) and isinstance(b, list):
-        one, other = Counter(map(canonical, a)), Counter(map(canonical, b))
-        apart = ((one - other) + (other - one)).total()
-        if len(a) == len(b):
-            return min(apart, sum(map(distance, a, b)) or apart)
+    if a.members is not None and b.members is not None:
+        one, other = a.members, b.members
+        return sum(distance(one[name], other[name]) if name in one and name in other else 1 for name in {*one, *other})
+    if a.elements is not None and b.elements is not None:
+        left, right = (Counter(node.key for node in node.elements or ()) for node in (a, b))
+        apart = ((left - right) + (right - left)).total()
+        if len(a.elements) == len(b.elements):
+            return min(apart, sum(map(distance, a.elements, b.elements)))
         return apart
     return 1

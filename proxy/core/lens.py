@@ -75,10 +75,6 @@ class Chain:
     def __bool__(self) -> bool:
         return bool(self.links)
 
-    def shaping(self) -> Chain:
-        """The chain without the filters that only have a say in what is written."""
-        return Chain([link for link in self.links if type(link.filter).shape is not Filter.shape])
-
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         """`doc` (without protocol members) as `client` sees it; None if it does not get it. Raises Withheld."""
         shaped: Doc | None = doc

@@ -1,131 +1,158 @@
-"""Remembers by which rules, and with which roles, each user was shown documents: at the source, so that all nodes do.
+"""Remembers by which rules, and with which roles, users' devices were shown documents: at the source, for all nodes.
 
-What a user is shown now is recorded before it is shown: a local document for each user and name of a database. The
-rules themselves are kept once for each database, as `config.archive` makes them. Where the source does not let that be
-stored, nothing is remembered, and the log says so.
+What is shown is recorded before it is shown, in a local document for each strand (see `past`). The rules themselves are
+kept once for each database, as `config.archive` makes them. Where the source has no such documents, nothing is
+remembered, and the log says so.
+
+CouchDB does not say if somebody else has written a local document meanwhile. What matters can only be lost if two nodes
+show a strand different cuts in the same instant: then both will do so again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from proxy import own
 from proxy.config.archive import Archive
-from proxy.config.model import Config, Profile
-from proxy.contract import Doc
-from proxy.core.cut import Cut
-from proxy.core.lens import Chain
+from proxy.config.model import Config
+from proxy.core.cut import Cut, Kept, former_cuts
 from proxy.cuts import touches
-from proxy.cuts.record import Entry, entry_of, former, present, read, with_present, written
-from proxy.errors import CouchError, Unavailable
-from proxy.past import TO_READ, TO_WRITE, Past
+from proxy.cuts.record import RECORD, Entry, entry_of, present, read, with_present, written
+from proxy.errors import CouchError, NotDone
+from proxy.past import TO_READ, TO_WRITE, Past, Strand
 from proxy.view import View
 
 log = logging.getLogger("couch_tailor.cuts")
 
-_RECORD = "cuts"
 _RULES = "_local/tailor-rules-"
+_NO_SUCH = (400, 405, 501)
+"""How a source answers that has no local documents; other errors are about this request."""
+_MOST_DAYS = 36500
+_CLOCKS = 60.0
+"""Seconds by which clocks of nodes may differ."""
 
 
 class Memory:
     """What is remembered of all users of a configuration."""
 
     def __init__(self, config: Config) -> None:
-        self._days = timedelta(seconds=config.server.remember)
+        self._days = timedelta(days=min(math.ceil(config.server.remember / 86400), _MOST_DAYS))
+        self._settled = _CLOCKS + 2 * config.server.session_ttl
+        """Seconds after which no node shows by roles that it knows from before."""
         self._archive = Archive(config)
-        self._kept: dict[str, list[str]] = {
-            profile.name: self._archive.rules_of(profile) for profile in config.profiles.values()
+        self._kept = {profile.name: self._archive.rules_of(profile) for profile in config.profiles.values()}
+        self._present = {
+            self._archive.fingerprint(self._kept[profile.name]): (self._kept[profile.name], profile.chain)
+            for profile in config.profiles.values()
         }
         self._stored: set[tuple[str, str]] = set()
-        """Database and fingerprint of rules that are known to be at the source."""
-        self._former: dict[tuple[str, str], Chain | None] = {}
+        """Databases, and the rules by profile that are known to be at the source."""
+        self._former: dict[tuple[str, str], list[Kept] | None] = {}
+        """What is known of rules, by database and fingerprint; None: they cannot be had."""
+        self._missed: set[tuple[str, str]] = set()
+        """Those of which the log says so."""
         self._told: set[str] = set()
 
     async def recall(self, view: View, *, to_write: bool) -> None:
-        """See that the view's past is known, and what it shows recorded. Raises Unavailable if it cannot be told."""
+        """See that the view's past is known, and what it shows recorded. Raises the source's error if that fails."""
         past, seconds = view.past, TO_WRITE if to_write else TO_READ
-        if past.is_fresh(seconds) or not self._days:
-            return
-        if past.reading is None:
-            past.reading = asyncio.ensure_future(self._recall(view, past))
-            past.reading.add_done_callback(partial(_ended, past))
-        await asyncio.shield(past.reading)
+        while self._days and not past.is_fresh(seconds):
+            strand = past.strand
+            own_turn = strand.reading is None
+            if strand.reading is None:
+                strand.reading = asyncio.ensure_future(self._recall(view, past))
+                strand.reading.add_done_callback(partial(_ended, strand))
+            await asyncio.shield(strand.reading)
+            if own_turn:
+                return
 
     async def _recall(self, view: View, past: Past) -> None:
         profile = view.profile
         rules = self._archive.fingerprint(self._kept[profile.name])
-        cut = entry_of(
-            view.client,
-            rules,
-            depends_on_client=profile.depends_on_client,
-            by_header=profile.header is not None and view.name != profile.virtual_name(view.database.name),
-        )
+        cut = entry_of(view.client, rules, depends_on_client=profile.depends_on_client)
         try:
-            entries = await self._record(view, past, profile, cut)
+            entries = read(await own.read(view, past.strand.own_id(RECORD)))
         except CouchError as error:
-            if error.status >= 500 or error.status == 401:
+            if error.status not in _NO_SUCH:
                 raise
-            if error.status != 404:  # such a database: the request itself will tell
-                self._tell(view, error)
-            past.is_known((), None)
+            self._tell(view, error)
+            entries = []
+        cuts = [each async for each in self._cuts(view, entries, cut)]
+        try:
+            await self._record(view, past, entries, cut)
+        except CouchError as error:
+            if error.status == 404:  # no such database: the request itself will tell
+                return
+            if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
+                raise
+            self._tell(view, error)
+        past.is_known(cuts, cut.is_cut)
+
+    async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> None:
+        """See that `cut` is the last of the entries at the source. Raises the source's error."""
+        known, today = present(entries, cut), datetime.now(UTC).date()
+        await self._keep(view, cut, anew=not entries)
+        since = None
+        if known is None:
+            since = await self._since_touched(view, entries, cut)
+        elif known.since is None and time.time() - known.began >= self._settled:
+            since = (await view.info())["update_seq"]
+        elif known.last == today.isoformat():
             return
-        mine = present(entries, cut)
-        if mine is None:
-            raise Unavailable("The source does not keep local documents as they are written.")
-        cuts = [each async for each in self._cuts(view, former(entries, mine))]
-        past.is_known(cuts, mine.since)
+        cut = replace(cut, began=time.time(), since=since, last=today.isoformat())
+        oldest = (today - self._days).isoformat()
+        where = past.strand.own_id(RECORD)
+        await own.update(view, where, lambda held: written(with_present(read(held), cut, oldest)))
 
-    async def _record(self, view: View, past: Past, profile: Profile, cut: Entry) -> list[Entry]:
-        """The user's entries, with `cut` among them. Raises the source's error."""
-        today, where = datetime.now(UTC).date(), past.own_id(_RECORD)
-        entries = read(await own.read(view, where))
-        known = present(entries, cut)
-        if known is not None and known.last == today.isoformat():
-            return entries
-        await self._keep(view, cut.rules, self._kept[profile.name])
-        since = None if known is not None else await self._beginning(view, entries, cut)
-        change = partial(_with_present, cut=cut, since=since, today=today, oldest=today - self._days)
-        return read(await own.update(view, where, change))
+    async def _since_touched(self, view: View, entries: list[Entry], cut: Entry) -> object:
+        """The source's sequence since when nothing else was shown, if that was before `cut` is: its documents were
+        written anew for its rules, and nothing but the rules has changed.
+        """
+        last = entries[-1] if entries else None
+        if last is None or (last.profile, last.roles, last.device) != (cut.profile, cut.roles, cut.device):
+            return None
+        others = [touches.named(each.profile, each.rules) for each in entries if each.is_cut != cut.is_cut]
+        return await touches.since(view, touches.named(cut.profile, cut.rules), others)
 
-    async def _beginning(self, view: View, entries: list[Entry], cut: Entry) -> Any:
-        """The source's sequence since when nothing was shown by other cuts."""
-        strand = [entry for entry in entries if entry.strand == cut.strand]
-        if strand and strand[-1].roles == cut.roles:  # it is the rules that have changed
-            touched = await touches.since(view, cut.rules)
-            if touched is not None:
-                return touched
-        return (await view.info())["update_seq"]
+    async def _keep(self, view: View, cut: Entry, *, anew: bool) -> None:
+        """Store the rules of a cut, if they are not there. `anew`: also if they were: it may be another database."""
+        name = touches.named(cut.profile, cut.rules)
+        if anew or (view.database.name, name) not in self._stored:
+            await touches.end(view, name)
+            rules = self._kept[cut.profile]
+            await own.update(view, _RULES + cut.rules, lambda held: None if held else {"rules": rules})
+            self._stored.add((view.database.name, name))
 
-    async def _keep(self, view: View, fingerprint: str, rules: list[str]) -> None:
-        """Store rules, if they are not there."""
-        database = view.database.name
-        if (database, fingerprint) not in self._stored:
-            await touches.end(view, fingerprint)
-            await own.update(view, _RULES + fingerprint, lambda held: None if held else {"rules": rules})
-            self._stored.add((database, fingerprint))
+    async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> AsyncIterator[Cut]:
+        """The cuts of the other entries, the newest first, as far as their rules can be had."""
+        present = list(zip(view.profile.chain.links, self._kept[view.profile.name], strict=True))
+        for entry in reversed(entries):
+            if entry.is_cut != cut.is_cut and (rules := await self._rules(view, entry)) is not None:
+                for each in former_cuts(rules, entry.client(view.client.name), present, view.client):
+                    yield each
 
-    async def _cuts(self, view: View, entries: list[Entry]) -> AsyncIterator[Cut]:
-        """The cuts of entries, as far as their rules can be had."""
-        for entry in entries:
-            chain = await self._chain(view, entry)
-            if chain is not None:
-                yield Cut(chain, entry.client(view.client.name))
-
-    async def _chain(self, view: View, entry: Entry) -> Chain | None:
-        """What an entry's rules show."""
+    async def _rules(self, view: View, entry: Entry) -> list[Kept] | None:
+        """An entry's rules; None if they cannot be had."""
         key = (view.database.name, entry.rules)
         if key in self._former:
             return self._former[key]
-        chain = self._archive.present(entry.rules)
-        if chain is None and (held := await own.read(view, _RULES + entry.rules)):
-            chain = self._archive.build(held.get("rules"), f"former rules {entry.rules}")
-        self._former[key] = None if chain is None else chain.shaping()
-        if chain is None:
+        rules, chain = self._present.get(entry.rules, (None, None))
+        held = None if chain is not None else await own.read(view, _RULES + entry.rules)
+        if held is not None:
+            rules = held.get("rules")
+            chain = self._archive.build(rules, entry.rules)
+        found = None if chain is None or rules is None else list(zip(chain.links, rules, strict=True))
+        if found is not None or held is not None:
+            self._former[key] = found
+        if found is None and key not in self._missed:
+            self._missed.add(key)
             log.warning(
                 "the rules by which profile %s showed documents of %s until %s cannot be had again (a filter, or a "
                 "secret of one, is another by now): edits of what they showed are read by those of today. "
@@ -134,7 +161,7 @@ class Memory:
                 view.database.name,
                 entry.last,
             )
-        return self._former[key]
+        return found
 
     def _tell(self, view: View, error: CouchError) -> None:
         if view.database.name not in self._told:
@@ -146,11 +173,7 @@ class Memory:
             )
 
 
-def _ended(past: Past, reading: asyncio.Future[None]) -> None:
-    past.reading = None
+def _ended(strand: Strand, reading: asyncio.Future[None]) -> None:
+    strand.reading = None
     if not reading.cancelled():
         reading.exception()  # nobody may be left to hear of it: its clients may have hung up
-
-
-def _with_present(held: Doc | None, *, cut: Entry, since: object, today: date, oldest: date) -> Doc:
-    return written(with_present(read(held), cut, since, today.isoformat(), oldest.isoformat()))

@@ -1,8 +1,5 @@
-"""What is kept of how one user was shown a database: an entry for each cut, as JSON and back. No I/O.
-
-Entries are in the order in which they began. Those of one *strand* follow each other: a user's roles, or the rules,
-were changed. Strands are side by side: devices that say something else of themselves, or name another profile. But a
-device can begin to say something else, too: one strand goes on with the edits of another that has ended by then.
+"""What is kept of one strand: an entry for each cut, in the order in which they began; the last one is the present one.
+As JSON and back. No I/O.
 
 Rules are named by their fingerprint; they are kept apart, once for all users.
 """
@@ -11,32 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 from proxy.contract import Client, Doc
 
+RECORD = "cuts"
+"""What `Strand.own_id` calls it."""
 MOST = 32
-"""Entries of a user: of more, the oldest are forgotten."""
+"""Entries: of more, the oldest are forgotten."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One cut. `since`: the source's sequence when it began; `began`, `last`: the days of its use, as in ISO 8601."""
+    """One cut. `began`: seconds since 1970; `since`: the source's sequence after which nothing else was shown, None
+    while that is not known; `last`: the day on which it was last given, as in ISO 8601.
+    """
 
     profile: str
     rules: str
     roles: tuple[str, ...] = ()
     device: tuple[tuple[str, str], ...] = ()
-    strand: str = ""
+    began: float = 0.0
     since: Any = None
-    began: str = ""
     last: str = ""
 
     @property
     def is_cut(self) -> tuple[object, ...]:
         """What tells it from other cuts."""
-        return self.strand, self.profile, self.rules, self.roles, self.device
+        return self.profile, self.rules, self.roles, self.device
 
     def client(self, name: str | None) -> Client:
         """The client that was shown it."""
@@ -48,21 +47,17 @@ class Entry:
             "rules": self.rules,
             "roles": list(self.roles),
             "device": dict(self.device),
-            "strand": self.strand,
-            "since": self.since,
             "began": self.began,
+            "since": self.since,
             "last": self.last,
         }
 
 
-def entry_of(client: Client, rules: str, *, depends_on_client: bool, by_header: bool) -> Entry:
-    """The entry of what a client is shown now. `by_header`: the profile is the device's choice."""
-    roles, device = tuple(sorted(client.roles)), tuple(sorted(client.device.items()))
+def entry_of(client: Client, rules: str, *, depends_on_client: bool) -> Entry:
+    """The entry of what a client is shown now."""
     if not depends_on_client:
-        roles = device = ()
-    beside = [client.profile if by_header else "", *device]
-    strand = "" if beside == [""] else blake2b(repr(beside).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return Entry(client.profile, rules, roles, device, strand)
+        return Entry(client.profile, rules)
+    return Entry(client.profile, rules, tuple(sorted(client.roles)), tuple(sorted(client.device.items())))
 
 
 def read(doc: Doc | None) -> list[Entry]:
@@ -77,12 +72,11 @@ def _read_one(each: Any) -> Entry | None:
         return None
     try:
         roles, device = tuple(each["roles"]), tuple(sorted(each["device"].items()))
-        strand, days = each["strand"], (each["began"], each["last"])
-        entry = Entry(each["profile"], each["rules"], roles, device, strand, each["since"], *days)
+        entry = Entry(each["profile"], each["rules"], roles, device, each["began"], each["since"], each["last"])
     except (AttributeError, KeyError, TypeError):
         return None
-    texts = [entry.profile, entry.rules, strand, *days, *roles, *(text for pair in device for text in pair)]
-    return entry if all(isinstance(text, str) for text in texts) else None
+    texts = [entry.profile, entry.rules, entry.last, *roles, *(text for pair in device for text in pair)]
+    return entry if all(isinstance(text, str) for text in texts) and isinstance(entry.began, int | float) else None
 
 
 def written(entries: Sequence[Entry]) -> Doc:
@@ -90,28 +84,17 @@ def written(entries: Sequence[Entry]) -> Doc:
 
 
 def present(entries: Sequence[Entry], cut: Entry) -> Entry | None:
-    """The entry that stands for `cut`, if it is the present one of its strand; None: it begins now."""
-    strand = [entry for entry in entries if entry.strand == cut.strand]
-    return strand[-1] if strand and strand[-1].is_cut == cut.is_cut else None
+    """The entry that stands for `cut`, if it is the present one; None: it begins now."""
+    return entries[-1] if entries and entries[-1].is_cut == cut.is_cut else None
 
 
-def former(entries: Sequence[Entry], mine: Entry) -> list[Entry]:
-    """The entries of what a device that is shown `mine`, which is one of them, may have been shown before; the newest
-    first.
-    """
-    others = [entry for entry in entries if entry.is_cut != mine.is_cut]
-    return [entry for entry in reversed(others) if entry.strand == mine.strand or entry.last <= mine.began]
+def with_present(entries: Sequence[Entry], cut: Entry, oldest: str) -> list[Entry]:
+    """The entries with `cut` as the present one, without those last given before the day `oldest`.
 
-
-def with_present(entries: Sequence[Entry], cut: Entry, since: Any, today: str, oldest: str) -> list[Entry]:
-    """The entries with `cut` as the present one of its strand, without those last given before the day `oldest`.
-
-    `since` is that of an entry that begins now.
+    `cut` tells when it began, and since what nothing else was shown, if it is not the present one already; else what
+    has become known of that meanwhile.
     """
     known = present(entries, cut)
-    began = replace(cut, since=since, began=today) if known is None else known
-    mine = replace(began, last=today)
-    kept = [each for each in entries if each.is_cut != cut.is_cut and each.last >= oldest]
-    if known is None:
-        return [*kept, mine][-MOST:]
-    return [mine if each is known else each for each in entries if each is known or each in kept]
+    if known is not None:
+        cut = replace(cut, began=known.began, since=cut.since if known.since is None else known.since)
+    return [*(each for each in entries if each.is_cut != cut.is_cut and each.last >= oldest), cut][-MOST:]

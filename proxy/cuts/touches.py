@@ -16,15 +16,26 @@ from proxy.place import Place
 _TOUCHED = "_local/tailor-touched"
 
 
+def named(profile: str, fingerprint: str) -> str:
+    """What rules of a profile are called here."""
+    return f"{profile} {fingerprint}"
+
+
 async def begin(place: Place, rules: Collection[str], since: Any) -> None:
-    """Note that documents were written anew after `since`, and are to be shown by `rules` (fingerprints) alone."""
+    """Note that documents were written anew after `since`, and are to be shown by these rules alone, each by its
+    profile.
+    """
     await own.update(place, _TOUCHED, lambda _: {"rules": sorted(rules), "since": since})
 
 
-async def since(place: Place, rules: str) -> Any:
-    """The source's sequence after which all was shown by these rules alone; None: there is none."""
+async def since(place: Place, rules: str, former: Collection[str]) -> Any:
+    """The source's sequence after which all was shown by these rules alone, and by none of the `former`; None: there is
+    none.
+    """
     held = await own.read(place, _TOUCHED)
-    return held.get("since") if held and _names(held, rules) else None
+    if held is None or not _names(held, rules) or any(_names(held, each) for each in former):
+        return None
+    return held.get("since")
 
 
 async def end(place: Place, rules: str) -> None:

@@ -22,6 +22,7 @@ from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.writing.answer import stored
 from proxy.writing.document import rev_of
+from proxy.writing.doubt import note_edit
 from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
@@ -40,10 +41,11 @@ async def put_attachment(exchange: Exchange) -> web.StreamResponse:
     encoding = _encoding(exchange)
     rules = replace(rules_of(exchange.view).applied_to(doc_id), on_surplus="refuse")
     rev = rev_of(exchange)
-    named = {} if rev is None else {"_rev": str(rev)}
+    named = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)})}
     if rules.chain:
-        written = await _judged(exchange, {"_id": doc_id, **named}, name, encoding, rules)
+        written = await _judged(exchange, named, name, encoding, rules)
     else:
+        await _note(exchange, named, rules)
         length, stream = exchange.request.content_length, exchange.incoming()
         written = await _pass(exchange, named, stream if length is None else Sized(length, stream))
     return stored(exchange, doc_id, written, etag=False, at=(doc_id, name))
@@ -65,11 +67,19 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
         length, stream = len(data), _one(data)
     pushed = _with_attachment(named, held, name, _entry(exchange, length, encoding), rules)
     outcome = plan(pushed, held, rules)
+    if isinstance(outcome, Send):
+        await note_edit(exchange.view, rules, held.leaf(named.get("_rev", "")))
     if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
         raise CouchError("missing_rev", error="not_found", status=409)
     if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
         return await _pass(exchange, named, Sized(length, Given(stream).next(name, length)))
     return await carry_out(exchange, pushed, outcome, Given(stream))
+
+
+async def _note(exchange: Exchange, named: Doc, rules: Rules) -> None:
+    """Where what is stored is looked at for nothing else."""
+    if exchange.view.past.cuts and "_rev" in named:
+        await note_edit(exchange.view, rules, (await _fetch(exchange, named)).leaf(named["_rev"]))
 
 
 async def _fetch(exchange: Exchange, named: Doc) -> Stored:
@@ -141,12 +151,15 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
     rev = rev_of(exchange)
     named = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)})}
     if not rules.chain:
+        await _note(exchange, named, rules)
         pairs = [] if rev is None else [("rev", str(rev))]
         headers = {"Accept": "application/json", **view.headers}
         written = await edit(exchange, "DELETE", view.document_path(doc_id, name), pairs, headers)
     else:
         held = await _fetch(exchange, named)
         pushed, outcome = _without_attachment(named, held, name, rules)
+        if isinstance(outcome, Send):
+            await note_edit(view, rules, held.leaf(named["_rev"]))
         written = await carry_out(exchange, pushed, outcome)
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200), etag=False)
 

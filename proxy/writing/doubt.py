@@ -14,24 +14,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from proxy import own
 from proxy.contract import Doc
+from proxy.core.equality import same
+from proxy.cuts.record import RECORD, read
 from proxy.errors import CouchError, Unavailable
 from proxy.fetch import ancestry
 from proxy.view import View
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Acknowledge, Outcome, Rules, Stored
+from proxy.writing.rules import Acknowledge, Outcome, Rules, Send, Stored
 
 log = logging.getLogger("couch_tailor.writing")
 
-_EDITS = "edits"
-_MOST_NOTED = 32
-"""Edits of one document by one user that are noted: of more, the oldest are forgotten."""
+T = TypeVar("T")
+R = TypeVar("R")
 _AT_ONCE = 100
 """Documents that the source is asked about at once: of so many CouchDB looks at them alone, and not at the feed."""
 _SIDE_BY_SIDE = 8
@@ -48,15 +50,17 @@ async def settle(
     doubtful = [index for index, outcome in enumerate(outcomes) if _is_former(outcome)]
     if not doubtful:
         return settled
-    new = await _are_new(view, [(batch[index], stored[batch[index].id]) for index in doubtful])
+    leaves = {index: _only_leaf(batch[index], stored[batch[index].id]) for index in doubtful}
+    new = await _are_new(view, [leaf for leaf in leaves.values() if leaf is not None])
     present = replace(rules, former=())
     for index in doubtful:
-        if batch[index].id in new:
+        if leaves[index] is not None and batch[index].id in new:
             settled[index] = plan(batch[index], stored[batch[index].id], present)
-    former = [batch[index] for index in doubtful if _is_former(settled[index])]
+    former = [batch[index] for index in doubtful if isinstance(settled[index], Send) and _is_former(settled[index])]
     if former:
         log.info("%d edits in %s are of what their devices were shown before", len(former), view.name)
-    await _all(_note(view, pushed) for pushed in former)
+    edits = dict.fromkeys((pushed.id, str(pushed.ancestors[0])) for pushed in former if pushed.ancestors)
+    await _all(edits, lambda each: _note(view, *each))
     return settled
 
 
@@ -64,14 +68,15 @@ def _is_former(outcome: Outcome) -> bool:
     return not isinstance(outcome, Acknowledge) and outcome.former
 
 
-async def _are_new(view: View, edits: Sequence[tuple[Pushed, Stored]]) -> set[str]:
-    """The documents of which the edited revision is new."""
-    leaves = {pushed.id: leaf for pushed, held in edits if (leaf := _only_leaf(pushed, held)) is not None}
-    if view.past.since is None or not leaves:
+async def _are_new(view: View, edited: Sequence[Doc]) -> set[str]:
+    """The ids of those leaves, each alone in its document, that are new."""
+    leaves = {leaf["_id"]: leaf for leaf in edited}
+    if not leaves:
         return set()
     try:
-        new = {doc_id async for doc_id in _changed(view, leaves)}
-        noted = await _all(_is_noted(view, doc_id, leaves[doc_id]) for doc_id in new)
+        since = await _since(view)
+        new = [doc_id async for doc_id in _changed(view, leaves, since)] if since is not None else []
+        noted = await _all(new, lambda doc_id: _is_noted(view, doc_id, leaves[doc_id]))
     except CouchError as error:
         log.warning("whether edits in %s are of a former cut cannot be told: %s", view.name, error)
         return set()
@@ -79,16 +84,23 @@ async def _are_new(view: View, edits: Sequence[tuple[Pushed, Stored]]) -> set[st
 
 
 def _only_leaf(pushed: Pushed, held: Stored) -> Doc | None:
-    """The edited revision, if it is all that there is of the document."""
-    if not pushed.ancestors or len(held.leaves) != 1:
-        return None
-    return held.leaf(str(pushed.ancestors[0]))
+    """The leaf that was edited, if it is all that there is of the document."""
+    leaves = [leaf for leaf in held.leaves if any(str(rev) == leaf["_rev"] for rev in pushed.ancestors)]
+    return leaves[0] if len(leaves) == len(held.leaves) == 1 else None
 
 
-async def _changed(view: View, leaves: Mapping[str, Doc]) -> AsyncIterator[str]:
-    """The documents whose leaf came after the present cut began. Raises the source's error."""
+async def _since(view: View) -> Any:
+    """The source's sequence after which nothing but the present cut was shown; None if there is none. Raises the
+    source's error.
+    """
+    entries = read(await own.read(view, view.past.strand.own_id(RECORD)))
+    return entries[-1].since if entries and entries[-1].is_cut == view.past.is_cut else None
+
+
+async def _changed(view: View, leaves: Mapping[str, Doc], since: Any) -> AsyncIterator[str]:
+    """The documents whose leaf came after a sequence. Raises the source's error."""
     ids = list(leaves)
-    pairs = [("filter", "_doc_ids"), ("style", "all_docs"), ("since", _since(view.past.since))]
+    pairs = [("filter", "_doc_ids"), ("style", "all_docs"), ("since", since if isinstance(since, str) else str(since))]
     for start in range(0, len(ids), _AT_ONCE):
         body = {"doc_ids": ids[start : start + _AT_ONCE]}
         found = await view.upstream.json("POST", view.path("_changes"), pairs, headers=view.headers, body=body)
@@ -100,37 +112,42 @@ async def _changed(view: View, leaves: Mapping[str, Doc]) -> AsyncIterator[str]:
             raise Unavailable("The source's _changes is not of CouchDB's form.") from error
 
 
-def _since(seq: Any) -> str:
-    return seq if isinstance(seq, str) else str(seq)
-
-
 async def _is_noted(view: View, doc_id: str, leaf: Doc) -> bool:
     """Whether a revision is an edit that was read by a former cut."""
-    noted = _revs(await own.read(view, view.past.own_id(_EDITS, doc_id)))
-    return any(parent in noted for parent in ancestry(leaf, 1))
+    return any([await own.read(view, _note_id(view, doc_id, parent)) is not None for parent in ancestry(leaf, 1)])
 
 
-async def _note(view: View, pushed: Pushed) -> None:
-    edited = str(pushed.ancestors[0]) if pushed.ancestors else None
-    if edited is None:
-        return
+async def note_edit(view: View, rules: Rules, leaf: Doc | None) -> None:
+    """Hear that `leaf` is edited by a request that has no body of it: devices keep the one that they have.
 
-    def noted(held: Doc | None) -> Doc | None:
-        revs = _revs(held)
-        return None if edited in revs else {"edited": [*revs, edited][-_MOST_NOTED:]}
-
-    await own.update(view, view.past.own_id(_EDITS, pushed.id), noted)
+    Raises the source's error.
+    """
+    shown = None if leaf is None or not view.past.cuts else rules.shape(leaf)
+    if leaf is not None and shown is not None and any(not same(cut.of(shown), shown) for cut in view.past.cuts):
+        await _note(view, leaf["_id"], leaf["_rev"])
 
 
-def _revs(held: Doc | None) -> list[Any]:
-    revs = held.get("edited") if held else None
-    return revs if isinstance(revs, list) else []
+async def _note(view: View, doc_id: str, edited: str) -> None:
+    await own.update(view, _note_id(view, doc_id, edited), lambda held: None if held else {})
 
 
-async def _all(tasks: Iterator[Any]) -> list[Any]:
-    """The results, of a few side by side."""
-    results: list[Any] = []
-    todo = list(tasks)
-    for start in range(0, len(todo), _SIDE_BY_SIDE):
-        results += await asyncio.gather(*todo[start : start + _SIDE_BY_SIDE])
-    return results
+def _note_id(view: View, doc_id: str, edited: str) -> str:
+    return view.past.strand.own_id("edit", doc_id, edited)
+
+
+async def _all(asked: Iterable[T], ask: Callable[[T], Awaitable[R]]) -> list[R]:
+    """The answers, of a few asked side by side. Raises the first error."""
+    answers: list[R] = []
+    left = iter(asked)
+    while some := list(islice(left, _SIDE_BY_SIDE)):
+        asking = [asyncio.ensure_future(_awaited(ask, each)) for each in some]
+        try:
+            answers += await asyncio.gather(*asking)
+        finally:
+            for task in asking:
+                task.cancel()
+    return answers
+
+
+async def _awaited(ask: Callable[[T], Awaitable[R]], each: T) -> R:
+    return await ask(each)

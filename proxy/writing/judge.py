@@ -10,12 +10,12 @@ from proxy.core.lens import Withheld
 from proxy.core.surplus import without_surplus
 from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
+from proxy.writing.rules import Refuse, Rules, Send, content
 
 FAILED = "A filter failed on this document, so it was not written; the proxy's log has the details."
 
 
-def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
+def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Send | Refuse:
     """The whole document, if the client may write it. `original`: a visible one; None: the client creates.
 
     Raises PreconditionFailed for a stub that stands for nothing that the client sees.

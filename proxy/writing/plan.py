@@ -149,7 +149,8 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if not seen:
         return judge(pushed, None, rules)
     winner = max(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])))
-    outcome = judge_edit(pushed, winner, rules)
+    # without filters, what has nothing to do with what is there stays as it was sent
+    outcome = judge_edit(pushed, winner, rules) if rules.chain or edited else judge(pushed, winner, rules)
     return outcome._replace(lender=winner) if isinstance(outcome, Send) else outcome
 
 

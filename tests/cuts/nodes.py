@@ -37,14 +37,25 @@ class Ward:
     session: aiohttp.ClientSession
 
     def config(
-        self, filters: Filters, *, own: str = "", profile: Mapping[str, Any] | None = None, **server: Any
+        self,
+        filters: Filters,
+        *,
+        own: str = "",
+        profile: Mapping[str, Any] | None = None,
+        head: Mapping[str, Any] | None = None,
+        **server: Any,
     ) -> Config:
-        """What a node reads that serves by these filters. `own`: the text of a module `own` beside it."""
+        """What a node reads that serves by these filters. `own`: the text of a module `own` beside it; `head`: another
+        profile, ahead.
+        """
         sections = {
             "server": {"bind": "127.0.0.1:0", "secret": "a secret of all the nodes", **server},
             "sources": {"main": {"url": self.url, "auth": "service", "username": ADMIN[0], "password": ADMIN[1]}},
             "databases": {"clinic": {}},
-            "profiles": {"phone": {"databases": ["clinic"], "filters": filters, **(profile or {})}},
+            "profiles": {
+                **({} if head is None else {"head": head}),
+                "phone": {"databases": ["clinic"], "filters": filters, **(profile or {})},
+            },
         }
         self.directory.mkdir(exist_ok=True)
         (self.directory / "own.py").write_text(own)
@@ -78,15 +89,16 @@ class Node:
 
     def __init__(self, site: Site) -> None:
         self.site = site
+        self.database = "clinic-phone"
 
     async def get(self, user: tuple[str, str] = ANN, version: str = "") -> Doc:
-        answer = await self.site.ask("GET", "/clinic-phone/x", user=user, headers={"X-Version": version})
+        answer = await self.site.ask("GET", f"/{self.database}/x", user=user, headers={"X-Version": version})
         assert answer.status == 200, answer.body
         doc: Doc = answer.json
         return doc
 
     async def put(self, doc: Doc, user: tuple[str, str] = ANN, version: str = "") -> Answer:
-        return await self.site.ask("PUT", "/clinic-phone/x", doc, user=user, headers={"X-Version": version})
+        return await self.site.ask("PUT", f"/{self.database}/x", doc, user=user, headers={"X-Version": version})
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.cli.touch import touched
 from proxy.contract import Doc
+from proxy.cuts import memory
 from tests.compatibility.sources import Asked, Forward, Given, Script, refusal
 from tests.cuts.nodes import ALL, ANN, DOC, NOTELESS, Filters, Ward, ward
 
@@ -82,17 +83,59 @@ async def test_a_source_that_fails_shows_nothing(tmp_path: Path) -> None:
         assert await node.get()
 
 
+REFUSALS = {
+    "no such documents": refusal(405, "method_not_allowed", "read only"),
+    "this account may not": refusal(403, "forbidden", "only readers"),
+    "nobody knows it": refusal(401, "unauthorized", "only readers"),
+}
+
+
+@pytest.mark.parametrize("given", REFUSALS.values(), ids=REFUSALS)
 async def test_a_source_that_lets_nothing_be_stored_is_served_and_the_log_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: Given
 ) -> None:
-    script = failing("PUT", "_local", refusal(405, "method_not_allowed", "read only"))
     with caplog.at_level(logging.WARNING, "couch_tailor.cuts"):
-        async with ward(tmp_path, script) as there, there.node(NOTELESS) as node:
+        async with ward(tmp_path, failing("PUT", "_local", given)) as there, there.node(NOTELESS) as node:
             assert "note" not in await node.get()
             assert "note" not in await node.get(("bob", "bob"))
-    assert [record.getMessage() for record in caplog.records] == [
-        "what users are shown of clinic is not remembered, since the source does not let it be stored: read only"
-    ]
+    [record] = caplog.records
+    assert record.getMessage().startswith(
+        "what users are shown of clinic is not remembered, since the source does not "
+    )
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 503])
+async def test_what_may_be_known_another_time_is_not_taken_for_nothing(tmp_path: Path, status: int) -> None:
+    left = [0]
+
+    async def script(asked: Asked, forward: Forward) -> Given:
+        if "tailor-cuts" in asked.path and asked.method == "GET" and left[0]:
+            return refusal(status, "busy", "not now", Retry_After="0")
+        return await forward(asked)
+
+    async with ward(tmp_path, script) as there:
+        doc = await shown_by(there, NOTELESS)
+        async with there.node(ALL, timeout=0.3) as node:
+            left[0] = 1
+            assert (await node.put({**doc, "bed": 2})).status == status
+            assert await there.stored() == DOC
+            left[0] = 0
+            assert (await node.put({**doc, "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
+
+
+async def test_a_database_that_comes_later_or_comes_again(tmp_path: Path) -> None:
+    async with ward(tmp_path) as there:
+        async with there.node(NOTELESS) as node:
+            await node.get()
+            await there.site.at_source("DELETE", "/clinic")
+            assert (await node.site.ask("GET", "/clinic-phone/x", user=("bob", "bob"))).status == 404
+            await there.site.at_source("PUT", "/clinic")
+            await there.site.at_source("PUT", "/clinic/x", DOC)
+            doc = await node.get(("bob", "bob"))
+        async with there.node(ALL) as node:
+            assert (await node.put({**doc, "bed": 2}, ("bob", "bob"))).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
 
 
 async def test_nodes_that_write_at_the_same_time(tmp_path: Path) -> None:
@@ -147,21 +190,30 @@ async def grant(there: Ward, name: str, *roles: str) -> None:
     assert (await there.site.at_source("PUT", path, {**doc, "roles": list(roles)})).status == 201
 
 
-async def test_a_device_that_says_something_else_of_itself(tmp_path: Path) -> None:
+async def test_devices_that_say_different_things_have_nothing_to_do_with_each_other(tmp_path: Path) -> None:
     rules: Filters = [{"use": "own:Versioned"}]
     text = OWN_FILTER.replace("Own(", "Versioned(").replace('!= "note"', '!= "note" or client.device["version"] == "2"')
     profile = {"device": {"version": "X-Version"}}
     async with ward(tmp_path) as there, there.node(rules, own=text, profile=profile) as node:
-        doc = await node.get(version="1")
-        assert "note" not in doc
-        assert (await node.put({**doc, "bed": 2}, version="2")).status == 201
-        assert await there.stored() == {**DOC, "bed": 2}
+        assert "note" not in await node.get(version="1")
+        doc = await node.get(version="2")
+        assert doc.pop("note") == "kept"
+        assert (await node.put(doc, version="2")).status == 201
+        assert "note" not in await there.stored()
 
 
-async def test_a_revision_that_is_new_may_lose_what_is_shown_since(tmp_path: Path) -> None:
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What makes the present cut certain as soon as somebody asks again."""
+    monkeypatch.setattr(memory, "_CLOCKS", 0.0)
+    monkeypatch.setattr(memory, "TO_WRITE", 0.0)
+    return {"session_ttl": 0}
+
+
+async def test_a_revision_that_is_new_may_lose_what_is_shown_since(tmp_path: Path, at_once: dict[str, Any]) -> None:
     async with ward(tmp_path) as there:
         await shown_by(there, NOTELESS)
-        async with there.node(ALL) as node:
+        async with there.node(ALL, **at_once) as node:
             doc = await node.get()
             kept = await node.put({name: doc[name] for name in doc if name != "note"})
             assert (kept.status, await there.stored()) == (201, DOC), "it may be one of the old cut"
@@ -170,6 +222,56 @@ async def test_a_revision_that_is_new_may_lose_what_is_shown_since(tmp_path: Pat
             assert doc.pop("note") == "kept"
             assert (await node.put(doc)).status == 201
         assert await there.stored() == {"_id": "x", "name": "Ann", "bed": 2}
+
+
+async def test_nothing_is_new_before_other_nodes_have_heard_of_it(tmp_path: Path) -> None:
+    async with ward(tmp_path) as there:
+        await shown_by(there, NOTELESS)
+        async with there.node(ALL) as node:
+            await node.get()
+            await there.edit(bed=2)
+            doc = await node.get()
+            assert doc.pop("note") == "kept"
+            assert (await node.put(doc)).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
+
+
+async def test_two_edits_of_one_document_at_once(tmp_path: Path, at_once: dict[str, Any]) -> None:
+    """Of the leaf, which is new, and of the one before."""
+    async with ward(tmp_path) as there:
+        doc = await shown_by(there, NOTELESS)
+        async with there.node(ALL, **at_once) as node:
+            await node.put({**await node.get(), "bed": 2})
+            new = await node.get()
+            first = {**doc, "bed": 3, "_rev": "2-" + "c" * 32}
+            first["_revisions"] = {"start": 2, "ids": ["c" * 32, doc["_rev"][2:]]}
+            second = {**new, "bed": 4, "_rev": "3-" + "c" * 32}
+            second["_revisions"] = {"start": 3, "ids": ["c" * 32, new["_rev"][2:], doc["_rev"][2:]]}
+            batch = {"docs": [second, first], "new_edits": False}
+            assert (await node.site.ask("POST", "/clinic-phone/_bulk_docs", batch)).json == []
+        for rev in (first["_rev"], second["_rev"]):
+            assert (await there.site.at_source("GET", f"/clinic/x?rev={rev}")).json["note"] == "kept"
+
+
+@pytest.mark.parametrize("one_node", [True, False])
+async def test_roles_that_come_and_go(tmp_path: Path, at_once: dict[str, Any], one_node: bool) -> None:
+    """What was shown by a role that came back for a while is remembered, though that is no news."""
+    rules: Filters = [{"use": "own:ForHeads"}]
+    text = OWN_FILTER.replace("Own(", "ForHeads(").replace('!= "note"', '!= "note" or "head" in client.roles')
+    async with ward(tmp_path) as there, there.node(rules, own=text, **at_once) as one:
+        async with there.node(rules, own=text, **at_once) as two:
+            other = one if one_node else two
+            await one.get()
+            await grant(there, "ann", "head")
+            await one.get()
+            await one.put(await one.get())
+            await grant(there, "ann", "nurse")
+            await there.edit(bed=2)
+            doc = await other.get()
+            assert "note" not in doc
+            await grant(there, "ann", "head")
+            assert (await one.put({**doc, "bed": 3})).status == 201
+        assert (await there.stored())["note"] == "kept"
 
 
 async def test_what_is_an_edit_of_a_former_cut_is_not_new(tmp_path: Path) -> None:
@@ -193,15 +295,45 @@ async def test_touched_documents_are_new_for_the_rules_that_come_then(tmp_path: 
         assert "note" not in await there.stored()
 
 
-async def test_touched_documents_are_not_new_once_other_rules_have_shown_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [NOTELESS, [{"use": "redact", "paths": ["name"]}]], ids=["before", "others"])
+async def test_touched_documents_are_not_new_once_other_rules_have_shown_them(tmp_path: Path, again: Filters) -> None:
     async with ward(tmp_path) as there:
-        await shown_by(there, [{"use": "redact", "paths": ["name"]}])
+        await shown_by(there, NOTELESS)
         config = there.config(ALL)
         await touched(config, config.databases["clinic"])
+        await shown_by(there, again)
         doc = await shown_by(there, NOTELESS)
         async with there.node(ALL) as node:
             assert (await node.put(doc)).status == 201
-        assert await there.stored() == DOC
+        assert (await there.stored())["note"] == "kept"
+
+
+async def test_touched_documents_are_not_new_to_who_had_another_profile(tmp_path: Path) -> None:
+    profile = {"suffix": False, "by_role": True, "roles": ["nurse"]}
+    head = {**profile, "roles": ["head"], "databases": ["clinic"], "filters": ALL}
+    async with ward(tmp_path) as there:
+        config = there.config(NOTELESS, profile=profile, head=head)
+        await touched(config, config.databases["clinic"])
+        async with there.node(NOTELESS, profile=profile, head=head, session_ttl=0) as node:
+            node.database = "clinic"
+            doc = await node.get()
+            assert "note" not in doc
+            await grant(there, "ann", "head")
+            assert (await node.put({**doc, "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
+
+
+async def test_an_attachment_is_no_look_at_the_rest(tmp_path: Path, at_once: dict[str, Any]) -> None:
+    async with ward(tmp_path) as there:
+        doc = await shown_by(there, NOTELESS)
+        async with there.node(ALL, **at_once) as node:
+            await node.get()
+            path = f"/clinic-phone/x/a.txt?rev={doc['_rev']}"
+            added = await node.site.ask("PUT", path, data=b"text", headers={"Content-Type": "text/plain"})
+            path = f"/clinic-phone/x/a.txt?rev={added.json['rev']}"
+            removed = await node.site.ask("DELETE", path)
+            assert (await node.put({**doc, "_rev": removed.json["rev"], "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
 
 
 async def test_a_source_that_cannot_tell_what_is_new(tmp_path: Path) -> None:
@@ -213,7 +345,7 @@ async def test_a_source_that_cannot_tell_what_is_new(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_noted_is_not_stored(tmp_path: Path) -> None:
-    async with ward(tmp_path, failing("PUT", "tailor-edits", refusal(500, "internal", "no"))) as there:
+    async with ward(tmp_path, failing("PUT", "tailor-edit-", refusal(500, "internal", "no"))) as there:
         doc = await shown_by(there, NOTELESS)
         async with there.node(ALL) as node:
             assert (await node.put({**doc, "bed": 2})).status >= 500

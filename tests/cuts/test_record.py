@@ -1,8 +1,9 @@
-"""What is kept of a user's cuts, as properties of any sequence of them."""
+"""What is kept of a strand's cuts, as properties of any sequence of them."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.contract import Client
-from proxy.cuts.record import MOST, Entry, entry_of, former, present, read, with_present, written
+from proxy.cuts.record import MOST, Entry, entry_of, present, read, with_present, written
 
 CLIENTS = st.builds(
     Client,
@@ -19,9 +20,7 @@ CLIENTS = st.builds(
     st.sampled_from(["phone", "tablet"]),
     st.dictionaries(st.just("model"), st.sampled_from(["a", "b"])),
 )
-CUTS = st.builds(
-    entry_of, CLIENTS, st.sampled_from(["r1", "r2"]), depends_on_client=st.booleans(), by_header=st.booleans()
-)
+CUTS = st.builds(entry_of, CLIENTS, st.sampled_from(["r1", "r2"]), depends_on_client=st.booleans())
 DAYS = [f"2026-01-{day:02}" for day in range(1, 29)]
 
 
@@ -29,63 +28,48 @@ def kept(entries: list[Entry]) -> list[Entry]:
     return read(json.loads(json.dumps(written(entries))))
 
 
-def played(cuts: list[Entry]) -> list[Entry]:
-    """The record after a cut was shown on each day."""
+def played(cuts: list[Entry], *, settled: bool = False) -> list[Entry]:
+    """The record after a cut was shown on each day. `settled`: each is known to be alone on the day after it began."""
     entries: list[Entry] = []
     for number, cut in enumerate(cuts):
-        entries = kept(with_present(entries, cut, number, DAYS[number], DAYS[0]))
+        since = number if settled and present(entries, cut) is not None else None
+        entries = kept(with_present(entries, replace(cut, began=number, since=since, last=DAYS[number]), DAYS[0]))
     return entries
 
 
-@given(st.lists(CUTS, min_size=1, max_size=20))
-def test_every_cut_that_a_device_can_have_is_known(cuts: list[Entry]) -> None:
-    entries = played(cuts)
+@given(st.lists(CUTS, min_size=1, max_size=20), st.booleans())
+def test_every_cut_is_known_once_and_the_last_one_is_the_present(cuts: list[Entry], settled: bool) -> None:
+    entries = played(cuts, settled=settled)
+    assert sorted(map(repr, {cut.is_cut for cut in cuts})) == sorted(repr(entry.is_cut) for entry in entries)
     mine = present(entries, cuts[-1])
-    assert mine is not None
-    assert (mine.is_cut, mine.last) == (cuts[-1].is_cut, DAYS[len(cuts) - 1])
-    strand = {cut.is_cut for cut in cuts if cut.strand == mine.strand}
-    assert {entry.is_cut for entry in former(entries, mine)} >= strand - {mine.is_cut}
-    assert len({entry.is_cut for entry in entries}) == len(entries)
+    assert mine is entries[-1]
+    assert mine.last == DAYS[len(cuts) - 1]
 
 
 @given(st.lists(CUTS, min_size=1, max_size=20))
-def test_since_is_when_the_last_other_one_of_its_strand_was_shown(cuts: list[Entry]) -> None:
-    mine = present(played(cuts), cuts[-1])
-    assert mine is not None
-    others = [n for n, cut in enumerate(cuts) if cut.strand == mine.strand and cut.is_cut != mine.is_cut]
-    first = next(n for n in range(others[-1] + 1 if others else 0, len(cuts)) if cuts[n].is_cut == mine.is_cut)
-    assert (mine.since, mine.began) == (first, DAYS[first])
+def test_since_comes_after_the_last_other_one_was_shown(cuts: list[Entry]) -> None:
+    mine = played(cuts, settled=True)[-1]
+    others = [number for number, cut in enumerate(cuts) if cut.is_cut != mine.is_cut]
+    first = others[-1] + 1 if others else 0
+    assert mine.began == first
+    assert mine.since == (first + 1 if first < len(cuts) - 1 else None)
 
 
 def cut(rules: str, **more: Any) -> Entry:
-    return entry_of(Client("ann", **more), rules, depends_on_client=True, by_header=False)
-
-
-def test_a_device_that_says_something_else_goes_on_with_what_has_ended() -> None:
-    old, new = cut("r", device={"version": "1"}), cut("r", device={"version": "2"})
-    upgraded = played([old, old, new, new])
-    mine = present(upgraded, new)
-    assert mine is not None
-    assert [entry.device for entry in former(upgraded, mine)] == [(("version", "1"),)]
-    beside = played([old, new, old, new])
-    mine = present(beside, new)
-    assert mine is not None
-    assert former(beside, mine) == [], "two devices"
+    return entry_of(Client("ann", **more), rules, depends_on_client=True)
 
 
 def test_what_does_not_depend_on_the_client_is_one_cut_for_all_roles() -> None:
-    one, other = (
-        entry_of(Client("ann", frozenset([role])), "r", depends_on_client=False, by_header=False) for role in "ab"
-    )
+    one, other = (entry_of(Client("ann", frozenset([role])), "r", depends_on_client=False) for role in "ab")
     assert one == other
 
 
 def test_old_ones_are_forgotten_and_no_more_than_some_are_kept() -> None:
-    entries = with_present(played([cut("r1"), cut("r2")]), cut("r3"), 9, DAYS[9], DAYS[1])
+    entries = with_present(played([cut("r1"), cut("r2")]), replace(cut("r3"), last=DAYS[9]), DAYS[1])
     assert [entry.rules for entry in entries] == ["r2", "r3"]
     entries = []
     for number in range(MOST + 5):
-        entries = with_present(entries, cut(f"r{number}"), number, DAYS[0], DAYS[0])
+        entries = with_present(entries, replace(cut(f"r{number}"), last=DAYS[0]), DAYS[0])
     assert [entry.rules for entry in entries] == [f"r{number}" for number in range(5, MOST + 5)]
 
 
@@ -99,7 +83,8 @@ GOOD = cut("r").json()
         {},
         {"cuts": 1},
         {"cuts": [None, 1, "x", {}]},
-        *({"cuts": [{**GOOD, name: 1}]} for name in ("profile", "rules", "roles", "device", "strand", "began", "last")),
+        *({"cuts": [{**GOOD, name: 1}]} for name in ("profile", "rules", "roles", "device", "last")),
+        {"cuts": [{**GOOD, "began": "x"}]},
         {"cuts": [{**GOOD, "roles": [1]}]},
         {"cuts": [{**GOOD, "device": {"a": 1}}]},
     ],
