@@ -131,6 +131,10 @@ class Unavailable(CouchError):
     status = 502
     error = "bad_gateway"
 
+    def unsure(self) -> Self:
+        """The same, as the answer to a write that may or may not have been stored."""
+        return self.saying(f"{self.reason} It is unknown whether the write was stored: fetch before trying again.")
+
 
 class NotDone(Unavailable):
     """What was asked of the source has certainly had no effect: it refused, or was never asked."""

@@ -19,6 +19,8 @@ from typing import Any, cast
 import httptools
 from multidict import CIMultiDict
 
+from proxy.sockets import unsent
+
 HIGH_WATER = 256 * 1024
 GATHER_SECONDS = 0.004
 """How long what comes is left to gather in the kernel."""
@@ -207,10 +209,10 @@ class Connection(asyncio.Protocol):
         """Give up the exchange if the source has been silent for too long. Called by the pool's clock."""
         if self._waiter is None or self._waiter.done() or self.patience is None or self._transport is None:
             return
-        unsent = self._transport.get_write_buffer_size()
-        if self._starved or unsent != self._unsent:
-            self._unsent, self.waiting_since = unsent, now
-        digests = self._given and not unsent and not self._headers_done
+        left = unsent(self._transport)
+        if self._starved or left != self._unsent:
+            self._unsent, self.waiting_since = left, now
+        digests = self._given and not left and not self._headers_done
         patience = self.patience + (self.digestion if digests else 0.0)
         if now - self.waiting_since > patience:
             self._silent = True

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -25,6 +22,7 @@ from aiohttp.http import RawRequestMessage
 from proxy.core import jsonio
 from proxy.errors import BadRequest, CouchError
 from proxy.sent import Whole
+from proxy.sockets import untaken
 
 log = logging.getLogger("couch_tailor.http")
 
@@ -79,22 +77,6 @@ class HttpServer(web.Server):
             assert isinstance(connection, Connection)
             connection.check_unsent(transport, now)
         self._clock = loop.call_later(self._patience / _LOOKS, self._tick) if self._connections else None
-
-
-def untaken(transport: asyncio.Transport) -> int:
-    """Bytes that the other side is still to take, once there are more than the kernel holds for it; otherwise 0.
-
-    What the kernel holds counts as well: it asks for more only after megabytes, for which a slow client takes minutes.
-    """
-    waiting = transport.get_write_buffer_size()
-    connection = transport.get_extra_info("socket") if waiting else None
-    if connection is None:
-        return waiting
-    try:
-        held = ioctl(connection.fileno(), TIOCOUTQ, bytes(4))
-    except OSError:  # it has just been closed, or this system cannot say
-        return waiting
-    return waiting + int.from_bytes(held, sys.byteorder)
 
 
 class Unsent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -567,6 +568,26 @@ async def test_a_source_that_goes_on_taking_the_request_is_not_silent(monkeypatc
 
     async with scripted(script, timeout=60.0) as (_, upstream):
         async with await upstream.request("PUT", "/x", headers={}, body=b"x" * 2**26) as got:
+            assert got.status == 201
+
+
+async def test_what_the_system_holds_of_a_request_is_still_to_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source takes it slowly, long after the last byte of it was written."""
+    clock = Clock(monkeypatch)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # so that it is the system of who sends that holds the rest
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        await reader.readuntil(b"\r\n\r\n")
+        clock.step = 25.0
+        for _ in range(2**24 // 2**19):
+            await reader.readexactly(2**19)
+            await clock.looks(1)
+        clock.step = 0.0
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+
+    async with scripted(script, timeout=60.0) as (_, upstream):
+        async with await upstream.request("PUT", "/x", headers={}, body=b"x" * 2**24) as got:
             assert got.status == 201
 
 

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import CouchError
-from proxy.http_server import HttpServer, Unsent, patient, untaken
+from proxy.http_server import HttpServer, Unsent, patient
 from proxy.sent import LARGE, Whole
+from proxy.sockets import untaken
 from tests.support.sockets import answer, connected, exchange, unread
 
 JSON = [("Content-Type", "application/json")]

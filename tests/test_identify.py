@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from proxy.claim import claim, names_in
 from proxy.errors import BadRequest
-from tests.compatibility.sources import Asked, Forward, Given, world
+from tests.compatibility.sources import Asked, Forward, Given, as_admin, world
 from tests.support.inprocess import ADMIN, PROXY_SECRET, Site, basic, profile, site
 from tests.support.lenses import OwnFacility, WithoutSecret
 from tests.support.sockets import connected
@@ -362,6 +362,31 @@ async def test_a_renewed_cookie_is_for_all_who_have_the_old_one() -> None:
                     await served.put({"_id": name, "facility": "f1"})
                 assert json.loads(await lines.content.readline())["id"] == name
     assert asked_with[:3] == ["AuthSession=c0", "AuthSession=c1", "AuthSession=c2"]
+
+
+async def test_a_feed_goes_on_with_the_cookie_that_was_renewed() -> None:
+    """Where the source is asked with it: the one that the feed began with ends while it lasts."""
+    asked_with: list[str] = []
+
+    async def renew(asked: Asked, forward: Forward) -> Given:
+        cookie = asked.headers.get("Cookie", "")
+        if asked.endpoint != "_session":
+            asked_with.append(cookie)
+            return await forward(as_admin(asked))
+        said = {"userCtx": {"name": "ann", "roles": ["facility:f1", "nurse"]}}
+        number = int(cookie.removeprefix("AuthSession=c")) + 1
+        given = CIMultiDict({"Set-Cookie": f"AuthSession=c{number}; Version=1; Path=/; HttpOnly"})
+        return Given(200, json.dumps(said).encode(), given)
+
+    async with world(renew, docs=DOCS, session_ttl=0.0, source={}) as served:
+        feed = "/clinic-phone/_changes?feed=continuous&timeout=60000"
+        async with served.session.get(served.proxy_url + feed, headers={"Cookie": "AuthSession=c0"}) as lines:
+            for name in ("one", "three", "four"):
+                if name != "one":
+                    await served.put({"_id": name, "facility": "f1"})
+                assert json.loads(await lines.content.readline())["id"] == name
+    assert asked_with[0] == "AuthSession=c0"
+    assert asked_with[-1] in ("AuthSession=c2", "AuthSession=c3")
 
 
 async def test_nobody_is_not_a_user_who_is_called_none() -> None:

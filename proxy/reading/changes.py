@@ -18,6 +18,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -72,7 +73,9 @@ class _Feed:
 
     def __init__(self, exchange: Exchange, wanted: Wanted) -> None:
         self.exchange = exchange
-        self.view = exchange.view
+        self._headers = dict(exchange.view.headers)
+        self.view = replace(exchange.view, headers=self._headers) if wanted.waits else exchange.view
+        """Of a feed that waits, the headers are those that the client has by now: cookies are renewed meanwhile."""
         self.wanted = wanted
         self.encoder: ChangesEncoder = changes_encoder(wanted.feed)
         self.left = wanted.limit
@@ -277,10 +280,15 @@ class _Feed:
     async def _watch(self) -> None:
         """Cut the connection once the client is no longer who it was."""
         while self.exchange.identify is not None:
-            await asyncio.sleep(RECHECK_SECONDS)
+            await asyncio.sleep(self._recheck_seconds)
             if not await self._is_the_same():
                 self.exchange.abort()
                 return
+
+    @property
+    def _recheck_seconds(self) -> float:
+        """Of a cookie that the source is asked with the new one must not be missed: it comes late in its life."""
+        return RECHECK_SECONDS / 4 if "Cookie" in self._headers else RECHECK_SECONDS
 
     async def _is_the_same(self) -> bool:
         """Whether the client is who it was when the feed began: its view is of that time."""
@@ -292,7 +300,11 @@ class _Feed:
         except CouchError as error:
             return error.status >= 500  # nobody can say; the source serves nothing either
         self.identified = asyncio.get_running_loop().time()
-        return (now.name, now.roles) == (known.name, known.roles)
+        if (now.name, now.roles) != (known.name, known.roles):
+            return False
+        self._headers.clear()
+        self._headers.update(now.headers)
+        return True
 
     async def _beat(self) -> None:
         """Write a heartbeat whenever nothing else was written for the interval that the client asked for."""

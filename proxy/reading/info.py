@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -17,6 +19,8 @@ from proxy.exchange import Exchange
 from proxy.identify import Principal
 from proxy.upstream import Upstream
 from proxy.view import name_or_nobody
+
+log = logging.getLogger("couch_tailor.info")
 
 _MAX_UUIDS = 1000
 _UP_TIMEOUT = 5.0
@@ -62,13 +66,31 @@ async def _state(upstream: Upstream) -> tuple[int, str]:
                 word = None
                 with suppress(Unavailable, AttributeError):
                     word = (await reply.json()).get("status")
-    except (CouchError, TimeoutError):
+    except (CouchError, TimeoutError) as error:
+        _tell(upstream, str(error) or f"it did not answer within {_UP_TIMEOUT:g} s")
         return 503, "unavailable"
     if reply.status >= 500:
+        _tell(upstream, f"it answered {reply.status}")
         return 503, "unavailable"
+    _tell(upstream, None)
     if reply.status == 404 and word is not None:
         return 404, word if word in _DOWN_WORDS else "maintenance_mode"
     return 200, "ok"
+
+
+def _tell(upstream: Upstream, trouble: str | None) -> None:
+    """Say in the log why a source is not up, once; and that it is again. None: it is."""
+    known = _TROUBLES.get(upstream)
+    if trouble is None and known is not None:
+        log.warning("sources.%s is up again", upstream.source.name)
+        del _TROUBLES[upstream]
+    elif trouble is not None and known is None:
+        log.warning("sources.%s is not up: %s", upstream.source.name, trouble)
+        _TROUBLES[upstream] = trouble
+
+
+_TROUBLES: WeakKeyDictionary[Upstream, str] = WeakKeyDictionary()
+"""Why sources that are not up are not, as the log has it."""
 
 
 def get_uuids(exchange: Exchange) -> web.StreamResponse:

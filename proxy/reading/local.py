@@ -15,7 +15,7 @@ from proxy.core import jsonio
 from proxy.core.endpoints import path
 from proxy.core.query import Pairs
 from proxy.core.wire.accept import JSON
-from proxy.errors import BadRequest, Unavailable
+from proxy.errors import BadRequest, NotDone, Unavailable
 from proxy.exchange import Exchange
 from proxy.reading.all_docs import check_allowed, read_options
 from proxy.reading.answer import Answer
@@ -43,12 +43,12 @@ async def put_local(exchange: Exchange) -> web.StreamResponse:
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
     doc["_id"] = source_id(exchange.view, exchange.target.doc_id)
-    return await _pass(exchange, "PUT", ["rev", "batch"], dict(JSON_HEADERS), jsonio.dumps(doc))
+    return await _write(exchange, "PUT", dict(JSON_HEADERS), jsonio.dumps(doc))
 
 
 async def delete_local(exchange: Exchange) -> web.StreamResponse:
     """DELETE."""
-    return await _pass(exchange, "DELETE", ["rev", "batch"], {"Accept": JSON_HEADERS["Accept"]})
+    return await _write(exchange, "DELETE", {"Accept": JSON_HEADERS["Accept"]})
 
 
 async def get_local_docs(exchange: Exchange) -> web.StreamResponse:
@@ -118,6 +118,18 @@ def client_id(view: View, doc_id: str) -> str | None:
     """The client's id of a source's `_local/...`, None if it is another client's."""
     start = LOCAL + view.local_prefix
     return LOCAL + doc_id[len(start) :] if doc_id.startswith(start) else None
+
+
+async def _write(
+    exchange: Exchange, method: str, headers: dict[str, str], body: bytes | None = None
+) -> web.StreamResponse:
+    """Raises Unavailable, which says so if it is unknown what became of it."""
+    try:
+        return await _pass(exchange, method, ["rev", "batch"], headers, body)
+    except Unavailable as error:
+        if isinstance(error, NotDone):
+            raise
+        raise error.unsure() from error
 
 
 async def _pass(

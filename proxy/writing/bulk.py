@@ -37,7 +37,7 @@ from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.parts import store_parts
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, read_pushed
 from proxy.writing.rules import Refuse, Rules, Send, log
-from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, partly_stored, unknown
+from proxy.writing.settle import Untold, heard, is_conflict, missing_revisions, partly_stored
 
 Row = dict[str, Any]
 _SUPPOSED = 1024
@@ -252,7 +252,7 @@ async def store_batch(view: View, slots: Sequence[Slot], *, new_edits: bool) -> 
         if isinstance(error, NotDone):
             raise
         if new_edits:
-            raise unknown(error) from error
+            raise error.unsure() from error
         await _ask(view, sent)
         if all(slot.stored for slot in sent):
             return 201

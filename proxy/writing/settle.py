@@ -48,12 +48,6 @@ class Untold(Unavailable):
     error = "service_unavailable"
 
 
-def unknown(error: Unavailable) -> Unavailable:
-    """The answer to an interactive write that may or may not have been stored, because of `error`."""
-    reason = f"{error.reason} It is unknown whether the write was stored: fetch before trying again."
-    return error.saying(reason)
-
-
 def not_stored(error: Unavailable) -> Unavailable:
     """The answer to a replicated write that failed, and of which the source says that it does not have it."""
     reason = "The source broke off before it stored this revision; send it again."

@@ -22,7 +22,7 @@ from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.pushed import Pushed
 from proxy.writing.related import Bodies, Upload, following
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send
-from proxy.writing.settle import heard, is_conflict, missing_revisions, not_stored, unknown
+from proxy.writing.settle import heard, is_conflict, missing_revisions, not_stored
 
 
 class Written(NamedTuple):
@@ -99,7 +99,7 @@ async def edit(
     except Unavailable as error:
         if isinstance(error, NotDone):
             raise
-        raise unknown(error) from error
+        raise error.unsure() from error
 
 
 async def _send(

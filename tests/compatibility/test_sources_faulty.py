@@ -15,7 +15,8 @@ from multidict import CIMultiDict
 from proxy.app import running
 from proxy.config.model import Config, Database, Server
 from tests.compatibility.sources import PHONE, Asked, Forward, Given, Script, World, given_json, untouched, world
-from tests.support.inprocess import Answer, profile
+from tests.support.inprocess import Answer, basic, profile
+from tests.support.sockets import connected
 
 SECRET = "417-23-9050"
 DOCS: list[dict[str, Any]] = [
@@ -209,6 +210,40 @@ async def test_a_source_that_is_silent_is_given_up() -> None:
         unsure = [path for (_, path, _), answer in zip(REQUESTS, answers, strict=True) if b"unknown" in answer.body]
         assert unsure == ["/_bulk_docs", "/new"]  # it may yet store them
         silent.set()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_local_document_that_may_have_been_written_is_told_so(method: str) -> None:
+    async def cut(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        return replace(given, cut=0) if asked.method == method and "-cp" in asked.path else given
+
+    async with world(cut) as site:
+        answer = await site.ask(method, "/clinic-phone/_local/cp", {"seq": 1} if method == "PUT" else None)
+        assert (answer.status, "unknown whether" in answer.json["reason"]) == (502, True)
+
+
+async def test_an_attachment_that_breaks_off_is_reset() -> None:
+    """PouchDB's `fetch` for Node waits for ever for the rest of a body whose length it knows, after a mere close."""
+    data = b"x" * 2**20
+
+    async def cut(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        return replace(given, cut=2**16) if asked.endpoint == "a.bin" and asked.method == "GET" else given
+
+    async with world(cut, docs=DOCS) as site:
+        mine = (await site.at_source("GET", "/clinic/mine")).json
+        path = f"/clinic/mine/a.bin?rev={mine['_rev']}"
+        sent = {"Content-Type": "application/octet-stream"}
+        assert (await site.at_source("PUT", path, data=data, headers=sent)).status == 201
+        async with connected(site.proxy_url) as (reader, writer):
+            credentials = basic(("ann", "ann"))["Authorization"]
+            writer.write(b"GET /clinic-phone/mine/a.bin HTTP/1.1\r\nHost: x\r\n")
+            writer.write(f"Authorization: {credentials}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"Content-Length: 1048576" in head
+            with pytest.raises(ConnectionResetError):
+                await reader.readexactly(len(data))
 
 
 def _error(status: int, error: str) -> Given:

@@ -186,6 +186,19 @@ async def test_up_without_a_source(couch: Couch) -> None:
     gone.close()
 
 
+async def test_the_log_says_once_why_a_source_is_not_up(
+    ann: Front, couch: Couch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (500, 500, 200, 200, 503):
+        await answering(couch, "/_up", status, b"{}")
+        await ann.raw("GET", "/_up")
+    assert [record.getMessage() for record in caplog.records if record.name == "couch_tailor.info"] == [
+        "sources.main is not up: it answered 500",
+        "sources.main is up again",
+        "sources.main is not up: it answered 503",
+    ]
+
+
 async def test_uuids(ann: Front) -> None:
     assert len((await ann.json("GET", "/_uuids"))["uuids"]) == 1
     found = (await ann.json("GET", "/_uuids?count=1000"))["uuids"]
