@@ -94,7 +94,7 @@ HEADER = {
     "Destination": Parameter(_TEXT, "Where to copy to: `id`, or `id?rev=...`."),
     "If-Match": Parameter(_TEXT, "The same as `rev`, in quotes."),
     "If-None-Match": Parameter(_TEXT, "Answer 304 if it is still this entity tag."),
-    "If-Range": Parameter(_TEXT, "As in HTTP."),
+    "If-Range": Parameter(_TEXT, "Passed on, and ignored by CouchDB: compare the `ETag` of what comes."),
     "Last-Event-ID": Parameter(_TEXT, "With `feed=eventsource` the same as `since`, and stronger."),
     "Range": Parameter(_TEXT, "A part of an attachment."),
     "Referer": Parameter(_TEXT, "A form must come from a page of this very host."),
