@@ -26,8 +26,10 @@ class Strand:
         self._name = name
         self.reading: asyncio.Future[None] | None = None
         """Under way, where the record at the source is being read."""
-        self.version: object = None
-        """Another one whenever it was read, or something else is shown: by one view at a time."""
+        self.showing: IsCut | None = None
+        """The cut that it was shown last, as far as this process knows; None: it knows nothing."""
+        self.cuts: Sequence[Cut] = ()
+        """Those other than that one."""
         self.read_at = 0.0
 
     def own_id(self, purpose: str, *of: str) -> str:
@@ -36,24 +38,31 @@ class Strand:
         return f"_local/tailor-{purpose}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
+IsCut = tuple[object, ...]
+"""What a cut is called in the record."""
+
+
 class Past:
     """What is known for one view: what else its devices may have."""
 
     def __init__(self, strand: Strand | None = None) -> None:
         self.strand = Strand() if strand is None else strand
-        self._version: object = None
-        self.cuts: Sequence[Cut] = ()
+        self.is_cut: IsCut | None = None
+        """What the view shows; None: nobody has asked yet."""
+        self._cuts: Sequence[Cut] = ()
+
+    @property
+    def cuts(self) -> Sequence[Cut]:
         """Those other than the present one by which the strand was shown documents, the newest first."""
-        self.is_cut: tuple[object, ...] = ()
-        """What the present one is called in the record."""
+        return self.strand.cuts if self.strand.showing == self.is_cut else self._cuts
 
     def is_fresh(self, seconds: float) -> bool:
         """Whether it is known from no longer ago, and nothing else was shown here since."""
         strand = self.strand
-        return self._version is not None and self._version is strand.version and monotonic() - strand.read_at < seconds
+        return self.is_cut is not None and strand.showing == self.is_cut and monotonic() - strand.read_at < seconds
 
-    def is_known(self, cuts: Sequence[Cut], is_cut: tuple[object, ...]) -> None:
+    def is_known(self, cuts: Sequence[Cut]) -> None:
         """What was found at the source; from now on it is this view's cut that the strand is shown."""
-        self.cuts, self.is_cut = cuts, is_cut
-        self._version = self.strand.version = object()
-        self.strand.read_at = monotonic()
+        strand = self.strand
+        self._cuts = strand.cuts = cuts
+        strand.showing, strand.read_at = self.is_cut, monotonic()

@@ -63,6 +63,8 @@ class Memory:
     async def recall(self, view: View, *, to_write: bool) -> None:
         """See that the view's past is known, and what it shows recorded. Raises the source's error if that fails."""
         past, seconds = view.past, TO_WRITE if to_write else TO_READ
+        if past.is_cut is None:
+            past.is_cut = self._cut(view).is_cut
         while self._days and not past.is_fresh(seconds):
             strand = past.strand
             own_turn = strand.reading is None
@@ -74,9 +76,7 @@ class Memory:
                 return
 
     async def _recall(self, view: View, past: Past) -> None:
-        profile = view.profile
-        rules = self._archive.fingerprint(self._kept[profile.name])
-        cut = entry_of(view.client, rules, depends_on_client=profile.depends_on_client)
+        cut = self._cut(view)
         try:
             entries = read(await own.read(view, past.strand.own_id(RECORD)))
         except CouchError as error:
@@ -93,7 +93,12 @@ class Memory:
             if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
                 raise
             self._tell(view, error)
-        past.is_known(cuts, cut.is_cut)
+        past.is_known(cuts)
+
+    def _cut(self, view: View) -> Entry:
+        """What a view shows."""
+        rules = self._archive.fingerprint(self._kept[view.profile.name])
+        return entry_of(view.client, rules, depends_on_client=view.profile.depends_on_client)
 
     async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> None:
         """See that `cut` is the last of the entries at the source. Raises the source's error."""

@@ -57,6 +57,19 @@ async def test_it_is_recorded_before_anything_is_shown_and_once(tmp_path: Path) 
         assert [asked.endpoint for asked in there.asked if "tailor" in asked.path] == []
 
 
+async def test_whoever_is_shown_the_same_need_not_ask_again(tmp_path: Path) -> None:
+    """The other way to log in is another view, of the same strand."""
+    async with ward(tmp_path) as there, there.node(NOTELESS) as node:
+        login = await node.site.ask("POST", "/_session", {"name": "ann", "password": "ann"}, user=None)
+        cookie = {"Cookie": login.headers["Set-Cookie"].partition(";")[0]}
+        await node.get()
+        there.asked.clear()
+        for _ in range(3):
+            await node.get()
+            assert (await node.site.ask("GET", "/clinic-phone/x", user=None, headers=cookie)).status == 200
+        assert [asked.endpoint for asked in there.asked if "tailor" in asked.path] == []
+
+
 async def test_others_do_not_see_it(tmp_path: Path) -> None:
     async with ward(tmp_path) as there, there.node(NOTELESS) as node:
         await node.get()
