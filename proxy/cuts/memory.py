@@ -48,9 +48,11 @@ class Memory:
         """Seconds after which no node shows by roles that it knows from before."""
         self._archive = Archive(config)
         self._kept = {profile.name: self._archive.rules_of(profile) for profile in config.profiles.values()}
+        """The profiles' rules, as they are kept."""
+        self._named = {name: self._archive.fingerprint(rules) for name, rules in self._kept.items()}
+        """The fingerprints of the profiles' rules."""
         self._present = {
-            self._archive.fingerprint(self._kept[profile.name]): (self._kept[profile.name], profile.chain)
-            for profile in config.profiles.values()
+            self._named[profile.name]: (self._kept[profile.name], profile.chain) for profile in config.profiles.values()
         }
         self._stored: set[tuple[str, str]] = set()
         """Databases, and the rules by profile that are known to be at the source."""
@@ -97,8 +99,8 @@ class Memory:
 
     def _cut(self, view: View) -> Entry:
         """What a view shows."""
-        rules = self._archive.fingerprint(self._kept[view.profile.name])
-        return entry_of(view.client, rules, depends_on_client=view.profile.depends_on_client)
+        profile = view.profile
+        return entry_of(view.client, self._named[profile.name], depends_on_client=profile.depends_on_client)
 
     async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> None:
         """See that `cut` is the last of the entries at the source. Raises the source's error."""
