@@ -20,10 +20,13 @@ what is written; of what is read it need only be known that it is recorded."""
 
 
 class Strand:
-    """One strand, as this process knows it. `name`: what tells it from others, the user's name among it."""
+    """One strand, as this process knows it. `name`: what tells it from others, the user's name among it; `key`: secret,
+    of all nodes: what others show in front of the same source has nothing to do with it.
+    """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", key: bytes = b"") -> None:
         self._name = name
+        self._key = key
         self.reading: asyncio.Future[None] | None = None
         """Under way, where the record at the source is being read."""
         self.showing: IsCut | None = None
@@ -35,7 +38,8 @@ class Strand:
     def own_id(self, purpose: str, *of: str) -> str:
         """The id of a local document of the proxy's own: no client's begins so (`View.local_prefix`)."""
         text = "\0".join([purpose, self._name, *of])
-        return f"_local/tailor-{purpose}-{blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16)
+        return f"_local/tailor-{purpose}-{digest.hexdigest()}"
 
 
 IsCut = tuple[object, ...]

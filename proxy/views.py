@@ -36,6 +36,7 @@ class Views:
         self._upstreams = upstreams
         self._virtual = dict(_virtual_databases(config))
         self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
+        self._strand_key = blake2b(config.server.secret, person=b"strand").digest()
         self._strands: OrderedDict[tuple[str, str], Strand] = OrderedDict()
 
     def locate(self, name: str) -> Database:
@@ -103,7 +104,7 @@ class Views:
         key = (database.name, strand_name)
         strand = self._strands.get(key)
         if strand is None:
-            strand = self._strands[key] = Strand(strand_name)
+            strand = self._strands[key] = Strand(strand_name, self._strand_key)
             if len(self._strands) > _KEPT:
                 self._strands.popitem(last=False)
         return strand

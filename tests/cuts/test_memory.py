@@ -70,6 +70,16 @@ async def test_whoever_is_shown_the_same_need_not_ask_again(tmp_path: Path) -> N
         assert [asked.endpoint for asked in there.asked if "tailor" in asked.path] == []
 
 
+async def test_what_others_show_in_front_of_the_same_source_is_something_else(tmp_path: Path) -> None:
+    async with ward(tmp_path) as there:
+        doc = await shown_by(there, NOTELESS)
+        await shown_by(there, ALL, secret="a secret of somebody else's")
+        async with there.node(ALL) as node:
+            assert (await node.put({**doc, "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
+        assert len([each for each in await there.local() if "cuts" in each]) == 2
+
+
 async def test_others_do_not_see_it(tmp_path: Path) -> None:
     async with ward(tmp_path) as there, there.node(NOTELESS) as node:
         await node.get()
