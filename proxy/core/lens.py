@@ -160,9 +160,9 @@ class Chain:
 
     def _forged(self, whole: Doc, sent: Doc, shown: Doc, original: Doc | None, client: Client) -> set[str]:
         own = _body(sent if self._unseen is None else self._unseen.drop(sent, client))
-        known = Counter([*_values(_body(original or {})), *self._in_source_values(_body(shown))])
+        known = Counter([*values_of(_body(original or {})), *self._in_source_values(_body(shown))])
         theirs = set(self._in_source_values(own))
-        stored = Counter(value for value in _values(_body(whole)) if value in theirs)
+        stored = Counter(value for value in values_of(_body(whole)) if value in theirs)
         found = {str(value[0]) for value, count in stored.items() if count > known[value]}
         names = {source for name in own for source in self._in_source_names(name)}
         places = {*(original or {}), *(source for name in shown for source in self._in_source_names(name))}
@@ -175,7 +175,7 @@ class Chain:
         return names
 
     def _in_source_values(self, doc: Doc) -> Iterator[tuple[Hashable, ...]]:
-        for name, *rest in _values(doc):
+        for name, *rest in values_of(doc):
             for source in self._in_source_names(str(name)) if self._origins else (name,):
                 yield (source, *rest)
 
@@ -189,8 +189,8 @@ class Chain:
         if shaped is None:
             return False
         sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)
-        known = {*_values(sent), *_values(shown)}
-        return any(value not in known for value in _values(self._compared(shaped, client)))
+        known = {*values_of(sent), *values_of(shown)}
+        return any(value not in known for value in values_of(self._compared(shaped, client)))
 
     def differences(self, shaped: Doc, edited: Doc, client: Client, shown: Any = EVERYTHING) -> list[str]:
         """The paths at which the two differ, by the rules of `check_putget`. `shown`: what the client may be told of
@@ -360,7 +360,7 @@ def _body(doc: Doc) -> Doc:
     return {name: value for name, value in doc.items() if not name.startswith("_")}
 
 
-def _values(doc: Doc) -> Iterator[tuple[Hashable, ...]]:
+def values_of(doc: Doc) -> Iterator[tuple[Hashable, ...]]:
     """The scalars in a document, each behind the names that lead to it."""
     left: list[tuple[tuple[str, ...], Any]] = [((), doc)]
     while left:

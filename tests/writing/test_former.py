@@ -24,9 +24,9 @@ from filters.truncate import Truncate
 from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter
 from proxy.core.cut import former_cuts
-from proxy.core.equality import canonical, same
+from proxy.core.equality import same
 from proxy.core.grafts import Grafts
-from proxy.core.lens import Chain, Link, comparable
+from proxy.core.lens import Chain, Link, comparable, values_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import read_pushed
 from proxy.writing.rules import Refuse, Rules, Send, Stored
@@ -106,17 +106,7 @@ def content(doc: Doc) -> Doc:
 
 def values(doc: Doc) -> Counter[Any]:
     """What is in a document, each value behind the names that lead to it, as often as it is there."""
-    found = Counter[Any]()
-    left: list[tuple[tuple[str, ...], Any]] = [((), content(doc))]
-    while left:
-        path, value = left.pop()
-        if isinstance(value, dict):
-            left += [((*path, name), member) for name, member in value.items()]
-        elif isinstance(value, list):
-            left += [(path, element) for element in value]
-        else:
-            found[path, canonical(value)] += 1
-    return found
+    return Counter(values_of(content(doc)))
 
 
 def _shows_less(had: Doc, seen: Doc) -> bool:
