@@ -18,6 +18,8 @@ TO_WRITE, TO_READ = 10.0, 3600.0
 """Seconds for which it is relied on. Other nodes may have shown the user something else meanwhile, which matters to
 what is written; of what is read it need only be known that it is recorded."""
 
+_AGAIN = 60.0
+
 
 class Strand:
     """One strand, as this process knows it. `name`: what tells it from others, the user's name among it; `key`: secret,
@@ -65,8 +67,10 @@ class Past:
         strand = self.strand
         return self.is_cut is not None and strand.showing == self.is_cut and monotonic() - strand.read_at < seconds
 
-    def is_known(self, cuts: Sequence[Cut]) -> None:
-        """What was found at the source; from now on it is this view's cut that the strand is shown."""
+    def is_known(self, cuts: Sequence[Cut], *, recorded: bool) -> None:
+        """What was found at the source; from now on it is this view's cut that the strand is shown. `recorded`: that
+        could be written down; if not, it is tried again soon.
+        """
         strand = self.strand
         self._cuts = strand.cuts = cuts
-        strand.showing, strand.read_at = self.is_cut, monotonic()
+        strand.showing, strand.read_at = self.is_cut, monotonic() - (0.0 if recorded else TO_READ - _AGAIN)

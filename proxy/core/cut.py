@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from proxy.contract import Client, Doc, Filter, Refused
-from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client
+from proxy.core.equality import same
+from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client, values_of
 
 MOST = 8
 """Cuts that are tried for one edit."""
@@ -34,12 +35,13 @@ Kept = tuple[Link, str]
 @dataclass(frozen=True)
 class Cut:
     """What a client was shown before of what it is shown now: by `chain`, once what the present rules rename has the
-    source's names again. `names`: those that it is shown by, by the source's.
+    source's names again. `names`: those that it is shown by, by the source's; `before`: the whole former chain.
     """
 
     chain: Chain
     client: Client
     names: Mapping[str, str] = field(default_factory=dict)
+    before: Chain = field(default_factory=Chain)
 
     def whole(self, shown: Doc) -> Doc:
         """What is shown now, by the source's names: what was cut."""
@@ -82,10 +84,11 @@ def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept],
         )
     ]
     passing = [link for link in left if link.filter.passes_all]
+    before = Chain([link for link, _ in former])
     if left or names:
-        yield Cut(Chain(left), client, names)
+        yield Cut(Chain(left), client, names, before)
     if len(passing) < len(left) and (passing or names):
-        yield Cut(Chain(passing), client, names)
+        yield Cut(Chain(passing), client, names, before)
 
 
 def _by_names(kept: Sequence[Kept], client: Client) -> Iterator[tuple[Link, str, dict[str, str]]]:
@@ -101,6 +104,8 @@ def renamed(links: Iterable[Link], client: Client) -> dict[str, str]:
         current = {name: source for source, name in names.items()}
         for name, sources in link.filter.origins().items():
             for source in sources:
+                if source in names and source not in current:
+                    continue  # there is nothing by that name any more
                 if _renames(link.filter, source, name, client):
                     names[current.get(source, source)] = name
     return names
@@ -145,6 +150,45 @@ def likely(sent: Doc, shown: Doc, former: Iterable[Cut]) -> list[Likely]:
         if len(looks) > MOST:
             break
     return sorted(found, key=lambda each: -each.nearer)
+
+
+def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:
+    """A field of what is `shown` of the `original` now, of which it cannot be told what `sent` makes of it; None: there
+    is none. It was shown in another form before, and
+
+      - is left out: then what was not shown of it would be removed;
+      - is cut or masked now, too, and neither as it is now nor as it was before; or
+      - was shown by a condition on what is hidden now, and is not as it is shown now.
+    """
+    for cut in former:
+        look, was = cut.of(shown) or {}, _shown_by(cut, original)
+        sources = {name: source for source, name in cut.names.items()}
+        names = renamed(cut.before.links, cut.client)
+        for name, value in comparable(shown).items():
+            source = sources.get(name, name)
+            old = names.get(source, source)
+            said = [sent[each] for each in (name, old) if each in sent]
+            if name == "_attachments" or old not in look or any(same(each, value) for each in said):
+                continue
+            whole, before = original.get(source), look[old]
+            taken = not said or not (same(whole, value) or any(same(each, before) for each in said))
+            if taken and not same(before, value):
+                return name
+            if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
+                return name
+    return None
+
+
+def _values(value: Any) -> set[Hashable]:
+    return set(values_of({"": value}))
+
+
+def _shown_by(cut: Cut, original: Doc) -> Doc:
+    """What the client was shown of a document, by all of the former rules; nothing, if it was not."""
+    try:
+        return cut.before.shape(original, cut.client) or {}
+    except Withheld:
+        return {}
 
 
 class Node(NamedTuple):

@@ -87,15 +87,17 @@ class Memory:
             self._tell(view, error)
             entries = []
         cuts = [each async for each in self._cuts(view, entries, cut)]
+        recorded = False
         try:
             await self._record(view, past, entries, cut)
+            recorded = True
         except CouchError as error:
             if error.status == 404:  # no such database: the request itself will tell
                 return
             if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
                 raise
             self._tell(view, error)
-        past.is_known(cuts)
+        past.is_known(cuts, recorded=recorded)
 
     def _cut(self, view: View) -> Entry:
         """What a view shows."""

@@ -12,26 +12,30 @@ A deletion is read by the present rules: it removes whatever the client was show
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from proxy.contract import Doc, Refused
-from proxy.core.cut import likely
+from proxy.core.cut import Cut, likely, unclear
 from proxy.core.lens import Withheld
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.judge import judge, refused, restored
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Refuse, Rules, Send
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
+
+UNCLEAR = "this was shown in another form before, so that it cannot be told what is meant: fetch the document anew"
 
 
 def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
     """As `judge`, by the most likely of all the cuts that the client may have been shown."""
     if not rules.former or original is None or pushed.deleted:
         return judge(pushed, original, rules)
+    original = content(original)
     shown = rules.shape(original)
     if shown is None:
         return judge(pushed, original, rules)
     try:
-        outcome = _by_former(pushed, shown, original, rules)
+        outcome = _by_former(pushed, shown, original, rules) or _unclear(pushed, shown, original, rules.former)
     except RecursionError:
         return Refuse(Forbidden("the document is nested too deeply"))
     return judge(pushed, original, rules) if outcome is None else outcome
@@ -40,16 +44,25 @@ def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 def _by_former(pushed: Pushed, shown: Doc, original: Doc, rules: Rules) -> Send | Refuse | None:
     """What becomes of the edit if it is one of a former cut; None: it is not."""
     for cut, nearer in likely(pushed.body, shown, rules.former):
+        refusal = _unclear(pushed, shown, original, [cut])
+        if refusal is not None:
+            return refusal
         try:
             by = Rules(cut.chain, cut.client, rules.grafts, on_surplus=rules.on_surplus)
-            sent = cut.shown(restored(pushed, cut.whole(shown), by))
+            whole = restored(pushed, cut.whole(shown), by)
         except (Refused, Withheld, CouchError) as error:
             if not nearer:
                 continue  # it is as near to another one
             return replace(refused(pushed, error), former=True)
         try:
+            sent = cut.shown(whole)
             outcome = judge(pushed._replace(body=sent), original, rules)
-        except CouchError as error:
+        except (Refused, CouchError) as error:
             return replace(refused(pushed, error), former=True)
         return outcome._replace(former=True) if isinstance(outcome, Send) else replace(outcome, former=True)
     return None
+
+
+def _unclear(pushed: Pushed, shown: Doc, original: Doc, former: Iterable[Cut]) -> Refuse | None:
+    name = unclear(pushed.body, shown, original, former)
+    return None if name is None else replace(refused(pushed, Refused(UNCLEAR, name)), former=True)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -71,6 +72,14 @@ FILTERS: list[Callable[[], Filter]] = [
     lambda: Default(fields={"name": "nobody", "level": 1}),
     lambda: Compute(fields={"count": "length(notes || `[]`)"}),
     lambda: Attachments(deny=["image/*"]),
+    lambda: Drop(paths=["notes[?private].text"]),
+    lambda: Drop(paths=["notes[].private"]),
+    lambda: Redact(paths=["notes[?private].text"]),
+    lambda: Truncate(paths=["name"], chars=3, end="last"),
+    lambda: Truncate(paths=["tags"], items=1, end="last"),
+    lambda: Redact(paths=["name"], writable=True),
+    lambda: Redact(paths=["name"], mode="hash", key="sixteen characters and more"),
+    lambda: Rename(fields={"name": "ssn"}),
     lambda: Select(where="owner == client.name"),
     lambda: Validate(where="bed < `9`"),
 ]
@@ -164,3 +173,60 @@ def test_what_becomes_of_an_edit_does_not_depend_on_what_is_hidden(
     else:
         first, second = (shown(now, content(outcome.doc)) for outcome in outcomes)
         assert same(first, second)
+
+
+def of(*filters: Filter) -> Chain:
+    return Chain([Link(repr(vars(each)), each) for each in filters])
+
+
+LIST = {"list": [{"t": "TOP", "p": True, "n": 1}, {"t": "b", "n": 2}], "bed": 1, "owner": "ann"}
+TAGS = {
+    "tags": ["a", "b", "c"],
+    "text": "abcdefghij",
+    "note": "kept",
+    "name": "Ann",
+    "full": "F",
+    "bed": 1,
+    "owner": "ann",
+}
+
+
+@pytest.mark.parametrize("on_surplus", ["refuse", "discard"])
+@pytest.mark.parametrize(
+    ("original", "before", "now"),
+    [
+        (LIST, of(Drop(paths=["list[?p].t"]), Drop(paths=["list[].p"])), of(Drop(paths=["list[].p"]))),
+        (LIST, of(Drop(paths=["list[?p]"]), Drop(paths=["list[].p"])), of(Drop(paths=["list[].p"]))),
+        (LIST, of(Redact(paths=["list[?p].t"]), Drop(paths=["list[].p"])), of(Drop(paths=["list[].p"]))),
+        (LIST, of(Drop(paths=["list[?p].t"])), of(Drop(paths=["list[].p"]))),
+        (TAGS, of(Truncate(paths=["text"], chars=2, end="last")), of(Truncate(paths=["text"], chars=3))),
+        (TAGS, of(Truncate(paths=["tags"], items=1, end="last")), of(Truncate(paths=["tags"], items=2))),
+        (TAGS, of(Truncate(paths=["tags"], items=1, end="last")), of(Truncate(paths=["tags"], items=1))),
+        (TAGS, of(Redact(paths=["note"], mode="hash", key="k" * 16)), of(Redact(paths=["note"], writable=True))),
+        (TAGS, of(Redact(paths=["note"], mode="partial", keep=2)), of(Redact(paths=["note"], writable=True))),
+        (TAGS, of(Drop(paths=["name"])), of(Rename(fields={"name": "full"}))),
+        (TAGS, of(Rename(fields={"name": "note"})), of(Rename(fields={"name": "note", "note": "full"}))),
+        (TAGS, of(Rename(fields={"name": "note", "note": "full"})), of(Rename(fields={"name": "note"}))),
+        (
+            TAGS,
+            of(Rename(fields={"name": "note"})),
+            of(Rename(fields={"name": "full2"}), Rename(fields={"name": "note"})),
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_told_is_refused(original: Doc, before: Chain, now: Chain, on_surplus: Any) -> None:
+    edited = {**shown(before, original), "bed": 9}
+    outcome = pushed_onto(original, edited, rules_of(now, before, on_surplus=on_surplus))
+    if isinstance(outcome, Send):
+        assert not values({**original, "bed": 9}) - values(outcome.doc)
+    fresh = {**shown(now, original), "bed": 9}
+    assert isinstance(pushed_onto(original, fresh, rules_of(now, before, on_surplus=on_surplus)), Send)
+
+
+@pytest.mark.parametrize("sent", [{}, {"tags": ["a"]}, {"tags": ["x"]}])
+def test_of_what_was_shown_in_part_the_rest_is_not_removed(sent: Doc) -> None:
+    before, now = of(Truncate(paths=["tags"], items=1)), of()
+    left = {name: value for name, value in TAGS.items() if name != "tags"}
+    outcome = pushed_onto(TAGS, {"_id": "x", "_rev": "1-" + "a" * 32, **left, **sent}, rules_of(now, before))
+    assert isinstance(outcome, Refuse) or outcome.doc["tags"][1:] == ["b", "c"]
