@@ -53,6 +53,9 @@ class Attachments(Filter):
         rest = {name: value for name, value in doc.items() if name != "_attachments"}
         return {**rest, "_attachments": shown} if shown else rest
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

@@ -54,6 +54,9 @@ class Audience(Filter):
             self._last = last = (client, frozenset(_found(self._client, client.scope)))
         return last[1]
 
+    def by_fields(self) -> bool:
+        return True
+
     def audience_fields(self) -> Iterable[str]:
         return {name for _, expression in self._keys.values() for name in expression.fields or ()}
 

@@ -34,6 +34,9 @@ class Compute(Filter):
             return {name: value for name, value in doc.items() if name not in self._expressions}
         return {**doc, **{n: _value(expression, doc, client) for n, expression in self._expressions.items()}}
 
+    def by_fields(self) -> bool:
+        return all(expression.fields is not None for expression in self._expressions.values())
+
     def depends_on_client(self) -> bool:
         return any(expression.uses_client for expression in self._expressions.values())
 

@@ -31,6 +31,9 @@ class Default(Filter):
         missing = {name: value for name, value in self._defaults.items() if name not in doc}
         return {**doc, **missing} if missing else doc
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

@@ -25,6 +25,9 @@ class Drop(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.drop(doc, client)
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

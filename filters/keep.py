@@ -28,6 +28,9 @@ class Keep(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.keep(doc, client)
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

@@ -62,6 +62,9 @@ class Redact(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._masked(doc, client, None)
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

@@ -39,6 +39,9 @@ class Rename(Filter):
         shown = self._shown
         return {shown.get(name, name): value for name, value in doc.items() if name not in self._hidden}
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

@@ -41,6 +41,9 @@ class Truncate(Filter):
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._cut_doc(doc, client, None)
 
+    def by_fields(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

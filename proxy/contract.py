@@ -158,6 +158,15 @@ class Filter:
         """Top-level fields by which `shape` decides whom a document reaches: they are kept in tombstones."""
         return ()
 
+    def by_fields(self) -> bool:
+        """Whether `shape` goes by fields: what it makes of a top-level field depends on that one alone, or on those
+        that `origins` names, and whether it shows a document on `audience_fields` alone. True is a promise: by these
+        fields it is told what a client could see when the source has no body of it any more.
+
+        A subclass that writes `shape` anew has to make it anew.
+        """
+        return False
+
     def sets_fields(self) -> Iterable[str]:
         """Paths (`owner`, `notes[].by`) of what this filter decides by itself, whatever the client sends.
 

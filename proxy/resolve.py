@@ -8,9 +8,9 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
-Ancestors are judged newest first, ANCESTORS of them at most: by their bodies, as far as the source still has them, or
-by what the feed index kept of those by which the document left somebody's view. A graft goes
-above those of them without a body that follow the visible one (see `_last_held`).
+Ancestors are judged newest first: ANCESTORS of them at most by their bodies, as far as the source still has them, and
+all by what the feed index has kept. A graft goes above those of them without a body that follow the visible one (see
+`_last_held`).
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
 async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     """For invisible leaves: the deletion by which the view learns that the document is gone, where it could see it."""
     candidates = {
-        (doc["_id"], doc["_rev"]): ancestry(doc, ANCESTORS)
+        (doc["_id"], doc["_rev"]): ancestry(doc, None if view.traces else ANCESTORS)
         for doc in dark
         if view.profile.design_docs or not doc["_id"].startswith("_design/")
     }
-    seen = await _seen(view, [(doc_id, rev) for (doc_id, _), revs in candidates.items() for rev in revs])
+    seen = await _seen(view, candidates)
     held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
     return [
         bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
@@ -111,12 +111,42 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     ]
 
 
-async def _seen(view: View, revs: Sequence[Revision]) -> dict[Revision, bool]:
-    """Whether the client could see revisions, as far as that is known: by their bodies, or by what the index kept."""
-    wanted = list(dict.fromkeys(revs))
-    seen = await look_at(view, wanted, partial(_is_visible, view), kept=True)
-    gone = [each for each in wanted if each not in seen]
-    return seen | view.traced(gone) if gone else seen
+async def _seen(view: View, paths: Mapping[Revision, Sequence[str]]) -> dict[Revision, bool]:
+    """Whether the client could see the ancestors of revisions, nearest first, as far as that is known: by the bodies of
+    the nearest, or by what the index kept.
+    """
+    near = dict.fromkeys((doc_id, rev) for (doc_id, _), revs in paths.items() for rev in revs[:ANCESTORS])
+    seen = await look_at(view, near, partial(_is_visible, view), kept=True)
+    open_ones = [
+        (doc_id, newest, revs)
+        for (doc_id, newest), revs in paths.items()
+        if not any(seen.get((doc_id, rev)) for rev in revs) and any((doc_id, rev) not in seen for rev in revs)
+    ]
+    if open_ones:
+        traced = view.traced([(doc_id, rev) for doc_id, newest, revs in open_ones for rev in (newest, *revs)])
+        for doc_id, newest, revs in open_ones if traced else ():
+            known = _by_traces([newest, *revs], {rev: told for (of, rev), told in traced.items() if of == doc_id})
+            seen |= {(doc_id, rev): visible for rev, visible in known.items() if (doc_id, rev) not in seen}
+    return seen
+
+
+def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool]]) -> dict[str, bool]:
+    """Whether the client could see the revisions of a path, nearest first, by the traces of some: between two that are
+    the same, all were.
+    """
+    known: dict[str, bool] = {}
+    between: list[str] = []
+    last: bytes | None = None
+    for rev in path:
+        if rev not in traced:
+            between.append(rev)
+            continue
+        text, visible = traced[rev]
+        known[rev] = visible
+        if text == last:
+            known |= dict.fromkeys(between, visible)
+        between, last = [], text
+    return known
 
 
 def _is_visible(view: View, body: Doc) -> bool:
@@ -232,8 +262,8 @@ async def find_grafts(view: View, revs: Iterable[Revision]) -> dict[Revision, Sh
     paths = await graft_paths(view, asked)
     if not paths:
         return {}
-    below = {(doc_id, rev): _named(rev, path)[:ANCESTORS] for (doc_id, rev), path in paths.items()}
-    seen = await _seen(view, [(doc_id, rev) for (doc_id, _), revs in below.items() for rev in revs])
+    below = {(doc_id, rev): _named(rev, path) for (doc_id, rev), path in paths.items()}
+    seen = await _seen(view, below)
     return {
         (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
         for (doc_id, rev), revs in below.items()

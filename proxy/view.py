@@ -89,12 +89,18 @@ class View(Place):
             )
             return None
 
-    def traced(self, revs: Collection[tuple[str, str]]) -> dict[tuple[str, str], bool]:
-        """Whether the client could see revisions, (id, revision), as far as the index kept what decides that."""
-        if self.hub is None or self.profile.audience is None or self.profile.audience.decided_by is None:
+    @cached_property
+    def traces(self) -> bool:
+        """Whether the index, if there is one, keeps what decides what this view shows."""
+        audience = self.profile.audience
+        return self.hub is not None and audience is not None and audience.decided_by is not None
+
+    def traced(self, revs: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, bool]]:
+        """What the index kept of revisions, (id, revision), and whether the client could see them."""
+        if self.hub is None or not self.traces:
             return {}
         return {
-            (doc_id, rev): self._could_see({"_id": doc_id, "_rev": rev, **jsonio.loads(text)})
+            (doc_id, rev): (text, self._could_see({"_id": doc_id, "_rev": rev, **jsonio.loads(text)}))
             for (doc_id, rev), text in self.hub.traces(revs).items()
         }
 

@@ -54,7 +54,8 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
-        says = all(filter_.passes_all or promises(filter_, "audience_fields", "shape") for filter_ in filters)
+        judging = [index for index, filter_ in enumerate(filters) if not filter_.passes_all]
+        says = all(map(_by_fields, filters[: judging[-1] + 1 if judging else 0]))
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -293,6 +294,13 @@ _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
 def depends_on_client(filter_: Filter) -> bool:
     """Whether what a filter shows may depend on the client."""
     return not promises(filter_, "depends_on_client", "shape") or filter_.depends_on_client() is not False
+
+
+def _by_fields(filter_: Filter) -> bool:
+    """Whether what a filter shows is known to go by fields."""
+    if type(filter_).shape is Filter.shape:
+        return True
+    return promises(filter_, "by_fields", "shape") and filter_.by_fields() is True
 
 
 def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from filters.compute import Compute
 from filters.drop import Drop
+from filters.rename import Rename
 from filters.select import Select
 from proxy.contract import Client, Doc, Filter
 from proxy.core.lens import Chain, Link
@@ -48,6 +50,21 @@ class Saying(Silent):
     def audience_fields(self) -> Iterable[str]:
         return ("facility", "archived")
 
+    def by_fields(self) -> bool:
+        return True
+
+
+class Adding(Filter):
+    """A field that is made of others, which it does not say."""
+
+    passes_all = True
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {**doc, "archived": "text" in doc}
+
+    def depends_on_client(self) -> bool:
+        return False
+
 
 async def compacted(made: Site, doc_id: str, *bodies: Doc) -> None:
     """Write these one after the other, let the index see each, and compact."""
@@ -72,6 +89,7 @@ LEAVING: dict[str, list[Doc]] = {
     "to others": [{**MINE, "facility": "f2"}],
     "to others, and changed there": [{**MINE, "facility": "f2"}, {**MINE, "facility": "f2", "text": "b"}],
     "out of sight": [{**MINE, "archived": True}],
+    "and changed there often": [{**MINE, "facility": "f2", "text": str(number)} for number in range(20)],
     "after other changes": [{**MINE, "text": "b"}, {**MINE, "text": "c"}, {**MINE, "archived": True}],
     "deleted": [{"_deleted": True}],
 }
@@ -110,11 +128,36 @@ async def test_a_filter_that_does_not_say_by_what_it_decides_is_not_asked(tmp_pa
         assert (await rows(made, since, "ann"))[0] == []
 
 
+async def test_the_hashes_of_what_it_never_saw_are_not_told(tmp_path: Path) -> None:
+    async with site(
+        profile("phone", Select(where=CONDITION)), docs=[{"_id": "d", **MINE}], data=tmp_path, cache=0
+    ) as made:
+        await made.indexed()
+        _, since = await rows(made, 0, "ann")
+        await compacted(made, "d", *({**MINE, "facility": "f2", "text": str(number)} for number in range(6)))
+        [row] = (await made.ask("GET", f"{CHANGES}{since}")).json["results"]
+        rev = row["changes"][0]["rev"]
+        given = (await made.ask("GET", f"/clinic-phone/d?rev={rev}&revs=true")).json
+        assert rev.startswith("2-")
+        assert given["_revisions"]["start"] == len(given["_revisions"]["ids"]) == 2
+
+
 def test_by_what_a_chain_decides() -> None:
     def decided_by(*filters: Filter) -> frozenset[str] | None:
         return Chain([Link("filter", each) for each in filters]).decided_by
 
+    both = frozenset(("facility", "archived"))
     assert decided_by() == decided_by(Drop(paths=["ssn"])) == frozenset()
-    assert decided_by(Drop(paths=["ssn"]), Select(where=CONDITION)) == frozenset(("facility", "archived"))
-    assert decided_by(Saying()) == frozenset(("facility", "archived"))
-    assert decided_by(Select(where=CONDITION), Silent()) is None
+    assert decided_by(Drop(paths=["ssn"]), Select(where=CONDITION), Adding()) == both
+    assert decided_by(Saying()) == both
+    assert decided_by(Rename(fields={"unit": "facility"}), Select(where=CONDITION)) == frozenset(("unit", "archived"))
+    assert decided_by(Compute(fields={"archived": "done"}), Select(where=CONDITION)) == frozenset(("facility", "done"))
+    everything = Compute(fields={"archived": "contains(keys(@), 'done')"})
+    named = Select(where="contains(keys(@), 'facility')", audience_fields=["facility"])
+    for filters in (
+        [Select(where=CONDITION), Silent()],
+        [Adding(), Select(where=CONDITION)],
+        [named],
+        [everything, Saying()],
+    ):
+        assert decided_by(*filters) is None

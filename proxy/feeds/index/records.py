@@ -17,8 +17,8 @@ class Row(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What is kept of a revision: JSON of what decides whom it is shown to. `ancestors`: those above it, as far as they
-    are known; of those with the same trace nothing need be kept.
+    """What is kept of a revision: JSON of what decides whom it is shown to. `ancestors`: those above it, nearest first,
+    as far as they are known.
     """
 
     rev: str

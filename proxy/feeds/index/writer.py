@@ -50,10 +50,10 @@ class IndexWriter(File):
                 )
                 if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
                     self._create(settings)
+            self.index_id = self.id
             different = [name for name, value in settings.items() if self.meta(name) != value]
             if different:
                 raise Damaged(f"it was made with another {different[0]}")
-            self.index_id = self.id
             with damage():
                 self._set_building(
                     bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'unsorted'").fetchone())
@@ -186,14 +186,18 @@ class IndexWriter(File):
         rows.place(entry, at, doc, [key for key, place in lost.items() if place == at])
 
     def _forget_traces(self, doc: int, entry: Entry) -> None:
-        """Keep those of a document that can be ancestors which are looked at, and tell something that others do not."""
+        """Of revisions that follow each other with the same trace, keep the first and the last; no more than some."""
         stored = self._db.execute("SELECT rev, trace FROM traces WHERE doc = ?", (doc,)).fetchall()
         if not stored:
             return
-        told = {(rev, trace.text) for trace in entry.traces for rev in trace.ancestors}
-        kept = [rev for rev, trace in stored if (rev, whole_trace(rev, trace)) not in told]
-        kept = sorted(kept, key=generation_of, reverse=True)[:MOST_TRACES]
-        gone = {rev for rev, _ in stored}.difference(kept)
+        texts = {rev: whole_trace(rev, trace) for rev, trace in stored}
+        kept = dict(texts)
+        for trace in entry.traces:
+            above = [rev for rev in trace.ancestors if rev in kept]
+            if len(above) > 1 and kept[above[0]] == kept[above[1]] == trace.text:
+                del kept[above[0]]
+        kept_revs = sorted(kept, key=generation_of, reverse=True)[:MOST_TRACES]
+        gone = texts.keys() - set(kept_revs)
         self._db.executemany("DELETE FROM traces WHERE doc = ? AND rev = ?", [(doc, rev) for rev in gone])
 
     @contextmanager
