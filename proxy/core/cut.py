@@ -9,8 +9,9 @@ that. So the nearest of the cuts that the client may have been shown is taken fo
 several that are equally near the former ones before the present one.
 
 A former cut is that *of what the client is shown now*: its rules are applied to the present cut, not to the document.
-So nothing that is decided here depends on what is hidden from the client now, though it may have been shown before: it
-is by the present rules that an edit of that is judged.
+So what an edit is read as does not depend on what is hidden from the client now, though it may have been shown before:
+it is by the present rules that an edit of that is judged. Where that is not enough to know the former look (`unclear`),
+an edit of the field is refused, which tells no more than that it was shown by a condition.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What the client wrote is sewn into what it would be shown now, by the former rules, as if that were the document. The
 result is the edit that is judged: what the client would have sent, had it been shown the present cut. So it can do
-nothing by a former cut that it could not do anyway, and learns nothing.
+nothing by a former cut that it could not do anyway, and learns nothing of what is hidden.
 
 What nobody may write on a former cut is refused if it is nearer to that one: by the present rules it would remove what
 the client may never have had.
