@@ -56,6 +56,9 @@ class Attachments(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

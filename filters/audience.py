@@ -57,6 +57,9 @@ class Audience(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def audience_fields(self) -> Iterable[str]:
         return {name for _, expression in self._keys.values() for name in expression.fields or ()}
 

@@ -37,6 +37,9 @@ class Compute(Filter):
     def by_fields(self) -> bool:
         return all(expression.fields is not None for expression in self._expressions.values())
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return any(expression.uses_client for expression in self._expressions.values())
 

@@ -34,6 +34,9 @@ class Default(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

@@ -28,6 +28,9 @@ class Drop(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return self._paths.drop_by_place
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

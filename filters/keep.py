@@ -31,6 +31,9 @@ class Keep(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return self._paths.keep_by_place
+
     def depends_on_client(self) -> bool:
         return self._paths.uses_client
 

@@ -42,6 +42,9 @@ class Rename(Filter):
     def by_fields(self) -> bool:
         return True
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def depends_on_client(self) -> bool:
         return False
 

@@ -58,6 +58,9 @@ class Select(Filter):
     def by_fields(self) -> bool:
         return self._where.fields is not None and self._where.fields <= self._audience_fields
 
+    def hides_by_place(self) -> bool:
+        return True
+
     def audience(self, doc: Doc) -> Iterable[str] | None:
         return None if self._sharing is None else self._sharing.of_document(doc)
 

@@ -167,6 +167,15 @@ class Filter:
         """
         return False
 
+    def hides_by_place(self) -> bool:
+        """Whether what `shape` hides or masks in documents that it shows goes by its place: a member that is hidden in
+        one is hidden in all. Elements of arrays may go as a whole, by whatever is in them. True is a promise: a write
+        then need not be judged once more to tell whether a right guess at what is hidden would make a difference.
+
+        A subclass that writes `shape` anew has to make it anew.
+        """
+        return False
+
     def sets_fields(self) -> Iterable[str]:
         """Paths (`owner`, `notes[].by`) of what this filter decides by itself, whatever the client sends.
 

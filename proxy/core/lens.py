@@ -55,9 +55,11 @@ class Chain:
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
         judging = [index for index, filter_ in enumerate(filters) if not filter_.passes_all]
-        says = all(map(_by_fields, filters[: judging[-1] + 1 if judging else 0]))
+        says = all(_promised(each, "by_fields") for each in filters[: judging[-1] + 1 if judging else 0])
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
+        self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
+        """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
         self.set_fields = _in_source(filters, _set_fields)
         """Top-level fields of the source's document in which there is something that filters set themselves."""
@@ -143,7 +145,7 @@ class Chain:
         if shaped is None or not self._filled or self._filled <= edited.keys():
             return shaped
         for name in self._filled & shaped.keys() - edited.keys():
-            sources = self._in_source_names(name)
+            sources = self.in_source_names(name)
             without = whole if sources.isdisjoint(whole) else {n: v for n, v in whole.items() if n not in sources}
             filled = shaped if without is whole else self.read_back(without, client, original) or {}
             if name in filled and same(filled[name], shaped[name]):
@@ -160,24 +162,26 @@ class Chain:
         return self._forged(whole, sent, self.read_back(whole, client, original) or {}, original, client)
 
     def _forged(self, whole: Doc, sent: Doc, shown: Doc, original: Doc | None, client: Client) -> set[str]:
-        own = _body(sent if self._unseen is None else self._unseen.drop(sent, client))
-        known = Counter([*values_of(_body(original or {})), *self._in_source_values(_body(shown))])
-        theirs = set(self._in_source_values(own))
-        stored = Counter(value for value in values_of(_body(whole)) if value in theirs)
+        own = body_of(sent if self._unseen is None else self._unseen.drop(sent, client))
+        known = Counter([*values_of(body_of(original or {})), *self.in_source(values_of(body_of(shown)))])
+        theirs = set(self.in_source(values_of(own)))
+        stored = Counter(value for value in values_of(body_of(whole)) if value in theirs)
         found = {str(value[0]) for value, count in stored.items() if count > known[value]}
-        names = {source for name in own for source in self._in_source_names(name)}
-        places = {*(original or {}), *(source for name in shown for source in self._in_source_names(name))}
-        return found | {name for name in _body(whole) if name in names and name not in places}
+        names = {source for name in own for source in self.in_source_names(name)}
+        places = {*(original or {}), *(source for name in shown for source in self.in_source_names(name))}
+        return found | {name for name in body_of(whole) if name in names and name not in places}
 
-    def _in_source_names(self, name: str) -> set[str]:
+    def in_source_names(self, name: str) -> set[str]:
+        """What the source may call the field in which there is what a client is shown, or sends, by a name."""
         names = {name}
         for origins in self._origins:
             names = {source for each in names for source in origins.get(each, (each,))}
         return names
 
-    def _in_source_values(self, doc: Doc) -> Iterator[tuple[Hashable, ...]]:
-        for name, *rest in values_of(doc):
-            for source in self._in_source_names(str(name)) if self._origins else (name,):
+    def in_source(self, values: Iterable[Value]) -> Iterator[Value]:
+        """Values that a client is shown, or sends, by the names that the source has for what they are in."""
+        for name, *rest in values:
+            for source in self.in_source_names(str(name)) if self._origins else (name,):
                 yield (source, *rest)
 
     def uncovers(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> bool:
@@ -296,11 +300,11 @@ def depends_on_client(filter_: Filter) -> bool:
     return not promises(filter_, "depends_on_client", "shape") or filter_.depends_on_client() is not False
 
 
-def _by_fields(filter_: Filter) -> bool:
-    """Whether what a filter shows is known to go by fields."""
+def _promised(filter_: Filter, hook: str) -> bool:
+    """Whether a filter promises something of what it shows. One that changes nothing need not."""
     if type(filter_).shape is Filter.shape:
         return True
-    return promises(filter_, "by_fields", "shape") and filter_.by_fields() is True
+    return promises(filter_, hook, "shape") and getattr(filter_, hook)() is True
 
 
 def _in_source(filters: Sequence[Filter], names_of: Callable[[Filter], Iterable[str]]) -> frozenset[str]:
@@ -364,11 +368,16 @@ def comparable(doc: Doc) -> Doc:
     return content
 
 
-def _body(doc: Doc) -> Doc:
+def body_of(doc: Doc) -> Doc:
+    """The members of a document that are its application's."""
     return {name: value for name, value in doc.items() if not name.startswith("_")}
 
 
-def values_of(doc: Doc) -> Iterator[tuple[Hashable, ...]]:
+Value = tuple[Hashable, ...]
+"""A scalar in a document, behind the names that lead to it."""
+
+
+def values_of(doc: Doc) -> Iterator[Value]:
     """The scalars in a document, each behind the names that lead to it."""
     left: list[tuple[tuple[str, ...], Any]] = [((), doc)]
     while left:

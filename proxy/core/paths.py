@@ -45,6 +45,16 @@ class Paths:
         """Whether where the paths lead may depend on the client."""
         return self._root.uses_client()
 
+    @cached_property
+    def drop_by_place(self) -> bool:
+        """Whether members of objects that are dropped do not go by conditions, but whole elements of arrays alone."""
+        return self._root.conditions_end()
+
+    @cached_property
+    def keep_by_place(self) -> bool:
+        """The same of what is kept: no element is kept in part, unless all of its array are."""
+        return self._root.conditions_end(alone=True)
+
     def __repr__(self) -> str:
         return f"<Paths {', '.join(self.texts)}>"
 

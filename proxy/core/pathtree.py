@@ -138,10 +138,20 @@ class Node:
 
     def uses_client(self) -> bool:
         """Whether a condition here or below may depend on the client."""
-        below = [*self.names.values(), *(node for node in (self.any, self.items) if node is not None)]
+        below = self._below()
         return any(condition.uses_client or child.uses_client() for condition, child in self.conditions) or any(
             child.uses_client() for child in below
         )
+
+    def _below(self) -> list[Node]:
+        """Where paths go on, whatever is there."""
+        return [*self.names.values(), *(node for node in (self.any, self.items) if node is not None)]
+
+    def conditions_end(self, *, alone: bool = False) -> bool:
+        """Whether paths end at their conditions, here and below; `alone`: and no others go on into the same array."""
+        below = self._below()
+        end = all(child.is_end for _, child in self.conditions) and not (self.conditions and alone and below)
+        return end and all(node.conditions_end(alone=alone) for node in below)
 
     def members(self, members: Doc) -> Iterator[tuple[str, Node]]:
         """The members of an object that paths lead into."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from proxy.contract import Doc, Refused
-from proxy.core.lens import Withheld
+from proxy.core.equality import same
+from proxy.core.guesses import with_other_values
+from proxy.core.lens import Withheld, values_of
 from proxy.core.surplus import without_surplus
 from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
@@ -50,28 +52,85 @@ def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
 
 def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     """The whole document, in which nothing is hidden but what the source has hidden. Raises Refused, Withheld."""
+    taken, forged = _taken_otherwise(sent, original, rules)
+    taken, whole = _settled(taken, original, rules, forged)
+    other = _otherwise(whole, taken, original, rules)
+    return whole if other is None else _undoubted(whole, taken, original, other, rules)
+
+
+def _taken_otherwise(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Collection[str]]:
+    """What is taken of what was sent, were the guesses in it wrong; and the fields that a deletion would lose then.
+
+    Raises Refused, if the write were.
+    """
+    other = _otherwise(None, sent, original, rules)
+    if other is None:
+        return sent, ()
+    try:
+        taken, whole = _settled(sent, other, rules)
+        lost = _sewn(sent, other, rules).keys() - whole.keys() if "_deleted" in sent else ()
+    except Withheld:  # by a filter that fails on what the source never had
+        return sent, ()
+    return taken, lost
+
+
+def _otherwise(whole: Doc | None, sent: Doc, original: Doc | None, rules: Rules) -> Doc | None:
+    """The original, had it other values where it may matter to the write what they are; None if it does not."""
+    chain, client = rules.chain, rules.client
+    reads_more = "_deleted" in sent or rules.on_surplus == "discard"
+    if not original or (chain.hides_by_place and not reads_more):
+        return None
+    shown = chain.shape(original, client) or {}
+    told = [*values_of({name: value for name, value in sent.items() if name not in shown or value != shown[name]})]
+    if whole and reads_more:
+        told += values_of(chain.read_back(described(whole), client, original) or {})
+    return with_other_values(chain, original, shown, client, told) if told else None
+
+
+def _undoubted(whole: Doc, sent: Doc, original: Doc | None, other: Doc, rules: Rules) -> Doc:
+    """`whole`, as far as it would look the same if the original were the `other`. Raises Refused, if it were then."""
+    try:
+        _, otherwise = _settled(sent, other, rules)
+    except Withheld:
+        return whole
+    if "_deleted" in sent:
+        whole = {name: value for name, value in whole.items() if name in otherwise}
+    read = [
+        rules.chain.read_back(described(each), rules.client, of) for each, of in ((whole, original), (otherwise, other))
+    ]
+    if not same(*read):
+        raise Refused(UNCOVERS)
+    return whole
+
+
+def _settled(sent: Doc, original: Doc | None, rules: Rules, forged: Collection[str] = ()) -> tuple[Doc, Doc]:
+    """What is taken of what was sent, and the whole document, judged by what is hidden as it is.
+
+    `forged`: fields that a deletion loses in any case. Raises Refused, Withheld.
+    """
     whole = _sewn(sent, original, rules)
     differing = _check(whole, sent, original, rules)
     if "_deleted" in sent:
-        whole = _without_forged(whole, sent, original, rules)
+        whole = _without_forged(whole, sent, original, rules, forged)
     elif not differing:
-        return whole
+        return sent, whole
     elif rules.on_surplus == "refuse":
         raise Refused(NOT_READ_BACK, differing[0])
     else:
         sent, whole = _without_surplus(whole, sent, original, rules)
     if rules.chain.uncovers(described(whole), sent, rules.client, original):
-        raise Refused("this write would show the client what is hidden from it")
-    return whole
+        raise Refused(UNCOVERS)
+    return sent, whole
 
 
 NOT_READ_BACK = "this client would not read back what it wrote"
+UNCOVERS = "this write would show the client what is hidden from it"
 NOT_FOLLOWING = "attachments whose bodies follow cannot be left out or moved"
 
 
-def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> Doc:
-    """A deletion without the fields in which something is hidden that is not the source's."""
-    forged = _forged(whole, sent, original, rules)
+def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules, more: Collection[str]) -> Doc:
+    """A deletion without the fields in which something is hidden that is not the source's, nor `more` of them."""
+    forged = _forged(whole, sent, original, rules).union(more)
     kept = {name: value for name, value in whole.items() if name not in forged}
     for name in forged & rules.chain.audience_fields:
         if original and name in original:

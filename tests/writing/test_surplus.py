@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +22,7 @@ from filters.stamp import Stamp
 from filters.truncate import Truncate
 from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter
+from proxy.core.equality import same
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link
 from proxy.writing.judge import judge
@@ -93,6 +94,75 @@ def test_what_is_hidden_in_what_is_sent_to_the_source_is_of_the_source(data: st.
     whole = written(outcome)
     hidden = scalars(whole) - scalars(by.chain.shape({"_id": "doc", **whole}, NURSE))
     assert not [value for value in hidden if str(value).startswith("client's")], f"{sent} onto {original}: {whole}"
+
+
+class UnlessBed2(Filter):
+    """Hides a field by what the client may write."""
+
+    pure: ClassVar[bool] = True
+    passes_all: ClassVar[bool] = True
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return doc if doc.get("bed") == 2 else {name: value for name, value in doc.items() if name != "ssn"}
+
+
+WORDS = st.sampled_from(["Ann", "Bob", "Eve", 1, 2, True, False, None])
+NOTES = st.lists(
+    st.fixed_dictionaries({}, optional={"text": WORDS, "private": st.booleans(), "by": WORDS, "id": st.integers(0, 2)}),
+    max_size=3,
+)
+TURNED: list[list[Filter]] = [
+    [Drop(paths=["notes[?private].by"])],
+    [Drop(paths=["notes[?private].by"]), Drop(paths=["ssn"])],
+    [Keep(paths=["notes[?private].text", "notes[?private].private", "notes[?!private]", "bed"])],
+    [Drop(paths=["notes[?private].by"]), Rename(fields={"notes": "remarks"})],
+    [Rename(fields={"notes": "remarks"}), Drop(paths=["remarks[?private].by"])],
+    [Redact(paths=["notes[?private].by"])],
+    [Redact(paths=["notes[?private].by"], writable=True)],
+    [Drop(paths=["notes[?private].by"]), Validate(where="bed < `9`")],
+    [Drop(paths=["notes[?private].by.name"]), UnlessBed2()],
+    [UnlessBed2(), Drop(paths=["notes[?private]"])],
+    [Drop(paths=["notes[?private].by", "notes[].private"])],
+    [Drop(paths=["notes[?private]", "ssn"])],
+    [Keep(paths=["notes[?!private]", "bed"])],
+    [Keep(paths=["notes[?!private]", "notes[].text", "notes[].private", "bed"])],
+    [Drop(paths=["notes[?private]", "notes[].by"]), Default(fields={"ssn": "Ann"})],
+    [Redact(paths=["ssn", "notes[].by"])],
+    [Redact(paths=["ssn", "notes[].by"], mode="partial", keep=1)],
+    [Truncate(paths=["notes"], items=1), Drop(paths=["ssn", "notes[?private].by"])],
+]
+
+
+@settings(max_examples=800, deadline=None)
+@given(
+    st.sampled_from(TURNED),
+    NOTES,
+    st.fixed_dictionaries({"bed": st.sampled_from([1, 2]), "notes": NOTES}, optional={"ssn": WORDS}),
+    st.tuples(WORDS, WORDS),
+    st.sampled_from(get_args(Mode)),
+    st.booleans(),
+)
+def test_nobody_finds_out_by_guessing_what_a_condition_hides(
+    filters: list[Filter], held: list[Doc], sent: Doc, secrets: tuple[Any, Any], mode: Mode, gone: bool
+) -> None:
+    """The client may turn the condition: what it sends of the hidden member is refused, whatever it is."""
+    by = rules(*filters, on_surplus=mode)
+    outcomes = []
+    for secret in secrets:
+        hidden = {"by": {"name": secret}} if any("name" in str(vars(each)) for each in filters) else {"by": secret}
+        notes = [note | hidden if note.get("private") else note for note in held]
+        original = {"_id": "doc", "_rev": "1-a", "bed": 1, "ssn": secret, "notes": notes}
+        names = {"notes": "remarks"} if "remarks" in (by.chain.shape(original, NURSE) or {}) else {}
+        edited = {names.get(name, name): value for name, value in sent.items()}
+        outcomes.append(judge(pushed({**edited, **({"_deleted": True} if gone else {})}), original, by))
+    first, second = outcomes
+    assert type(first) is type(second)
+    if isinstance(first, Refuse):
+        assert isinstance(second, Refuse)
+        assert first.told().reason == second.told().reason
+    else:
+        seen = [by.chain.shape({"_id": "doc", **written(outcome)}, NURSE) for outcome in outcomes]
+        assert same(*seen)
 
 
 @pytest.mark.parametrize("on_surplus", ["refuse", "discard"])

@@ -1,0 +1,124 @@
+"""Documents as they would be if what is hidden in them were something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filters.compute import Compute
+from filters.drop import Drop
+from filters.keep import Keep
+from filters.project import Project
+from filters.redact import Redact
+from filters.rename import Rename
+from filters.select import Select
+from filters.stamp import Stamp
+from filters.truncate import Truncate
+from filters.validate import Validate
+from proxy.contract import Client, Doc, Filter
+from proxy.core.equality import same
+from proxy.core.guesses import with_other_values
+from proxy.core.lens import Chain, Link, values_of
+from tests.core.json_strategies import values
+
+ANN = Client("ann")
+
+
+def of(*filters: Filter) -> Chain:
+    return Chain([Link(type(each).__name__, each) for each in filters])
+
+
+def other(chain: Chain, original: Doc, told: Doc) -> Doc | None:
+    return with_other_values(chain, original, chain.shape(original, ANN) or {}, ANN, values_of(told))
+
+
+@given(values(), values(), st.lists(values(), max_size=3))
+def test_what_is_told_is_hidden_no_more_and_looks_the_same(hidden: Any, shown: Any, told: list[Any]) -> None:
+    chain = of(Drop(paths=["by"]))
+    original = {"by": hidden, "name": shown}
+    found = other(chain, original, {"by": told, "name": told})
+    assert original == {"by": hidden, "name": shown}
+    hits = set(values_of({"by": hidden})) & set(values_of({"by": told}))
+    assert (found is None) is (not hits)
+    if found is not None:
+        assert chain.shape(found, ANN) == chain.shape(original, ANN)
+        assert not set(values_of({"by": found["by"]})) & set(values_of({"by": told}))
+
+
+@pytest.mark.parametrize("told", [[True, False], [None, False, True, 0, 1], ["", "0", "1"], ["a", "0"], [0, 1, 2.0, 3]])
+def test_there_is_always_another_value(told: list[Any]) -> None:
+    found = other(of(Drop(paths=["by"])), {"by": told[0]}, {"by": told})
+    assert found is not None
+    assert not any(same(found["by"], each) for each in told)
+
+
+def test_a_value_that_decides_what_is_shown_stays() -> None:
+    chain = of(Drop(paths=["notes[?!open].by", "notes[].open"]))
+    original = {"notes": [{"open": True, "by": "x"}, {"open": False, "by": "y"}]}
+    assert other(chain, original, {"notes": [{"open": True}, {"by": "y"}]}) == {
+        "notes": [{"open": True, "by": "x"}, {"open": False, "by": "1"}]
+    }
+    assert other(chain, original, {"notes": [{"open": True}]}) is None
+
+
+def test_values_are_found_by_the_names_that_the_source_has() -> None:
+    chain = of(Rename(fields={"notes": "remarks"}), Drop(paths=["remarks[].by"]))
+    original = {"notes": [{"by": "x"}], "remarks": [{"by": "z"}]}
+    assert other(chain, original, {"remarks": [{"by": "x"}]}) == {**original, "notes": [{"by": "0"}]}
+
+
+def test_a_document_of_very_many_values_is_not_shaped_for_each() -> None:
+    shaped = []
+
+    class Counting(Drop):
+        def shape(self, doc: Doc, client: Client) -> Doc:
+            shaped.append(doc)
+            return super().shape(doc, client)
+
+    notes = [{"flag": True, **({"private": True} if number % 2 else {})} for number in range(1000)]
+    found = other(of(Counting(paths=["notes[?private].flag"])), {"notes": notes}, {"notes": [{"flag": True}]})
+    assert len(shaped) < 100
+    assert found is None or found["notes"][0]["flag"] is True
+
+
+@pytest.mark.parametrize(
+    ("filters", "by_place"),
+    [
+        ([], True),
+        ([Drop(paths=["ssn", "a.b", "notes[].by", "*.c"])], True),
+        ([Drop(paths=["notes[?private]", "notes[].by"])], True),
+        ([Drop(paths=["notes[?private].by"])], False),
+        ([Drop(paths=["a.notes[].more[?private].by"])], False),
+        ([Keep(paths=["ssn", "notes[].text"])], True),
+        ([Keep(paths=["notes[?open]"])], True),
+        ([Keep(paths=["notes[?open]", "notes[].text"])], False),
+        ([Keep(paths=["notes[?open]", "notes.text"])], False),
+        ([Keep(paths=["notes[?open].text"])], False),
+        ([Redact(paths=["ssn"])], True),
+        ([Redact(paths=["notes[?private].by"])], False),
+        ([Truncate(paths=["notes"], items=1)], False),
+        ([Project(body="{a: a}")], False),
+        ([Select(where="a"), Rename(fields={"a": "b"}), Compute(fields={"c": "b"})], True),
+        ([Stamp(fields={"by": "client.name"}), Validate(where="a")], True),
+        ([Select(where="a"), Drop(paths=["notes[?private].by"])], False),
+    ],
+    ids=str,
+)
+def test_whether_what_is_hidden_goes_by_its_place(filters: list[Filter], by_place: bool) -> None:
+    assert of(*filters).hides_by_place is by_place
+
+
+def test_a_filter_of_a_site_promises_it_itself() -> None:
+    class Mine(Drop):
+        def shape(self, doc: Doc, client: Client) -> Doc:
+            return {**super().shape(doc, client)}
+
+    class Promising(Mine):
+        def hides_by_place(self) -> bool:
+            return True
+
+    assert of(Mine(paths=["ssn"])).hides_by_place is False
+    assert of(Promising(paths=["ssn"])).hides_by_place is True
