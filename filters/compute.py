@@ -1,7 +1,8 @@
 """`compute`: show top-level fields that are computed from the document and the client.
 
-Options: `fields`, a table from field to JMESPath expression; `writes`: what happens if a client changes one: "refuse"
-(the default) or "ignore".
+Options: `fields`, a table from field to JMESPath expression; `writes`: what happens if a client sends another value:
+"ignore" (the default) or "refuse". A replicating device sends what it was shown last, which is old when it edits what
+it wrote itself: by "refuse", its second edit would be refused.
 
 An expression that cannot be evaluated for a document (a function is given a value of the wrong type) gives null.
 Computed fields are never stored; a field of the source by the same name is hidden, and kept. Tombstones get none.
@@ -24,10 +25,10 @@ class Compute(Filter):
     pure: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
-    def __init__(self, *, fields: Mapping[str, str], writes: str = "refuse") -> None:
+    def __init__(self, *, fields: Mapping[str, str], writes: str = "ignore") -> None:
         table = _fields("fields", fields, "{ name = \"join(' ', [first, last])\" }")
         self._expressions = {n: compile_expression(value, option=f"fields.{n}") for n, value in table.items()}
-        self._refuses = choice("writes", writes, ("refuse", "ignore")) == "refuse"
+        self._refuses = choice("writes", writes, ("ignore", "refuse")) == "refuse"
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         if "_deleted" in doc:

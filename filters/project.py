@@ -2,11 +2,12 @@
 
 Options: `body`, an expression over the document and `client` that gives an object; where it gives anything else, null
 included, the document is withheld. Members that are null are left out: that is what JMESPath has for a path that leads
-nowhere. `_id`, `_rev`, `_deleted` and `_attachments` stay beside the body.
+nowhere. `_id`, `_rev`, `_deleted` and `_attachments` stay beside the body. `writes`: what happens if a client sends
+another value of a computed member: "ignore" (the default) or "refuse", as in `compute`.
 
 Edits find their way back where the expression is a multi-select hash, `{name: person.name, total: sum(items[].price)}`:
-members that are plain paths (`name`) can be written; others (`total`, and paths that overlap) are computed, and a
-write that changes one is refused. So is any change where the expression has another form.
+members that are plain paths (`name`) can be written; others (`total`) are computed. Any change is refused of paths that
+overlap, and where the expression has another form.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from filters.options import choice
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.rules import Expression, compile_expression, quote, same
 
@@ -27,10 +29,12 @@ class Project(Filter):
 
     pure: ClassVar[bool] = True
 
-    def __init__(self, *, body: str) -> None:
+    def __init__(self, *, body: str, writes: str = "ignore") -> None:
         self._body = compile_expression(body, option="body")
         self._paths = _plain_paths(self._body)
-        self._computed = _members(self._body) - self._paths.keys()
+        self._computed = _members(self._body).keys() - self._paths.keys()
+        ignores = choice("writes", writes, ("ignore", "refuse")) == "ignore"
+        self._ignored = {name for name, node in _members(self._body).items() if ignores and _steps(node) is None}
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         body = self._body.search(doc, client)
@@ -63,7 +67,9 @@ class Project(Filter):
         """What is not a plain path has to be what was shown, or what would be shown now."""
         now: Doc | None = None
         for name, value in edited.items():
-            if name.startswith("_") or name in self._paths or (name in shaped and same(value, shaped[name])):
+            if name.startswith("_") or name in self._paths or name in self._ignored:
+                continue
+            if name in shaped and same(value, shaped[name]):
                 continue
             now = now or self.shape(whole, client) or {}
             if name not in now or not same(value, now[name]):
@@ -77,19 +83,15 @@ class Project(Filter):
         return {**computed, **{name: (steps[0],) for name, steps in self._paths.items()}}
 
 
-def _members(body: Expression) -> set[str]:
-    """The names of a multi-select hash; none for other expressions."""
+def _members(body: Expression) -> dict[str, Mapping[str, Any]]:
+    """The members of a multi-select hash, by name; none for other expressions."""
     pairs = body.tree["children"] if body.tree["type"] == "multi_select_dict" else ()
-    return {pair["value"] for pair in pairs if not pair["value"].startswith("_")}
+    return {pair["value"]: pair["children"][0] for pair in pairs if not pair["value"].startswith("_")}
 
 
 def _plain_paths(body: Expression) -> dict[str, Steps]:
     """The members of a multi-select hash that are paths of names, and that no other such member overlaps."""
-    names = _members(body)
-    found: dict[str, Steps] = {}
-    for pair in body.tree["children"]:
-        if names and pair["value"] in names and (steps := _steps(pair["children"][0])):
-            found[pair["value"]] = steps
+    found = {name: steps for name, node in _members(body).items() if (steps := _steps(node))}
     return {name: steps for name, steps in found.items() if not _overlaps(name, steps, found)}
 
 

@@ -60,8 +60,13 @@ class Stamp(Filter):
 
     @staticmethod
     def _may_send(sent: Any, value: Any, name: str, original: Doc | None) -> bool:
-        """What it will be, or what it was: a client sends back the stamp of the write before."""
-        return same(sent, value) or (original is not None and same(sent, original.get(name, _ABSENT)))
+        """What it will be, or what it was: a client sends back the stamp of the write before. If that was its own,
+        it has any former one.
+        """
+        if same(sent, value) or original is None:
+            return same(sent, value)
+        before = original.get(name, _ABSENT)
+        return same(sent, before) or same(value, before)
 
     def sets_fields(self) -> Iterable[str]:
         return [quote(name) for name in self._stamps]

@@ -47,6 +47,8 @@ def assert_lens_laws(
     - GetPut: restoring an untouched shape gives the sample;
     - PutGet: after an edit, shaping what was restored gives what the client sent, or `restore` raises Refused;
     - what is hidden survives: an edit that was accepted, and is then taken back, leaves the sample;
+    - who goes on with what was accepted, without fetching what the filter has made of it, is not refused, and sending
+      it again changes nothing;
     - `restore` takes a new document (it is given no original) and a deletion, or raises Refused;
     - with `declares_audience`: whoever is shown a document, edited or not, holds one of its keys;
     - if it does not depend on the client: others are shown the same.
@@ -179,6 +181,17 @@ class _Bench:
             message = "PutGet: the client does not read back what it wrote, at"
             raise AssertionError(_report(message, unread, sample, shaped, edited, whole, read))
         self.accepted += 1
+        if "_deleted" not in edited:
+            self._go_on(sample, shaped, edited, whole)
+
+    def _go_on(self, sample: Doc, shaped: Doc, edited: Doc, whole: Doc) -> None:
+        """A device keeps what it sent: it does not fetch the revision that it has made itself."""
+        again = self._accepted(edited, whole)
+        message = "refused, although the client goes on with what was accepted before, and has fetched nothing since"
+        assert again is not None, f"{message}:\n{_text(edited)}\nonto the document\n{_text(whole)}"
+        differing = self._chain.differences(again, whole, self._client)
+        message = "sent twice, and stored differently, at"
+        assert not differing, _report(message, differing, sample, shaped, edited, whole, again)
 
     def take_back(self, sample: Doc, shaped: Doc, edited: Doc) -> None:
         """The client thinks better of it: then all is as it was, what it never saw included."""

@@ -183,11 +183,17 @@ def test_compute_shows_and_never_stores() -> None:
     assert put(computing, shaped, PATIENT, BOB) == PATIENT
     assert computing.shape(SPARSE, BOB)["n"] is None
     assert computing.shape(TOMBSTONE, BOB) == TOMBSTONE
+    assert put(computing, {**shaped, "n": 5}, PATIENT, BOB) == PATIENT
+    assert put(Compute(fields={"n": "`1`"}), {"_id": "d", "n": 7}) == {"_id": "d"}
+
+
+def test_compute_can_refuse_changes() -> None:
+    computing = Compute(fields={"owner": "client.name", "n": "length(notes)"}, writes="refuse")
+    shaped = computing.shape(PATIENT, BOB)
     assert refused(computing, {**shaped, "n": 5}, PATIENT, BOB).path == "n"
     shorter = {**shaped, "notes": PATIENT["notes"][:1]}
     assert put(computing, shorter, PATIENT, BOB) == {**PATIENT, "notes": PATIENT["notes"][:1]}
     assert put(computing, {**shorter, "n": 1}, PATIENT, BOB)["notes"] == PATIENT["notes"][:1]
-    assert put(Compute(fields={"n": "`1`"}, writes="ignore"), {"_id": "d", "n": 7}) == {"_id": "d"}
 
 
 def test_project_shows_what_the_expression_gives() -> None:
@@ -212,8 +218,11 @@ def test_project_writes_plain_paths_and_refuses_the_rest() -> None:
     without = put(projecting, {k: v for k, v in shaped.items() if k != "city"}, PATIENT)
     assert without["address"] == {"street": "Main 1", "geo": PATIENT["address"]["geo"]}
     assert put(projecting, {"_id": "new", "city": "Z"}) == {"_id": "new", "address": {"city": "Z"}}
-    for change in ({"n": 5}, {"a": 1}, {"b": 1}, {"other": 1}, {"kind": None}):
+    for change in ({"a": 1}, {"b": 1}, {"other": 1}, {"kind": None}):
         assert refused(projecting, {**shaped, **change}, PATIENT).path == next(iter(change))
+    assert put(projecting, {**shaped, "n": 5}, PATIENT) == PATIENT
+    strict = Project(body="{kind: type, n: length(notes || `[]`)}", writes="refuse")
+    assert refused(strict, {"_id": "p", "kind": "patient", "n": 5}, PATIENT).path == "n"
     odd = projecting.shape(ODD, ANN)
     assert odd is not None
     reason = refused(projecting, {**odd, "city": "Y"}, ODD).reason
@@ -312,6 +321,8 @@ def test_stamp_sets_on_every_write_and_refuses_claims() -> None:
     original = {"_id": "p", "type": "x", "by": "bob", "key": "bob/x"}
     assert put(stamping, original, original) == {"_id": "p", "type": "x", "by": "ann", "key": "ann/x"}
     assert put(stamping, {"_id": "p", "type": "x", "by": "ann"}, original)["by"] == "ann"
+    own = put(stamping, original, original)
+    assert put(stamping, {**original, "key": "ann/x"}, own)["by"] == "ann"  # a device keeps what it sent
     assert refused(stamping, {**original, "by": "eve"}, original).path == "by"
     assert refused(stamping, {"_id": "new", "type": "x", "by": "eve"}).path == "by"
 

@@ -43,7 +43,7 @@ CASES: list[tuple[Filter, list[str]]] = [
     (Truncate(paths=["notes", "tags", "notes[].text", "name"], items=1, chars=4, end="last"), []),
     (Default(fields={"status": "open", "visits": 0, "ratio": {"a": []}}), []),
     (Compute(fields={"greeting": "join(' ', ['Hello', name])", "owner": "client.name", "n": "length(notes)"}), []),
-    (Compute(fields={"n": "length(notes)", "visits": "visits"}, writes="ignore"), []),
+    (Compute(fields={"n": "length(notes)", "visits": "visits"}), []),
     (Project(body="{kind: type, city: address.city, lat: address.geo.lat, n: length(to_string(notes))}"), []),
     (Attachments(allow=["image/*"]), []),
     (Attachments(max_size=100), []),
@@ -146,6 +146,17 @@ class LosesWhenInserted(Filter):
         return {**edited, "l": [{**old, **new} for old, new in zip(before, edited["l"], strict=True)]}
 
 
+class Grows(Filter):
+    """Adds to what it is sent."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {**doc, "name": str(doc.get("name", "")).rstrip("!")}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        count = str((original or {}).get("name", "")).count("!") + (edited.get("name") != (original or {}).get("name"))
+        return {**edited, "name": edited.get("name", "") + "!" * count} if "name" in edited else edited
+
+
 class CannotCreate(Loses):
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         return {**edited, "ssn": original["ssn"]}  # type: ignore[index]
@@ -193,6 +204,8 @@ ANN_DOC: Doc = {"_id": "p", "_rev": "1-a", "name": "Ann", "ssn": "1", "l": [{"t"
             "hidden values are lost: after an edit that was taken back, there is something else at l",
         ),
         (CannotCreate(), "restore raises TypeError"),
+        (Compute(fields={"n": "name"}, writes="refuse"), "goes on with what was accepted before"),
+        (Grows(), "sent twice, and stored differently, at name"),
     ],
 )
 def test_broken_filters_are_found(broken: Filter, message: str) -> None:

@@ -44,7 +44,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "compute",
         {"fields": {"a": "b"}, "writes": "allow"},
         "writes",
-        'must be one of "refuse", "ignore", not \'allow\'',
+        'must be one of "ignore", "refuse", not \'allow\'',
     ),
     ("default", {"fields": {"_deleted": True}}, "fields", "_deleted is CouchDB's own"),
     ("drop", {"paths": "ssn"}, "paths", "must be an array of paths"),
