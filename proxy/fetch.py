@@ -214,7 +214,7 @@ def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
                     if doc["_id"] not in open_questions:
                         raise KeyError("a document that was not asked for")
                     docs.append(doc)
-                answers += _is_answer(entry)
+                answers += is_answer(entry)
             if answers == len(result["docs"]):
                 open_questions[result["id"]] -= answers
     except (TypeError, KeyError, AttributeError) as error:
@@ -224,8 +224,8 @@ def documents(reply: Any, asked: Sequence[dict[str, str]]) -> list[Doc]:
     return docs
 
 
-def _is_answer(entry: Any) -> bool:
-    """Whether an entry is a document, or says that there is none; PouchDB Server says so with nothing at all."""
+def is_answer(entry: Any) -> bool:
+    """Whether an entry of `_bulk_get` is a document, or says that there is none; PouchDB Server says so by `{}`."""
     error = entry.get("error")
     return error is None or error["error"] in ("not_found", "bad_request")
 

@@ -25,7 +25,7 @@ from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import BadRequest, Unavailable
 from proxy.feeds.index import Damaged, Full, has_leaf
-from proxy.fetch import documents_of
+from proxy.fetch import documents_of, is_answer
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.reply import Reply
 from proxy.resolve import Shown, find_grafts, judge, resolve
@@ -284,7 +284,10 @@ class _Looker:
             lines_up = _is_once(found) if by_leaves else _is_of(entry, found)
             if element["id"] != entry.doc_id or not lines_up or ((self._revs or by_leaves) and not _with_paths(found)):
                 break
-            glances.append(self._visible(entry, found))
+            shown = self._visible(entry, found)
+            if shown is None and not all(map(is_answer, found)):
+                break  # what the source failed to read may be there
+            glances.append(shown)
             if turn.is_over():
                 await turn.pass_on()
         return glances
