@@ -11,16 +11,18 @@ asks for next (see `recent`), and the source reads them once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.core.revisions import descends
 from proxy.core.selector import project_fields
 from proxy.errors import Unavailable
-from proxy.fetch import fetch_leaves, fetch_revisions
+from proxy.fetch import fetch_leaves, fetch_revisions, path_of
 from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
 from proxy.reading.source_feed import Row
@@ -28,6 +30,9 @@ from proxy.resolve import Shown, judge
 from proxy.sizes import first_part
 from proxy.turns import Turn, in_turns
 from proxy.view import View
+
+_PAUSES = (0.1, 0.5)
+"""Seconds before the source is asked again for what it announces."""
 
 
 class Change(NamedTuple):
@@ -124,9 +129,18 @@ class Rows:
             if all((doc_id, rev) in bodies for rev in revs)
         }
         # one that is not there any more has a successor
-        others = [row["id"] for row in rows if row["id"] not in found]
+        others = {row["id"]: [change["rev"] for change in row["changes"]] for row in rows if row["id"] not in found}
+        for pause in (*_PAUSES, None):
+            if others:
+                found |= await fetch_leaves(self._view, others, extra=extra, at_once=several)
+                others = {doc_id: revs for doc_id, revs in others.items() if not _has_all(found.get(doc_id, ()), revs)}
+            if not others or pause is None:
+                break
+            await asyncio.sleep(pause)
         if others:
-            found |= await fetch_leaves(self._view, others, extra=extra, at_once=several)
+            raise Unavailable(
+                f"The source announces a revision of {next(iter(others))} that it does not give: a node of it may lag."
+            )
         if self.kept_from is not None:
             recent.keep(self._view, found, found, self.kept_from)
         return found
@@ -191,6 +205,21 @@ class Rows:
         if "_attachments" not in dressed or self._wanted.att_encoding_info:
             return dressed
         return without_encoding_info(dressed)
+
+
+def _has_all(leaves: Iterable[Doc], revs: Iterable[str]) -> bool:
+    """Whether the revisions of a row, or what came after them, are among the leaves that the source then gave.
+
+    If not it was another node that gave them, which does not know of the change yet. What it gives may be what the
+    client has, or nothing; once it was told of that, nobody would tell it of the change.
+    """
+    return all(any(descends(leaf, rev) or _is_cut_above(leaf, rev) for leaf in leaves) for rev in revs)
+
+
+def _is_cut_above(leaf: Doc, rev: str) -> bool:
+    """Whether the path of a leaf ends above the generation of a revision, so that it may come from it."""
+    start, ids = path_of(leaf)
+    return int(rev.partition("-")[0]) <= start - len(ids)
 
 
 def _is_settled(row: Row, bodies: Mapping[str, list[Doc]], shown: Mapping[str, list[Shown]]) -> bool:

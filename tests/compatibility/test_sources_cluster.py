@@ -5,11 +5,14 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import aiohttp
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.reading import changes_rows
 from tests.compatibility.drivers.couchdb import V3
-from tests.compatibility.sources import World, docs_of, follow, world
+from tests.compatibility.sources import Asked, Forward, Given, World, docs_of, follow, world
 from tests.compatibility.sources.cluster import Cluster
 from tests.compatibility.sources.replication import RUN, replicates_both_ways
 from tests.compatibility.table import row
@@ -101,3 +104,86 @@ async def test_sequences_of_any_length_and_node_are_taken_back() -> None:
             quoted = f"%22{row['seq']}%22"  # as CouchDB's replicator of 2.x and 3.x sends it
             rest = await follow(site, since=quoted)
             assert {each["id"] for each in rest} == {each["id"] for each in rows[index + 1 :]}
+
+
+class Lagging:
+    """A source that announces changes by one node, and gives documents by another, which has yet to hear of some:
+    `times` times. `before`: what it has of those; None: nothing.
+    """
+
+    def __init__(self, ids: set[str], before: dict[str, Any] | None, times: int) -> None:
+        self.ids = ids
+        self.before = before
+        self.times = times
+
+    async def __call__(self, asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        if asked.endpoint != "_bulk_get" or not self.times:
+            return given
+        found = given.json
+        if self.ids.isdisjoint(result["id"] for result in found["results"]):
+            return given
+        self.times -= 1
+        for result in found["results"]:
+            if result["id"] in self.ids:
+                gone = {"id": result["id"], "rev": "undefined", "error": "not_found", "reason": "missing"}
+                result["docs"] = [{"ok": self.before} if self.before else {"error": gone}]
+        return given.with_json(found)
+
+
+OLD = {"_id": "d", "facility": "f1", "n": 1, "secret": "hush"}
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["new", "edited"])
+@pytest.mark.parametrize("query", ["style=all_docs&limit=10", "include_docs=true&style=all_docs", ""])
+async def test_a_change_that_the_next_node_does_not_know_is_told_later(
+    monkeypatch: pytest.MonkeyPatch, edited: bool, query: str
+) -> None:
+    monkeypatch.setattr(changes_rows, "_PAUSES", (0.0, 0.0))
+    source = Lagging({"d"}, None, 0)
+
+    async def without_documents(asked: Asked, forward: Forward) -> Given:
+        given = await source(asked, forward)
+        if asked.endpoint != "_changes" or asked.query.get("include_docs") != "true":
+            return given
+        found = given.json
+        return given.with_json({**found, "results": [{**row, "doc": None} for row in found["results"]]})
+
+    async with world(without_documents) as site:
+        await site.put({"_id": "other", "facility": "f1"})
+        if edited:
+            rev = await site.put(OLD)
+            source.before = {**OLD, "_rev": rev, "_revisions": {"start": 1, "ids": [rev[2:]]}}
+        since = (await site.ask("GET", "/clinic-phone/_changes")).json["last_seq"]
+        made = await site.put({**OLD, "n": 2, **({"_rev": source.before["_rev"]} if source.before else {})})
+        path = f"/clinic-phone/_changes?since={since}&{query}"
+        source.times = 1000
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await site.ask("GET", path)
+        source.times = 2
+        [row] = (await site.ask("GET", path)).json["results"]
+        assert (row["id"], row["changes"]) == ("d", [{"rev": made}])
+
+
+async def test_what_a_node_failed_to_read_is_not_missing() -> None:
+    down = {"error": "internal_fabric_error", "reason": '{error,{nodedown,<<"progress not possible">>}}'}
+    failing = False
+
+    async def script(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        if asked.endpoint != "_bulk_get" or not failing:
+            return given
+        found = given.json
+        for result in found["results"]:
+            result["docs"] = [{"error": {"id": result["id"], "rev": "undefined", **down}}]
+        return given.with_json(found)
+
+    async with world(script) as site:
+        rev = await site.put(OLD)
+        asked = {"docs": [{"id": "d", "rev": rev}]}
+        assert [each["ok"]["n"] for each in docs_of(await site.ask("POST", "/clinic-phone/_bulk_get", asked))] == [1]
+        failing = True
+        for docs in ([{"id": "d"}], [{"id": "d", "rev": rev}], [{"id": "d"}, {"id": "e"}]):
+            for query in ("", "?latest=true", "?revs=true"):
+                answer = await site.ask("POST", f"/clinic-phone/_bulk_get{query}", {"docs": docs})
+                assert (answer.status, b"missing" in answer.body) == (502, False)
