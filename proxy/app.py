@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 
 from aiohttp import web
@@ -189,6 +190,7 @@ class App:
             return await pass_through(exchange)
         to_write = target.kind in _WRITTEN and target.method not in _READ
         await self._memory.recall(exchange.view, to_write=to_write)
+        exchange.recall = partial(self._memory.recall, exchange.view, to_write=False)
         handler = HANDLERS.get((target.kind, target.method))
         if handler is None:
             raise Forbidden(f"{target.method} is not available here through this proxy.")

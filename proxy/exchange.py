@@ -54,6 +54,8 @@ class Exchange:
         """The answer, once its first bytes may be on their way."""
         self.identify: Callable[[], Awaitable[Principal]] | None = None
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
+        self.recall: Callable[[], Awaitable[None]] | None = None
+        """Sees once more that what the client is shown is recorded, which others may have changed meanwhile."""
         self.target: Target
         self.kind: Kind | None = None
         """That of the target, once the request is routed."""

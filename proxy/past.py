@@ -14,11 +14,10 @@ from time import monotonic
 
 from proxy.core.cut import Cut
 
-TO_WRITE, TO_READ = 10.0, 3600.0
+TO_WRITE, TO_READ = 10.0, 600.0
 """Seconds for which it is relied on. Other nodes may have shown the user something else meanwhile, which matters to
-what is written; of what is read it need only be known that it is recorded."""
-
-_AGAIN = 60.0
+what is written; of what is read it need only be known that it is recorded. So what is shown may not be the last cut in
+the record, or the database another one that has no record, for no longer than TO_READ."""
 
 
 class Strand:
@@ -36,6 +35,8 @@ class Strand:
         self.cuts: Sequence[Cut] = ()
         """Those other than that one."""
         self.read_at = 0.0
+        self.since_is_lost = False
+        """Whether the source cannot tell what came after the sequence that is recorded: it needs another one."""
 
     def own_id(self, purpose: str, *of: str) -> str:
         """The id of a local document of the proxy's own: no client's begins so (`View.local_prefix`)."""
@@ -67,10 +68,8 @@ class Past:
         strand = self.strand
         return self.is_cut is not None and strand.showing == self.is_cut and monotonic() - strand.read_at < seconds
 
-    def is_known(self, cuts: Sequence[Cut], *, recorded: bool) -> None:
-        """What was found at the source; from now on it is this view's cut that the strand is shown. `recorded`: that
-        could be written down; if not, it is tried again soon.
-        """
+    def is_known(self, cuts: Sequence[Cut]) -> None:
+        """What was found at the source; from now on it is this view's cut that the strand is shown."""
         strand = self.strand
         self._cuts = strand.cuts = cuts
-        strand.showing, strand.read_at = self.is_cut, monotonic() - (0.0 if recorded else TO_READ - _AGAIN)
+        strand.showing, strand.read_at = self.is_cut, monotonic()

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic
 
 from proxy import own
 from proxy.config.archive import Archive
@@ -35,8 +36,8 @@ _RULES = "_local/tailor-rules-"
 _NO_SUCH = (400, 405, 501)
 """How a source answers that has no local documents; other errors are about this request."""
 _MOST_DAYS = 36500
-_CLOCKS = 60.0
-"""Seconds by which clocks of nodes may differ."""
+_SETTLING = 60.0 + TO_READ
+"""Seconds by which clocks of nodes may differ, and for which they rely on what they have read of a record."""
 
 
 class Memory:
@@ -44,8 +45,8 @@ class Memory:
 
     def __init__(self, config: Config) -> None:
         self._days = timedelta(days=min(math.ceil(config.server.remember / 86400), _MOST_DAYS))
-        self._settled = _CLOCKS + 2 * config.server.session_ttl
-        """Seconds after which no node shows by roles that it knows from before."""
+        self._settled = _SETTLING + 2 * config.server.session_ttl
+        """Seconds after which no node shows by what it knew before: roles, or a record."""
         self._archive = Archive(config)
         self._kept = {profile.name: self._archive.rules_of(profile) for profile in config.profiles.values()}
         """The profiles' rules, as they are kept."""
@@ -54,8 +55,8 @@ class Memory:
         self._present = {
             self._named[profile.name]: (self._kept[profile.name], profile.chain) for profile in config.profiles.values()
         }
-        self._stored: set[tuple[str, str]] = set()
-        """Databases, and the rules by profile that are known to be at the source."""
+        self._stored: dict[tuple[str, str], float] = {}
+        """When rules were last known to be at the source, by database and profile."""
         self._former: dict[tuple[str, str], list[Kept] | None] = {}
         """What is known of rules, by database and fingerprint; None: they cannot be had."""
         self._missed: set[tuple[str, str]] = set()
@@ -87,17 +88,15 @@ class Memory:
             self._tell(view, error)
             entries = []
         cuts = [each async for each in self._cuts(view, entries, cut)]
-        recorded = False
         try:
             await self._record(view, past, entries, cut)
-            recorded = True
         except CouchError as error:
             if error.status == 404:  # no such database: the request itself will tell
                 return
             if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
                 raise
             self._tell(view, error)
-        past.is_known(cuts, recorded=recorded)
+        past.is_known(cuts)
 
     def _cut(self, view: View) -> Entry:
         """What a view shows."""
@@ -106,19 +105,20 @@ class Memory:
 
     async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> None:
         """See that `cut` is the last of the entries at the source. Raises the source's error."""
-        known, today = present(entries, cut), datetime.now(UTC).date()
+        known, today, strand = present(entries, cut), datetime.now(UTC).date(), past.strand
         await self._keep(view, cut, anew=not entries)
         since = None
         if known is None:
             since = await self._since_touched(view, entries, cut)
-        elif known.since is None and time.time() - known.began >= self._settled:
+        elif (known.since is None or strand.since_is_lost) and time.time() - known.began >= self._settled:
             since = (await view.info())["update_seq"]
         elif known.last == today.isoformat():
             return
         cut = replace(cut, began=time.time(), since=since, last=today.isoformat())
         oldest = (today - self._days).isoformat()
-        where = past.strand.own_id(RECORD)
-        await own.update(view, where, lambda held: written(with_present(read(held), cut, oldest)))
+        where, anew = strand.own_id(RECORD), strand.since_is_lost
+        await own.update(view, where, lambda held: written(with_present(read(held), cut, oldest, anew=anew)))
+        strand.since_is_lost = False
 
     async def _since_touched(self, view: View, entries: list[Entry], cut: Entry) -> object:
         """The source's sequence since when nothing else was shown, if that was before `cut` is: its documents were
@@ -131,13 +131,15 @@ class Memory:
         return await touches.since(view, touches.named(cut.profile, cut.rules), others)
 
     async def _keep(self, view: View, cut: Entry, *, anew: bool) -> None:
-        """Store the rules of a cut, if they are not there. `anew`: also if they were: it may be another database."""
+        """Store the rules of a cut, if they are not there. `anew`: also if they were a moment ago: it may be another
+        database by now.
+        """
         name = touches.named(cut.profile, cut.rules)
-        if anew or (view.database.name, name) not in self._stored:
+        if anew or self._stored.get((view.database.name, name), -math.inf) < monotonic() - TO_READ:
             await touches.end(view, name)
             rules = self._kept[cut.profile]
             await own.update(view, _RULES + cut.rules, lambda held: None if held else {"rules": rules})
-            self._stored.add((view.database.name, name))
+            self._stored[view.database.name, name] = monotonic()
 
     async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> AsyncIterator[Cut]:
         """The cuts of the other entries, the newest first, as far as their rules can be had."""

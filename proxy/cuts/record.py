@@ -88,13 +88,13 @@ def present(entries: Sequence[Entry], cut: Entry) -> Entry | None:
     return entries[-1] if entries and entries[-1].is_cut == cut.is_cut else None
 
 
-def with_present(entries: Sequence[Entry], cut: Entry, oldest: str) -> list[Entry]:
+def with_present(entries: Sequence[Entry], cut: Entry, oldest: str, *, anew: bool = False) -> list[Entry]:
     """The entries with `cut` as the present one, without those last given before the day `oldest`.
 
     `cut` tells when it began, and since what nothing else was shown, if it is not the present one already; else what
-    has become known of that meanwhile.
+    has become known of that meanwhile. `anew`: the sequence that is known is of no use any more.
     """
     known = present(entries, cut)
     if known is not None:
-        cut = replace(cut, began=known.began, since=cut.since if known.since is None else known.since)
+        cut = replace(cut, began=known.began, since=cut.since if anew or known.since is None else known.since)
     return [*(each for each in entries if each.is_cut != cut.is_cut and each.last >= oldest), cut][-MOST:]

@@ -260,6 +260,8 @@ class _Feed:
             if age > self.exchange.server.session_ttl and not await self._is_the_same():
                 self.exchange.abort()
                 raise ConnectionResetError("the client is no longer who it was")
+            if self.exchange.recall is not None:
+                await self.exchange.recall()
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from proxy import own
 from proxy.contract import Doc
 from proxy.core.equality import same
+from proxy.core.seqs import includes
 from proxy.cuts.record import RECORD, read
 from proxy.errors import CouchError, Unavailable
 from proxy.fetch import ancestry
@@ -98,13 +99,20 @@ async def _since(view: View) -> Any:
 
 
 async def _changed(view: View, leaves: Mapping[str, Doc], since: Any) -> AsyncIterator[str]:
-    """The documents whose leaf came after a sequence. Raises the source's error."""
+    """The documents whose leaf came after a sequence. Raises the source's error.
+
+    A cluster that has lost a copy of a shard, or has split one, goes back as far as it must, and gives earlier changes
+    as well. Then nothing is known to be later.
+    """
     ids = list(leaves)
     pairs = [("filter", "_doc_ids"), ("style", "all_docs"), ("since", since if isinstance(since, str) else str(since))]
     for start in range(0, len(ids), _AT_ONCE):
         body = {"doc_ids": ids[start : start + _AT_ONCE]}
         found = await view.upstream.json("POST", view.path("_changes"), pairs, headers=view.headers, body=body)
         try:
+            if not includes(found["last_seq"], since):
+                view.past.strand.since_is_lost = True
+                return
             for row in found["results"]:
                 if row["id"] in leaves and [each["rev"] for each in row["changes"]] == [leaves[row["id"]]["_rev"]]:
                     yield row["id"]

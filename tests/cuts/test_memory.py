@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from proxy import past
 from proxy.cli.touch import touched
 from proxy.contract import Doc
 from proxy.cuts import memory
 from tests.compatibility.sources import Asked, Forward, Given, Script, refusal
 from tests.cuts.nodes import ALL, ANN, DOC, NOTELESS, Filters, Ward, ward
+from tests.support.inprocess import basic
 
 OWN_FILTER = """
 from proxy.contract import Filter
@@ -228,7 +233,7 @@ async def test_devices_that_say_different_things_have_nothing_to_do_with_each_ot
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What makes the present cut certain as soon as somebody asks again."""
-    monkeypatch.setattr(memory, "_CLOCKS", 0.0)
+    monkeypatch.setattr(memory, "_SETTLING", 0.0)
     monkeypatch.setattr(memory, "TO_WRITE", 0.0)
     return {"session_ttl": 0}
 
@@ -394,3 +399,115 @@ async def test_batches_of_many(tmp_path: Path) -> None:
         held = [row["doc"] for row in rows if row["id"] != "x"]
         assert [doc["note"] for doc in held] == [f"n{number}" for number in range(250)]
         assert [doc["bed"] for doc in held] == [3 if number % 3 else 2 for number in range(250)]
+
+
+async def test_a_source_that_went_back_does_not_make_old_revisions_new(tmp_path: Path, at_once: dict[str, Any]) -> None:
+    """A cluster goes back where it has lost a copy of a shard, and where one was split."""
+    lost = False
+    tag = ""
+
+    async def script(asked: Asked, forward: Forward) -> Given:
+        nonlocal tag
+        if not lost or asked.endpoint not in ("_changes", "clinic"):
+            return await forward(asked)
+        since, copy, _ = asked.query.get("since", "").partition("-another")
+        given = await forward(asked.with_query(since=f"{since}-{tag}" if copy else "0"))
+        name = "last_seq" if asked.endpoint == "_changes" else "update_seq"
+        found = given.json
+        number, _, tag = found[name].partition("-")
+        return given.with_json({**found, name: f"{number}-another"})
+
+    async with ward(tmp_path, script) as there:
+        doc = await shown_by(there, NOTELESS)
+        async with there.node(ALL, **at_once) as node:
+            await node.get()
+            await node.put(await node.get())
+            lost = True
+            first = (await there.site.at_source("GET", "/clinic/x")).json
+            assert (await node.put({**doc, "_rev": first["_rev"], "bed": 2})).status == 201
+            assert await there.stored() == {**DOC, "bed": 2}
+            await node.put(await node.get())  # takes another sequence
+            await there.edit(bed=3)
+            doc = await node.get()
+            assert doc.pop("note") == "kept"
+            assert (await node.put(doc)).status == 201
+        assert await there.stored() == {"_id": "x", "name": "Ann", "bed": 3}
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets seconds go by, for what is relied on."""
+    went_by = 0.0
+
+    def go_by(seconds: float) -> None:
+        nonlocal went_by
+        went_by += seconds
+        monkeypatch.setattr(past, "monotonic", lambda: time.monotonic() + went_by)
+        monkeypatch.setattr(memory, "monotonic", lambda: time.monotonic() + went_by)
+
+    return go_by
+
+
+async def test_what_is_shown_of_a_database_that_was_made_anew_is_recorded(
+    tmp_path: Path, later: Callable[[float], None]
+) -> None:
+    async with ward(tmp_path) as there:
+        async with there.node(NOTELESS) as node:
+            await node.get()
+            await there.site.at_source("DELETE", "/clinic")
+            await there.site.at_source("PUT", "/clinic")
+            await there.site.at_source("PUT", "/clinic/x", DOC)
+            later(past.TO_READ)
+            doc = await node.get()
+        async with there.node(ALL) as node:
+            assert (await node.put({**doc, "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
+
+
+async def test_nothing_is_new_while_a_node_relies_on_what_it_has_read(
+    tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A role that comes and goes: the other node shows what it showed before, and need not record it."""
+    rules: Filters = [{"use": "own:ForHeads"}]
+    text = OWN_FILTER.replace("Own(", "ForHeads(").replace('!= "note"', '!= "note" or "head" in client.roles')
+    came = time.time()
+    async with ward(tmp_path) as there, there.node(rules, own=text, session_ttl=0) as one:
+        async with there.node(rules, own=text, session_ttl=0) as two:
+            await one.get()
+            await grant(there, "ann", "head")
+            await two.get()
+            later(past.TO_READ / 2)
+            monkeypatch.setattr(time, "time", lambda: came + past.TO_READ / 2)
+            await two.put(await two.get())
+            await grant(there, "ann", "nurse")
+            await there.edit(bed=2)
+            doc = await one.get()
+            assert "note" not in doc
+            await grant(there, "ann", "head")
+            assert (await two.put({**doc, "bed": 3})).status == 201
+        assert (await there.stored())["note"] == "kept"
+
+
+async def test_a_feed_that_lasts_sees_that_what_it_shows_is_recorded(
+    tmp_path: Path, later: Callable[[float], None]
+) -> None:
+    async with ward(tmp_path) as there, there.node(NOTELESS) as node:
+        url = f"{node.site.proxy_url}/clinic-phone/_changes?feed=continuous&heartbeat=100&since=now&include_docs=true"
+        async with node.site.session.get(url, headers=basic(ANN)) as feed:
+            there.asked.clear()
+            await there.edit(bed=2)
+            assert await line(feed)
+            assert not [asked for asked in there.asked if "tailor-cuts" in asked.path]
+            later(past.TO_READ)
+            await there.edit(bed=3)
+            assert await line(feed)
+            assert [asked for asked in there.asked if "tailor-cuts" in asked.path]
+
+
+async def line(feed: aiohttp.ClientResponse) -> bytes:
+    """The next one that is no heartbeat."""
+    while True:
+        found = await feed.content.readline()
+        assert found, "the feed ended"
+        if found.strip():
+            return found
