@@ -34,6 +34,8 @@ class Strand:
         """The cut that it was shown last, as far as this process knows; None: it knows nothing."""
         self.cuts: Sequence[Cut] = ()
         """Those other than that one."""
+        self.lost_rules = False
+        """Whether there are others whose rules cannot be had."""
         self.read_at = 0.0
         self.since_is_lost = False
         """Whether the source cannot tell what came after the sequence that is recorded: it needs another one."""
@@ -57,19 +59,31 @@ class Past:
         self.is_cut: IsCut | None = None
         """What the view shows; None: nobody has asked yet."""
         self._cuts: Sequence[Cut] = ()
+        self._lost_rules = False
 
     @property
     def cuts(self) -> Sequence[Cut]:
         """Those other than the present one by which the strand was shown documents, the newest first."""
         return self.strand.cuts if self.strand.showing == self.is_cut else self._cuts
 
+    @property
+    def lost_rules(self) -> bool:
+        """Whether it was also shown documents by rules that cannot be had again."""
+        return self.strand.lost_rules if self.strand.showing == self.is_cut else self._lost_rules
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether nothing but the present cut was shown."""
+        return not self.cuts and not self.lost_rules
+
     def is_fresh(self, seconds: float) -> bool:
         """Whether it is known from no longer ago, and nothing else was shown here since."""
         strand = self.strand
         return self.is_cut is not None and strand.showing == self.is_cut and monotonic() - strand.read_at < seconds
 
-    def is_known(self, cuts: Sequence[Cut]) -> None:
+    def is_known(self, cuts: Sequence[Cut], *, lost_rules: bool) -> None:
         """What was found at the source; from now on it is this view's cut that the strand is shown."""
         strand = self.strand
         self._cuts = strand.cuts = cuts
+        self._lost_rules = strand.lost_rules = lost_rules
         strand.showing, strand.read_at = self.is_cut, monotonic()

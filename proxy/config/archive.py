@@ -57,7 +57,8 @@ class Archive:
         problems = Problems(called, {})
         workshop = Workshop(self._registered, self._directory, problems)
         chain, built = workshop.build(items, (called,))
-        return chain if [self._sealed(rule.identity) for rule in built] == rules else None
+        now = [self._sealed(rule.identity) for rule in built]
+        return chain if len(now) == len(rules) and all(map(_stands_for, now, rules)) else None
 
     def _sealed(self, identity: str) -> str:
         use, stamp, version, options = json.loads(identity)
@@ -78,6 +79,13 @@ class Archive:
 
     def _seal(self, secret: Any) -> str:
         return hmac.new(self._key, json.dumps(secret, sort_keys=True, default=str).encode(), "sha256").hexdigest()
+
+
+def _stands_for(now: str, kept: str) -> bool:
+    """Whether a rule is the one that was kept, but for options that its filter has got since, with their defaults."""
+    *filter_, options = json.loads(now)
+    *its_filter, its_options = json.loads(kept)
+    return bool(filter_ == its_filter and its_options == {n: v for n, v in options.items() if n in its_options})
 
 
 def _is_json(options: Mapping[str, Any]) -> bool:

@@ -61,6 +61,9 @@ class Server:
     """None: no page of another origin may read anything."""
     remember: float = 365 * 86400.0
     """Seconds for which it is kept at the source how each user was shown documents; 0: it is not."""
+    lost_rules: Literal["refuse", "present"] = "refuse"
+    """What becomes of edits of documents that were shown by rules that cannot be had again; "present": they are read by
+    those of today."""
 
     @property
     def largest_reply(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import inspect
@@ -159,8 +160,18 @@ def _module_names(directory: FilePath) -> set[str]:
 
 
 def _digest(modules: list[ModuleType]) -> str:
-    """A digest of the source of all that was loaded for a filter, helpers included, wherever it lies."""
+    """A digest of the code of all that was loaded for a filter, helpers included, wherever it lies.
+
+    Comments and layout do not count: nobody is shown anything else by them.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted({(m.__name__, m.__file__) for m in modules if m.__file__}):
-        digest.update(file[0].encode() + b"\0" + FilePath(str(file[1])).read_bytes() + b"\0")
+    for name, file in sorted({(m.__name__, m.__file__) for m in modules if m.__file__}):
+        digest.update(name.encode() + b"\0" + _code(FilePath(file).read_bytes()) + b"\0")
     return digest.hexdigest()
+
+
+def _code(text: bytes) -> bytes:
+    try:
+        return ast.dump(ast.parse(text)).encode("utf-8", "surrogatepass")
+    except (SyntaxError, ValueError, RecursionError):  # no Python: compiled, perhaps
+        return text

@@ -42,6 +42,7 @@ SERVER = (
     Key("max_body", values.size, "64MiB"),
     Key("session_ttl", values.duration, "10s"),
     Key("remember", values.duration, "365d"),
+    Key("lost_rules", values.choice("refuse", "present"), "refuse"),
     Key("anonymous", values.boolean, False),
     Key("trust_forwarded", values.boolean, False),
     Key("timeout", values.timeout, "60s"),

@@ -14,7 +14,6 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -45,6 +44,7 @@ class Memory:
 
     def __init__(self, config: Config) -> None:
         self._days = timedelta(days=min(math.ceil(config.server.remember / 86400), _MOST_DAYS))
+        self._refuses = config.server.lost_rules == "refuse"
         self._settled = _SETTLING + 2 * config.server.session_ttl
         """Seconds after which no node shows by what it knew before: roles, or a record."""
         self._archive = Archive(config)
@@ -87,7 +87,7 @@ class Memory:
                 raise
             self._tell(view, error)
             entries = []
-        cuts = [each async for each in self._cuts(view, entries, cut)]
+        cuts, lost_rules = await self._cuts(view, entries, cut)
         try:
             await self._record(view, past, entries, cut)
         except CouchError as error:
@@ -96,7 +96,7 @@ class Memory:
             if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
                 raise
             self._tell(view, error)
-        past.is_known(cuts)
+        past.is_known(cuts, lost_rules=lost_rules and self._refuses)
 
     def _cut(self, view: View) -> Entry:
         """What a view shows."""
@@ -141,13 +141,20 @@ class Memory:
             await own.update(view, _RULES + cut.rules, lambda held: None if held else {"rules": rules})
             self._stored[view.database.name, name] = monotonic()
 
-    async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> AsyncIterator[Cut]:
-        """The cuts of the other entries, the newest first, as far as their rules can be had."""
+    async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> tuple[list[Cut], bool]:
+        """The cuts of the other entries, the newest first, and whether there are any whose rules cannot be had."""
         present = list(zip(view.profile.chain.links, self._kept[view.profile.name], strict=True))
+        cuts: list[Cut] = []
+        lost = False
         for entry in reversed(entries):
-            if entry.is_cut != cut.is_cut and (rules := await self._rules(view, entry)) is not None:
-                for each in former_cuts(rules, entry.client(view.client.name), present, view.client):
-                    yield each
+            if entry.is_cut == cut.is_cut:
+                continue
+            rules = await self._rules(view, entry)
+            if rules is None:
+                lost = True
+            else:
+                cuts += former_cuts(rules, entry.client(view.client.name), present, view.client)
+        return cuts, lost
 
     async def _rules(self, view: View, entry: Entry) -> list[Kept] | None:
         """An entry's rules; None if they cannot be had."""
@@ -166,11 +173,12 @@ class Memory:
             self._missed.add(key)
             log.warning(
                 "the rules by which profile %s showed documents of %s until %s cannot be had again (a filter, or a "
-                "secret of one, is another by now): edits of what they showed are read by those of today. "
+                "secret of one, is another by now): edits of what they showed are %s. "
                 "`couch-tailor touch` gives devices everything anew",
                 entry.profile,
                 view.database.name,
                 entry.last,
+                "refused" if self._refuses else "read by those of today",
             )
         return found
 

@@ -78,7 +78,7 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
 
 async def _note(exchange: Exchange, named: Doc, rules: Rules) -> None:
     """Where what is stored is looked at for nothing else."""
-    if exchange.view.past.cuts and "_rev" in named:
+    if not exchange.view.past.is_clear and "_rev" in named:
         await note_edit(exchange.view, rules, (await _fetch(exchange, named)).leaf(named["_rev"]))
 
 

@@ -53,7 +53,7 @@ async def settle(
         return settled
     leaves = {index: _only_leaf(batch[index], stored[batch[index].id]) for index in doubtful}
     new = await _are_new(view, [leaf for leaf in leaves.values() if leaf is not None])
-    present = replace(rules, former=())
+    present = replace(rules, former=(), lost_rules=False)
     for index in doubtful:
         if leaves[index] is not None and batch[index].id in new:
             settled[index] = plan(batch[index], stored[batch[index].id], present)
@@ -130,8 +130,11 @@ async def note_edit(view: View, rules: Rules, leaf: Doc | None) -> None:
 
     Raises the source's error.
     """
-    shown = None if leaf is None or not view.past.cuts else rules.shape(leaf)
-    if leaf is not None and shown is not None and any(not same(cut.of(shown), shown) for cut in view.past.cuts):
+    past = view.past
+    shown = None if leaf is None or past.is_clear else rules.shape(leaf)
+    if leaf is None or shown is None:
+        return
+    if past.lost_rules or any(not same(cut.of(shown), shown) for cut in past.cuts):
         await _note(view, leaf["_id"], leaf["_rev"])
 
 

@@ -17,23 +17,27 @@ from dataclasses import replace
 
 from proxy.contract import Doc, Refused
 from proxy.core.cut import Cut, likely, unclear
-from proxy.core.lens import Withheld
+from proxy.core.equality import same
+from proxy.core.lens import Withheld, comparable
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.judge import judge, refused, restored
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
 
+LOST = "documents were shown by rules that are gone, so that it cannot be told what is meant: fetch the document anew"
 UNCLEAR = "this was shown in another form before, so that it cannot be told what is meant: fetch the document anew"
 
 
 def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
     """As `judge`, by the most likely of all the cuts that the client may have been shown."""
-    if not rules.former or original is None or pushed.deleted:
+    if not (rules.former or rules.lost_rules) or original is None or pushed.deleted:
         return judge(pushed, original, rules)
     original = content(original)
     shown = rules.shape(original)
-    if shown is None:
+    if shown is None or same(comparable(pushed.body), comparable(shown)):
         return judge(pushed, original, rules)
+    if rules.lost_rules:
+        return Refuse(Forbidden(LOST), former=True)
     try:
         outcome = _by_former(pushed, shown, original, rules) or _unclear(pushed, shown, original, rules.former)
     except RecursionError:

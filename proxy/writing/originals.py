@@ -60,8 +60,8 @@ async def plan_some(
 
     Raises the source's error if it cannot tell what it has.
     """
-    rules = rules or replace(rules_of(view), former=view.past.cuts)
-    if not (rules.write and (rules.chain or rules.former)):
+    rules = rules or replace(rules_of(view), former=view.past.cuts, lost_rules=view.past.lost_rules)
+    if not (rules.write and (rules.chain or rules.former or rules.lost_rules)):
         recent.take(view, (pushed.id for pushed in batch))
         return [plan(pushed, NOTHING, rules) for pushed in batch]
     guesses: list[Send | None] = []

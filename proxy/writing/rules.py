@@ -35,6 +35,8 @@ class Rules:
     on_surplus: Literal["refuse", "discard"] = "refuse"
     former: Sequence[Cut] = ()
     """Other cuts that the client may have edited: an edit is read by the one that it is of."""
+    lost_rules: bool = False
+    """Whether there are others still, by rules that cannot be had: what an edit of them means cannot be told."""
 
     def applied_to(self, doc_id: str) -> Rules:
         """The rules for one document. Raises Forbidden if it may not be written whatever is in it."""

@@ -99,6 +99,22 @@ def test_code_that_is_another_by_now_is_not_taken_for_what_it_was(tmp_path: Path
     assert build(new, rules) is None
 
 
+def test_an_option_that_a_filter_has_got_since_does_not_matter(tmp_path: Path) -> None:
+    old = OWN.replace("more=None, ", "")
+    rules = kept(config_of(tmp_path / "old", own=old))
+    rules = [rule.replace(_stamp(rules), _stamp(kept(config_of(tmp_path / "new")))) for rule in rules]
+    assert '"more"' not in "".join(rules)
+    assert build(config_of(tmp_path / "new"), rules) is not None
+    other = [rule.replace('["contacts"]', '["contacts"], "gone": 1') for rule in rules]
+    assert build(config_of(tmp_path / "new"), other) is None
+
+
+def _stamp(rules: list[str]) -> str:
+    """What identifies the code of the filter `Own`."""
+    [stamp] = [stamp for use, stamp, *_ in map(json.loads, rules) if use == "own:Own"]
+    return str(stamp)
+
+
 @pytest.mark.parametrize(
     "rules", [["[" * 100_000], None, 1, "text", ["no JSON"], ["[]"], ["{}"], ['["drop", "", null, []]'], [None]]
 )

@@ -77,8 +77,8 @@ SERVER = [
     ('metrics = "127.0.0.1:5984"', "server.metrics: is the address of server.bind; choose another port"),
     ('metrics = "0.0.0.0:5984"', "server.metrics: is the address of server.bind; choose another port"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
-    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, max_body, "
-     "metrics, remember, secret, session_ttl, timeout, trust_forwarded, workers"),
+    ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, lost_rules, "
+     "max_body, metrics, remember, secret, session_ttl, timeout, trust_forwarded, workers"),
 ]  # fmt: skip
 
 SOURCE = [

@@ -81,6 +81,8 @@ def test_an_edited_module_is_loaded_anew(load_text: Loader) -> None:
     second = load_text(USE)
     assert (shaped(first), shaped(second)) == ({"_id": "a", "name": "b"}, {"_id": "a", "name": "b", "ssn": 1})
     assert first.profiles["phone"].epoch != second.profiles["phone"].epoch
+    module("# the same, said in another way\n\n" + KEEP)
+    assert load_text(USE).profiles["phone"].epoch == first.profiles["phone"].epoch
 
 
 def test_standard_library_modules_cannot_be_replaced(load_text: Loader) -> None:

@@ -188,15 +188,56 @@ async def test_two_users_and_two_rules(tmp_path: Path) -> None:
         assert await there.stored() == {**DOC, "bed": 3}
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["changed", "the same"])
-async def test_rules_of_a_sites_own(tmp_path: Path, caplog: pytest.LogCaptureFixture, again: bool) -> None:
+@pytest.mark.parametrize("more", ["", "# nothing else\n"], ids=["the same", "another comment"])
+async def test_rules_of_a_sites_own(tmp_path: Path, caplog: pytest.LogCaptureFixture, more: str) -> None:
     own: Filters = [{"use": "own:Own"}]
     async with ward(tmp_path) as there:
         doc = await shown_by(there, own, own=OWN_FILTER)
-        async with there.node(ALL, own=OWN_FILTER if again else OWN_FILTER + "# another by now\n") as node:
+        async with there.node(ALL, own=OWN_FILTER + more) as node:
             assert (await node.put({**doc, "bed": 2})).status == 201
-        assert ("note" in await there.stored()) is again
-        assert ("cannot be had again" in caplog.text) is not again
+        assert await there.stored() == {**DOC, "bed": 2}
+        assert "cannot be had again" not in caplog.text
+
+
+async def test_what_rules_have_shown_that_are_gone_cannot_be_edited(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at_once: dict[str, Any]
+) -> None:
+    async with ward(tmp_path) as there:
+        doc = await shown_by(there, [{"use": "own:Own"}], own=OWN_FILTER)
+        async with there.node(ALL, own=OWN_FILTER + "ANOTHER = 1\n", **at_once) as node:
+            present = await node.get()
+            for sent in ({**doc, "bed": 2}, {**present, "bed": 2}):
+                refused = await node.put(sent)
+                assert (refused.status, refused.json["error"]) == (403, "forbidden")
+                assert "by rules that are gone" in refused.json["reason"]
+            assert await there.stored() == DOC
+            assert (await node.put({**present})).status == 201, "nothing is edited"
+            await there.edit(bed=3)
+            assert (await node.put({**await node.get(), "bed": 4})).status == 201, "nobody was shown it by those"
+            deleted = await node.site.ask("DELETE", f"/clinic-phone/x?rev={(await node.get())['_rev']}")
+            assert deleted.status == 200
+        assert "cannot be had again" in caplog.text
+        assert "are refused" in caplog.text
+
+
+async def test_edits_of_what_is_gone_can_be_read_by_the_present_rules(tmp_path: Path) -> None:
+    async with ward(tmp_path) as there:
+        doc = await shown_by(there, [{"use": "own:Own"}], own=OWN_FILTER)
+        async with there.node(ALL, own=OWN_FILTER + "ANOTHER = 1\n", lost_rules="present") as node:
+            assert (await node.put({**doc, "bed": 2})).status == 201
+        assert await there.stored() == {"_id": "x", "name": "Ann", "bed": 2}
+
+
+async def test_after_touch_the_code_of_a_filter_may_be_another(tmp_path: Path) -> None:
+    own: Filters = [{"use": "own:Own"}]
+    async with ward(tmp_path) as there:
+        await shown_by(there, own, own=OWN_FILTER)
+        changed = OWN_FILTER + "ANOTHER = 1\n"
+        config = there.config(own, own=changed)
+        await touched(config, config.databases["clinic"])
+        async with there.node(own, own=changed) as node:
+            assert (await node.put({**await node.get(), "bed": 2})).status == 201
+        assert await there.stored() == {**DOC, "bed": 2}
 
 
 async def test_a_role_that_is_granted(tmp_path: Path) -> None:
