@@ -164,3 +164,17 @@ def test_an_edit_by_request(place: Place) -> None:
     place.rules(ALL)
     place.http.json("PUT", "/x", {**doc, "name": "Anna"})
     assert stored(place) == {**DOC, "name": "Anna"}
+
+
+COMPUTED: Filters = [
+    {"use": "stamp", "fields": {"by": "client.name"}, "when": "write", "claims": "refuse"},
+    {"use": "compute", "fields": {"bed": "place.bed", "count": "length(list)"}},
+]
+
+
+def test_a_device_edits_again_what_it_wrote_though_its_computed_fields_are_old(place: Place) -> None:
+    device = after(place, COMPUTED, COMPUTED, {**DOC, "by": "bob"})
+    for bed in (2, 3, 4):
+        device.edit("x", place={"bed": bed, "ward": "W"}, list=[*range(bed)])
+        assert place.push(device)["denied"] == []
+        assert stored(place) == {**DOC, "place": {"bed": bed, "ward": "W"}, "list": [*range(bed)], "by": "ann"}
