@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from proxy.contract import Doc, Refused
-from proxy.core.equality import same
 from proxy.core.guesses import with_other_values
 from proxy.core.lens import Withheld, values_of
 from proxy.core.surplus import without_surplus
@@ -95,10 +94,11 @@ def _undoubted(whole: Doc, sent: Doc, original: Doc | None, other: Doc, rules: R
         return whole
     if "_deleted" in sent:
         whole = {name: value for name, value in whole.items() if name in otherwise}
-    read = [
-        rules.chain.read_back(described(each), rules.client, of) for each, of in ((whole, original), (otherwise, other))
-    ]
-    if not same(*read):
+    chain, client = rules.chain, rules.client
+    read, read_otherwise = (
+        chain.read_back(described(each), client, of) or {} for each, of in ((whole, original), (otherwise, other))
+    )
+    if chain.differences(read, read_otherwise, client):
         raise Refused(UNCOVERS)
     return whole
 

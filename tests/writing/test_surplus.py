@@ -165,6 +165,30 @@ def test_nobody_finds_out_by_guessing_what_a_condition_hides(
         assert same(*seen)
 
 
+class Counts(Filter):
+    """Shows how many notes are by whom the client asks for."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        return {**doc, "count": [note.get("by", "") for note in doc["notes"]].count(doc.get("asked"))}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return {name: value for name, value in edited.items() if name != "count"}
+
+    def sets_fields(self) -> list[str]:
+        return ["count"]
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+def test_what_is_computed_of_what_is_hidden_may_depend_on_what_is_sent(mode: Mode) -> None:
+    """That is what the rule is for."""
+    by = rules(Counts(), Drop(paths=["notes[?private].by"]), on_surplus=mode)
+    original = {"_id": "doc", "_rev": "1-a", "notes": [{"private": True, "by": "ann"}]}
+    for name in ("ann", "bob"):
+        sent = {"asked": name, "count": 0, "notes": [{"private": True}, {"by": name}]}
+        whole = written(judge(pushed(sent), original, by))
+        assert whole == {"asked": name, "notes": [{"private": True, "by": "ann"}, {"by": name}]}
+
+
 @pytest.mark.parametrize("on_surplus", ["refuse", "discard"])
 @pytest.mark.parametrize("original", [None, {"_id": "doc", "_rev": "1-a", "_deleted": True, "facility": "f7"}])
 def test_a_deletion_brings_nothing_hidden(on_surplus: Mode, original: Doc | None) -> None:
