@@ -173,6 +173,8 @@ def test_serve_until_told_to_stop(command: Command, number: int) -> None:
         assert process.stderr is not None
         try:
             assert process.stdout.readline().startswith("couch-tailor listens on http://127.0.0.1:")
+            process.send_signal(signal.SIGHUP)
+            assert "WARNING couch_tailor.signals: SIGHUP changes nothing" in process.stderr.readline()
             process.send_signal(number)
             assert "Traceback" not in process.stderr.read()
             assert process.wait() == 0

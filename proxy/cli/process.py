@@ -22,7 +22,7 @@ from proxy.feeds.remote import RemoteFeeds
 from proxy.feeds.server import Followers
 from proxy.loop import run_loop, tune
 from proxy.metrics import Requests, Sample, hub_samples
-from proxy.signals import stop_signals
+from proxy.signals import ignore_hangups, stop_signals
 from proxy.supervisor import CHANGED, READY
 
 log = logging.getLogger("couch_tailor.process")
@@ -30,6 +30,7 @@ log = logging.getLogger("couch_tailor.process")
 
 def main(argv: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT, or until the supervisor is gone."""
+    ignore_hangups()
     parser = argparse.ArgumentParser(prog="couch-tailor _process", allow_abbrev=False)
     parser.add_argument("name")
     parser.add_argument("--listening", type=int, action="append", required=True)

@@ -15,6 +15,7 @@ from proxy.cli.errors import UsageError
 from proxy.cli.files import add_config_option, config_path, load_config, print_warnings
 from proxy.config.problems import BadValue
 from proxy.config.values import bind, count
+from proxy.signals import ignore_hangups
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -43,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--bind: {error.message}") from None
         config = dataclasses.replace(config, server=dataclasses.replace(config.server, host=host, port=port))
     workers = config.server.workers if arguments.workers is None else arguments.workers
+    ignore_hangups()
     set_up_log(arguments.log_level)
     if workers > 1 or any(config.indexed):
         from proxy.cli import processes

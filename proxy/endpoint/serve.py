@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -18,6 +16,7 @@ from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
 from proxy.loop import run_loop
+from proxy.signals import ignore_hangups, stop_signals
 
 Account = tuple[str, tuple[str, ...]]
 """Password and roles."""
@@ -124,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("name an administrator with --admin NAME:PASSWORD, or let everybody do everything with --open")
     if given.open and not _is_loopback(given.host):
         parser.error(f"--open is for loopback addresses only, and {given.host} is none")
+    ignore_hangups()
     try:
         run_loop(_serve(given))
     except CouchError as error:
@@ -136,9 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(given: argparse.Namespace) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = stop_signals()
     running = await start(
         given.data,
         host=given.host,

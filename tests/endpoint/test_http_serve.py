@@ -82,15 +82,23 @@ def test_a_user_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     options = ["--port", "0", "--data", str(tmp_path / "data"), "--admin", "admin:secret", "--user", "ann:pw:a,b:c"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy.endpoint.serve", *options, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "proxy.endpoint.serve",
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
+    assert process.stderr is not None
     line = (await process.stdout.readline()).decode()
     found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
     assert found is not None, line
     wire = Wire(SimpleNamespace(host="127.0.0.1", port=int(found[1])))  # type: ignore[arg-type]  # all that the client needs of a running endpoint
     assert (await wire("PUT", "/db")).status == 201
     assert (await wire.as_user("ann", "pw")("GET", "/_session")).json["userCtx"]["roles"] == ["a", "b:c"]
+    process.send_signal(signal.SIGHUP)
+    assert (await process.stderr.readline()).startswith(b"SIGHUP changes nothing: ")
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
 

@@ -232,6 +232,19 @@ def test_sigterm_ends_them_all(make: Callable[..., Proxy], tmp_path: Path) -> No
     assert proxy.process.output().count("couch-tailor listens on ") == 1
 
 
+def test_sighup_ends_nobody(make: Callable[..., Proxy]) -> None:
+    proxy = start(make())
+    before = processes(proxy)
+    assert len(before) == 3
+    for pid in (proxy.process.pid, *before.values()):
+        os.kill(pid, signal.SIGHUP)
+    told = "SIGHUP changes nothing: rules and settings are read at the start, so restart to take up new ones"
+    eventually(lambda: proxy.process.output().count(told) == 4, "each has told what it makes of it")
+    assert processes(proxy) == before
+    assert Http(proxy.url, {}).request("GET", "/_up").status == 200
+    assert "started again" not in proxy.process.output()
+
+
 def test_nothing_outlives_the_supervisor(make: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy = start(make())
     pids = [*processes(proxy).values()]
