@@ -146,7 +146,8 @@ class Account:
         try:
             got = await self._fetch()
         except Unavailable as error:
-            log.error("%s", error)
+            if str(error) != str(self._failure):  # once, until it is over
+                log.error("%s", error)
             self._failure, self._failed_until = error, self._clock() + _FAILURE_SECONDS
             raise
         now = self._clock()

@@ -38,9 +38,9 @@ def _own(source: Source) -> Own | None:
     if source.auth == "client":
         return None
     if source.one_account:
-        return Own((401, 403), f"check the account of sources.{source.name}: its name, its secret, and what it may do.")
+        return Own((401, 403), f"check the account of sources.{source.name}: its name, its secret, and what it may do")
     # a client by its name, who may be refused; but it is known who that is
-    return Own((401,), f"check proxy_secret and proxy_hash of sources.{source.name}.")
+    return Own((401,), f"check proxy_secret and proxy_hash of sources.{source.name}")
 
 
 class _Asked(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from proxy import __version__
 from proxy.errors import BadRequest, CouchError, Forbidden, PreconditionFailed, Unavailable
 from proxy.exchange import Exchange
 from proxy.identify import Principal
+from proxy.standing import refusal
 from proxy.upstream import Upstream
 from proxy.view import name_or_nobody
 
@@ -24,6 +26,8 @@ log = logging.getLogger("couch_tailor.info")
 
 _MAX_UUIDS = 1000
 _UP_TIMEOUT = 5.0
+_ACCOUNT_SECONDS = 10.0
+"""How long the source's word on the proxy's own account stands: it may compute for a password."""
 _DOWN_WORDS = ("maintenance_mode", "nolb", "unhealthy")
 _REVS_LIMIT = 1000
 
@@ -50,7 +54,9 @@ async def get_root(exchange: Exchange, upstream: Upstream, principal: Principal)
 
 
 async def get_up(exchange: Exchange, upstreams: Sequence[Upstream]) -> web.StreamResponse:
-    """GET _up: 200 if all sources answer; otherwise CouchDB's 404 of maintenance mode, or 503."""
+    """GET _up: 200 if all sources answer, and take the proxy's account; otherwise CouchDB's 404 of maintenance mode, or
+    503.
+    """
     states = await asyncio.gather(*map(_state, upstreams))
     down = next((state for state in states if state[0] != 200), (200, "ok"))
     return exchange.json({"status": down[1]}, down[0])
@@ -67,30 +73,66 @@ async def _state(upstream: Upstream) -> tuple[int, str]:
                 with suppress(Unavailable, AttributeError):
                     word = (await reply.json()).get("status")
     except (CouchError, TimeoutError) as error:
-        _tell(upstream, str(error) or f"it did not answer within {_UP_TIMEOUT:g} s")
-        return 503, "unavailable"
+        return _down(upstream, _why(error))
     if reply.status >= 500:
-        _tell(upstream, f"it answered {reply.status}")
-        return 503, "unavailable"
-    _tell(upstream, None)
+        return _down(upstream, f"it answered {reply.status}")
     if reply.status == 404 and word is not None:
+        _tell(upstream, None)
         return 404, word if word in _DOWN_WORDS else "maintenance_mode"
+    if (trouble := await _of_account(upstream)) is not None:
+        return _down(upstream, trouble, of_account=True)
+    _tell(upstream, None)
     return 200, "ok"
 
 
-def _tell(upstream: Upstream, trouble: str | None) -> None:
-    """Say in the log why a source is not up, once; and that it is again. None: it is."""
+def _why(error: CouchError | TimeoutError) -> str:
+    return str(error) or f"it did not answer within {_UP_TIMEOUT:g} s"
+
+
+async def _of_account(upstream: Upstream) -> str | None:
+    """Why the source does not take the proxy's own account, as of some seconds ago at most. None: it does."""
+    known = _ACCOUNTS.get(upstream)
+    if known is not None and time.monotonic() < known.until:
+        return known.trouble
+    # whoever comes meanwhile goes by what was known
+    _ACCOUNTS[upstream] = _Account(known and known.trouble, time.monotonic() + _ACCOUNT_SECONDS)
+    try:
+        async with asyncio.timeout(_UP_TIMEOUT):
+            trouble = await refusal(upstream)
+    except (CouchError, TimeoutError) as error:
+        trouble = _why(error)
+    _ACCOUNTS[upstream] = _Account(trouble, time.monotonic() + _ACCOUNT_SECONDS)
+    return trouble
+
+
+class _Account(NamedTuple):
+    """What is known of a source's account: `trouble`, until a time."""
+
+    trouble: str | None
+    until: float
+
+
+_ACCOUNTS: WeakKeyDictionary[Upstream, _Account] = WeakKeyDictionary()
+
+
+def _down(upstream: Upstream, trouble: str, *, of_account: bool = False) -> tuple[int, str]:
+    _tell(upstream, trouble, of_account=of_account)
+    return 503, "unavailable"
+
+
+def _tell(upstream: Upstream, trouble: str | None, *, of_account: bool = False) -> None:
+    """Say in the log why a source is not up, once for either reason; and that it is again. None: it is."""
     known = _TROUBLES.get(upstream)
     if trouble is None and known is not None:
         log.warning("sources.%s is up again", upstream.source.name)
         del _TROUBLES[upstream]
-    elif trouble is not None and known is None:
+    elif trouble is not None and known is not of_account:
         log.warning("sources.%s is not up: %s", upstream.source.name, trouble)
-        _TROUBLES[upstream] = trouble
+        _TROUBLES[upstream] = of_account
 
 
-_TROUBLES: WeakKeyDictionary[Upstream, str] = WeakKeyDictionary()
-"""Why sources that are not up are not, as the log has it."""
+_TROUBLES: WeakKeyDictionary[Upstream, bool] = WeakKeyDictionary()
+"""Sources of which the log says that they are not up, and whether that is because of the account."""
 
 
 def get_uuids(exchange: Exchange) -> web.StreamResponse:

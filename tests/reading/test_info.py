@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 from aiohttp import web
@@ -195,6 +196,56 @@ async def test_the_log_says_once_why_a_source_is_not_up(
     assert [record.getMessage() for record in caplog.records if record.name == "couch_tailor.info"] == [
         "sources.main is not up: it answered 500",
         "sources.main is up again",
+        "sources.main is not up: it answered 503",
+    ]
+
+
+@pytest.mark.parametrize("auth", ["service", "client"])
+async def test_up_asks_for_the_account_now_and_then(
+    couch: Couch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, auth: Literal["service", "client"]
+) -> None:
+    upstream = Upstream(Source("main", couch.url, auth, "tailor", "thread"))
+    answers: list[tuple[int, bytes]] = []
+
+    async def asked(exchange: Exchange) -> web.StreamResponse:
+        return await info.get_up(exchange, [upstream])
+
+    async with front(couch, asked) as ann:
+        for refuses in (True, False):
+            body = b'{"error":"unauthorized","reason":"Name or password is incorrect."}'
+            await answering(couch, "/_session", 401 if refuses else 200, body if refuses else b"{}")
+            monkeypatch.setattr(info, "_ACCOUNT_SECONDS", 3600.0)
+            info._ACCOUNTS.clear()
+            answers += [(await ann.raw("GET", "/_up"))[:2] for _ in range(3)]
+    upstream.close()
+    well, ill = (200, b'{"status":"ok"}\n'), (503, b'{"status":"unavailable"}\n')
+    told = [record.getMessage() for record in caplog.records if record.name == "couch_tailor.info"]
+    if auth == "client":
+        assert (answers, told) == ([well] * 6, [])
+        return
+    assert answers == [ill] * 3 + [well] * 3
+    assert [path for _, path, _ in couch.requests].count("/_session") == 2
+    assert told == [
+        "sources.main is not up: The source (GET /_session) refuses the proxy itself (401 unauthorized: Name or "
+        "password is incorrect.); check the account of sources.main: its name, its secret, and what it may do.",
+        "sources.main is up again",
+    ]
+
+
+async def test_an_account_that_nobody_answers_for(couch: Couch, caplog: pytest.LogCaptureFixture) -> None:
+    upstream = Upstream(Source("main", couch.url, "service", "tailor", "thread"))
+
+    async def asked(exchange: Exchange) -> web.StreamResponse:
+        return await info.get_up(exchange, [upstream])
+
+    async with front(couch, asked) as ann:
+        await answering(couch, "/_session", 500, b"oops")
+        assert [(await ann.raw("GET", "/_up"))[0] for _ in range(2)] == [503, 503]
+        await answering(couch, "/_up", 503)
+        assert (await ann.raw("GET", "/_up"))[0] == 503
+    upstream.close()
+    assert [record.getMessage() for record in caplog.records if record.name == "couch_tailor.info"] == [
+        "sources.main is not up: The source (GET /_session) answered 500 without saying why.",
         "sources.main is not up: it answered 503",
     ]
 
