@@ -157,12 +157,15 @@ class App:
 
     def _fail(self, exchange: Exchange, error: CouchError) -> web.StreamResponse:
         """The error's answer or, where the answer has begun, the end of the connection."""
-        begun = exchange.begun
+        begun, request = exchange.begun, exchange.request
+        how = "failed" if begun is None else "broken off"
+        if error.details is not None:  # it is the source's
+            asked = exchange.upstream or self._host_upstream
+            asked.troubles.ended(error, f"{request.method} {request.raw_path} {how}")
+        elif begun is not None:
+            log.warning("%s %s: %s", request.raw_path, how, error)
         if begun is None:
-            if error.details is not None:
-                log.warning("%s %s failed: %s", exchange.request.method, exchange.request.raw_path, error)
             return exchange.error(error)
-        log.warning("%s broken off: %s", exchange.request.raw_path, error)
         exchange.abort()
         return begun
 
@@ -182,6 +185,7 @@ class App:
             # which databases there are is not for everybody
             exchange.greet(await self._host_identifier.identify(self._claim(request)))
             raise
+        exchange.upstream = self.upstreams[database.source.name]
         exchange.identify = Following(self.identifiers[database.source.name], self._claim(request))
         principal = await exchange.identify()
         exchange.greet(principal)

@@ -130,6 +130,8 @@ class RangeNotSatisfiable(CouchError):
 class Unavailable(CouchError):
     status = 502
     error = "bad_gateway"
+    of_account = False
+    """Whether the source refuses the proxy's own account: that others are answered does not end it."""
 
     def unsure(self) -> Self:
         """The same, as the answer to a write that may or may not have been stored."""

@@ -24,6 +24,7 @@ from proxy.identify import Principal
 from proxy.sent import Whole
 from proxy.sockets import reset
 from proxy.turns import in_turns
+from proxy.upstream import Upstream
 from proxy.view import View
 
 _SERVER_NAME = f"couch-tailor/{__version__} (CouchDB)"
@@ -56,6 +57,8 @@ class Exchange:
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
         self.recall: Callable[[], Awaitable[None]] | None = None
         """Sees once more that what the client is shown is recorded, which others may have changed meanwhile."""
+        self.upstream: Upstream | None = None
+        """The source that the request is for; None: the first one."""
         self.target: Target
         self.kind: Kind | None = None
         """That of the target, once the request is routed."""

@@ -6,7 +6,6 @@ never kept.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -37,8 +36,7 @@ from proxy.errors import (
 )
 from proxy.http_client import BrokenOff, Connection, Silent, TooLong, multidict
 from proxy.pool import Pool, Unreachable
-
-log = logging.getLogger("couch_tailor.upstream")
+from proxy.troubles import Troubles
 
 _WORD = re.compile(r"[A-Za-z_]{1,40}\Z")
 
@@ -79,10 +77,13 @@ LARGEST = 256 * 1024 * 1024
 
 
 class Where(NamedTuple):
-    """What messages say of who was asked: `called` to clients, `exactly`, and what for, to operators."""
+    """What messages say of who was asked: `called` to clients, `exactly`, and what for, to operators. `troubles`: what
+    the log says of it.
+    """
 
     called: str
     exactly: str
+    troubles: Troubles
 
     def failure(self, what: str, more: str = "") -> Unavailable:
         """The error that `what` was the matter. `more`: what else is known, not for clients."""
@@ -218,9 +219,12 @@ class Reply:
         is_verdict = of_document and reason not in OF_ACCESS
         if self._own is not None and self.status in self._own.refusals and not is_verdict:
             words = f" ({self.status} {error}: {reason}); {self._own.remedy}"
-            return self._where.refusal("refuses the proxy itself", words)
+            refusal = self._where.refusal("refuses the proxy itself", words)
+            refusal.of_account = True
+            return refusal
         if self.status >= 500 and not verbatim:
-            log.warning("%s answered %d %s: %s", self._where.exactly, self.status, error, reason)
+            answered = f"answered {self.status} {error}: {reason}"
+            self._where.troubles.failed(f"{self._where.called} {answered}", f"{self._where.exactly} {answered}")
             error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
         return CouchError(reason, error=error, status=self.status)
 

@@ -24,6 +24,7 @@ from proxy.errors import NotDone, Unavailable
 from proxy.http_client import Body, BrokenOff, Silent, Sized, request_head
 from proxy.pool import Origin, Pool, Unreachable
 from proxy.reply import LARGEST, Own, Reply, Where, unavailable
+from proxy.troubles import Troubles
 
 Headers = Mapping[str, str]
 
@@ -71,6 +72,7 @@ class Upstream:
         largest: int = LARGEST,
     ) -> None:
         self.source = source
+        self.troubles = Troubles(source.name)
         self._largest = largest
         self._timeout = timeout
         self._called = called
@@ -118,7 +120,7 @@ class Upstream:
         limit = self._timeout if timeout == 0 else timeout
         reads = changes_nothing or method in ("GET", "HEAD")
         reads = reads or (isinstance(body, bytes) and path.rpartition("/")[2] in _READING_POSTS)
-        where = Where(self._called, f"{self._called}{self._of} ({method} {path})")
+        where = Where(self._called, f"{self._called}{self._of} ({method} {path})", self.troubles)
         asked = _Asked(method, target, headers, body, limit, reads, where)
         held = None if self._account is None else await self._held(headers)
         reply = await self._once(asked, held)
@@ -134,7 +136,11 @@ class Upstream:
             connection = await self._pool.exchange(head, body, method, limit, reads, 0.0 if reads else _digestion(body))
         except (Silent, Unreachable, BrokenOff) as error:
             raise unavailable(error, where) from error
-        return Reply(connection, self._pool, where, self._own if self._are_own(headers) else None, self._largest)
+        own = self._own if self._are_own(headers) else None
+        reply = Reply(connection, self._pool, where, own, self._largest)
+        if reply.status < 500 and (own is None or reply.status not in own.refusals):
+            self.troubles.succeeded(by_account=own is self._own)
+        return reply
 
     def _are_own(self, headers: Headers) -> bool:
         """Whether these are credentials of the proxy, and not a client's."""
@@ -149,7 +155,9 @@ class Upstream:
         try:
             return await self._account.headers()
         except Unavailable as error:
-            raise NotDone(error.reason, error=error.error, status=error.status, details=error.details) from error
+            failed = NotDone(error.reason, error=error.error, status=error.status, details=error.details)
+            failed.of_account = True
+            raise failed from error
 
     async def _insist(self, asked: _Asked, reply: Reply, held: Headers | None) -> Reply:
         """Answer refusals for as long as that makes sense; the last reply."""

@@ -218,7 +218,11 @@ class _Feed:
             except CouchError as error:  # whatever it is: the client hears of it when it asks again
                 if self.wanted.feed != "longpoll":
                     raise
-                log.warning("%s ended early: %s", self.exchange.request.raw_path, error)
+                what = f"{self.exchange.request.raw_path} ended early"
+                if error.status >= 500:
+                    self.view.upstream.troubles.ended(error, what)
+                else:
+                    log.warning("%s: %s", what, error)
                 await asyncio.sleep(BREATH_SECONDS)
                 self.ended_early = True
                 return
