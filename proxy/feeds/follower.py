@@ -107,9 +107,11 @@ class Follower:
                 self._no_room = True
                 self._drop()
             except CouchError as error:
-                self._complain(logging.WARNING, "%s cannot be followed, trying again: %s", error)
                 if error.status == 404:
+                    self._complain(logging.WARNING, "%s cannot be followed until it is there: %s", self._missing(error))
                     self._drop()
+                else:
+                    self._complain(logging.WARNING, "%s cannot be followed, trying again: %s", error)
             except _Renewed:
                 log.warning("%s is another database now: its index is made anew", self._name)
                 self._drop()
@@ -128,7 +130,12 @@ class Follower:
             longest = min(longest, _LONGEST_AWAITED)
         return longest * uniform(0.5, 1.0)
 
-    def _complain(self, level: int, text: str, error: Exception) -> None:
+    def _missing(self, error: CouchError) -> str:
+        database = self._place.database
+        missing = f"sources.{database.source.name} has no database {database.source_db} ({error})"
+        return f"{missing}; make it there, or mend databases.{database.name}"
+
+    def _complain(self, level: int, text: str, error: Exception | str) -> None:
         """Log a trouble, once until it is over."""
         if text != self._complaint:
             log.log(level, text, self._name, error)

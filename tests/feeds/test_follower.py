@@ -224,7 +224,9 @@ async def test_a_continuous_feed_goes_on_over_many_changes(tmp_path: Path) -> No
                 assert jsonio.loads(line)["id"] == f"d{number}"
 
 
-async def test_a_database_made_anew_is_recognised_and_devices_start_over(tmp_path: Path) -> None:
+async def test_a_database_made_anew_is_recognised_and_devices_start_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with served(tmp_path, *({"_id": f"d{n}", "facility": "f1"} for n in range(5))) as at:
         hub = await at.indexed()
         assert hub.index is not None
@@ -234,6 +236,12 @@ async def test_a_database_made_anew_is_recognised_and_devices_start_over(tmp_pat
         while hub.index is not None:
             await asyncio.sleep(0.005)
         assert (await at.ask("GET", f"/clinic-phone/_changes?since={since}")).status == 404
+        while "cannot be followed until it is there" not in caplog.text:
+            await asyncio.sleep(0.005)
+        assert caplog.messages[-1].endswith(
+            "clinic cannot be followed until it is there: sources.main has no database clinic (Database does not "
+            "exist.); make it there, or mend databases.clinic"
+        )
         await at.at_source("PUT", "/clinic")
         await at.put({"_id": "new", "facility": "f1"})
         await at.indexed(but=old)
