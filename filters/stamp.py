@@ -4,6 +4,9 @@ Options: `fields`, a table from field to JMESPath expression over `client` and t
 "create" (the default; later writes keep the field as it is) or "write"; `claims`: what happens if the client sends
 another value: "overwrite" (the default) or "refuse".
 
+A document that is made anew over its deletion is created, but for fields that the deletion has kept, as those do by
+which it is decided whom it reaches.
+
 Documents go out untouched. A write is refused if an expression gives null: nobody's document helps nobody.
 """
 
@@ -49,7 +52,7 @@ class Stamp(Filter):
         return whole
 
     def _value(self, name: str, edited: Doc, original: Doc | None, client: Client) -> Any:
-        if original is not None and not self._always:
+        if original is not None and not self._always and not _is_made_anew(name, edited, original):
             return original.get(name, _ABSENT)
         value = None
         if self._stamps[name].lacks(client) is None:
@@ -70,3 +73,8 @@ class Stamp(Filter):
 
     def sets_fields(self) -> Iterable[str]:
         return [quote(name) for name in self._stamps]
+
+
+def _is_made_anew(name: str, edited: Doc, original: Doc) -> bool:
+    """Whether a document begins again over its deletion, which has not kept the field."""
+    return "_deleted" in original and "_deleted" not in edited and name not in original

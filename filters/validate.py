@@ -1,7 +1,8 @@
 """`validate`: refuse writes that do not meet a condition.
 
 Options: `where`, a JMESPath expression over the document as it is to be stored, with `old` for what it replaces
-(null when a document is created) and `client`; `message`, the reason that a client is given.
+(null when a document is created; its deletion when it is made anew over that) and `client`; `message`, the reason that
+a client is given.
 
 As with CouchDB's own `validate_doc_update`, deletions are judged too: a condition about fields begins with
 `_deleted ||` if documents may be deleted. A condition that cannot be judged, or that names an attribute that the

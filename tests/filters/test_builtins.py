@@ -314,6 +314,38 @@ def test_stamp_sets_on_creation_and_keeps() -> None:
     assert stamping.shape(PATIENT, ANN) is PATIENT
 
 
+def test_stamp_sets_what_is_made_anew_over_a_deletion() -> None:
+    tombstone: Doc = {"_id": "p", "_deleted": True, "owner": "bob"}
+    table = {"owner": "client.name", "facility": "client.facility"}
+    stamping = Stamp(fields=table)
+    assert put(stamping, {"_id": "p"}, tombstone) == {"_id": "p", "owner": "bob", "facility": "f7"}
+    assert put(stamping, {"_id": "p", "facility": "x"}, tombstone)["facility"] == "f7"
+    assert put(stamping, {"_id": "p"}, {"_id": "p", "_deleted": True}) == {"_id": "p", "owner": "ann", "facility": "f7"}
+    assert refused(stamping, {"_id": "p"}, tombstone, NOBODY).path == "facility"
+    again = {"_id": "p", "_deleted": True}
+    assert put(stamping, again, tombstone, NOBODY) == tombstone
+
+    refusing = Stamp(fields=table, claims="refuse")
+    assert put(refusing, {"_id": "p", "owner": "bob", "facility": "f7"}, tombstone)["owner"] == "bob"
+    assert refused(refusing, {"_id": "p", "facility": "f8"}, tombstone).path == "facility"
+
+
+def test_validate_is_told_of_the_deletion_that_a_document_is_made_anew_over() -> None:
+    tombstone: Doc = {"_id": "p", "_deleted": True, "owner": "bob"}
+    theirs = Validate(where="old == null || old.owner == client.name")
+    assert refused(theirs, {"_id": "p"}, tombstone)
+    assert put(theirs, {"_id": "p"}, tombstone, BOB) == {"_id": "p"}
+    anybodys = Validate(where="old == null || old._deleted || old.owner == client.name")
+    assert put(anybodys, {"_id": "p"}, tombstone) == {"_id": "p"}
+
+
+def test_default_and_compute_over_a_deletion() -> None:
+    tombstone: Doc = {"_id": "p", "_deleted": True}
+    assert put(Default(fields={"s": 1}), {"_id": "p", "s": 1}, tombstone) == {"_id": "p"}
+    assert put(Default(fields={"s": 1}), {"_id": "p", "s": 1}, {**tombstone, "s": 1}) == {"_id": "p", "s": 1}
+    assert put(Compute(fields={"n": "length(l)"}), {"_id": "p", "l": [1], "n": 1}, tombstone) == {"_id": "p", "l": [1]}
+
+
 def test_stamp_sets_on_every_write_and_refuses_claims() -> None:
     stamping = Stamp(
         fields={"by": "client.name", "key": "join('/', [client.name, type])"}, when="write", claims="refuse"
