@@ -5,7 +5,9 @@ as in `*.pdf`; `max_size`, in bytes. An attachment is shown if it meets all that
 Of one without a known type the type is `application/octet-stream`; one without a known size is too large for any
 `max_size`.
 
-Hidden attachments stay with the document when it is written. A client cannot store one that it would not be shown.
+Hidden attachments stay with the document when it is written. A client cannot store one that it would not be shown, and
+is told which rule it does not meet: by what it sent alone, whether or not there is a hidden one by that name. One that
+meets all of them and has the name of a hidden one has to be refused, in words that say no more.
 """
 
 from __future__ import annotations
@@ -64,25 +66,36 @@ class Attachments(Filter):
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         shaped = {} if original is None else self.shape(original, client)
-        had, shown = _entries(original or {}), _entries(shaped)
-        for name, entry in _entries(edited).items():
-            hidden = name in had and name not in shown
+        had, shown, sent = _entries(original or {}), _entries(shaped), _entries(edited)
+        for name, entry in sent.items():
             unchanged = name in shown and isinstance(entry, dict) and bool(entry.get("stub"))
-            if hidden or not (unchanged or self._shows(name, entry)):
-                raise Refused(f"this client may not store an attachment such as {name}", f"_attachments.{quote(name)}")
+            if not unchanged and (fault := self._fault(name, entry)) is not None:
+                raise _refused(fault, name)
+        for name in sent:  # told last: what could not be stored in any case is refused as if there were none
+            if name in had and name not in shown:
+                raise _refused("such as this one", name)
         return edited if original is None else restore_structurally(edited, shaped, original)
 
     def _shows(self, name: str, entry: Any) -> bool:
+        return self._fault(name, entry) is None
+
+    def _fault(self, name: str, entry: Any) -> str | None:
+        """What rule an attachment does not meet, in words that follow "an attachment"; None: it meets all."""
         if not _is_described(entry):
-            return False
+            return "such as this one"
         kind = str(entry.get("content_type") or _DEFAULT_TYPE).partition(";")[0].strip()
-        return (
-            (self._allow is None or _matches(self._allow, kind))
-            and not _matches(self._deny, kind)
-            and (self._allow_names is None or _matches(self._allow_names, name))
-            and not _matches(self._deny_names, name)
-            and (self._max_size is None or _size(entry, self._max_size) <= self._max_size)
-        )
+        if (self._allow is not None and not _matches(self._allow, kind)) or _matches(self._deny, kind):
+            return f"of the type {kind}"
+        names = self._allow_names
+        if (names is not None and not _matches(names, name)) or _matches(self._deny_names, name):
+            return "by this name"
+        if self._max_size is not None and _size(entry, self._max_size) > self._max_size:
+            return f"of more than {self._max_size} bytes"
+        return None
+
+
+def _refused(which: str, name: str) -> Refused:
+    return Refused(f"this client may not store an attachment {which}", f"_attachments.{quote(name)}")
 
 
 def _entries(doc: Doc) -> Mapping[str, Any]:

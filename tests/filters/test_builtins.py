@@ -260,6 +260,31 @@ def test_attachments_by_type_name_and_size() -> None:
     assert Attachments(allow=["*"]).shape(SPARSE, ANN) is SPARSE
 
 
+def test_attachments_that_cannot_be_stored_are_told_which_rule() -> None:
+    limiting = Attachments(allow=["image/*"], deny=["image/gif"], deny_names=["*.raw"], max_size=100)
+    hidden = {name: {"content_type": "text/plain", "length": 5, "stub": True} for name in ("a", "a.raw")}
+    good = {"content_type": "image/png", "length": 100}
+    faults: list[tuple[str, Doc, str]] = [
+        ("a", {**good, "content_type": "video/mp4; codecs=x"}, "of the type video/mp4"),
+        ("a", {**good, "content_type": "image/gif"}, "of the type image/gif"),
+        ("a", {"length": 5}, "of the type application/octet-stream"),
+        ("a.raw", good, "by this name"),
+        ("a", {**good, "length": 101}, "of more than 100 bytes"),
+        ("a", {"content_type": "image/png", "follows": True}, "of more than 100 bytes"),
+        ("a", {"stub": True}, "such as this one"),
+    ]
+    originals: list[Doc | None] = [None, {"_id": "d"}, {"_id": "d", "_attachments": hidden}]
+    for name, entry, words in faults:
+        for sent in ({name: entry}, {"a": good, name: entry}, {name: entry, "b": good}):
+            told = {refused(limiting, {"_id": "d", "_attachments": sent}, each).reason for each in originals}
+            assert told == {f"this client may not store an attachment {words}"}
+    told_last = refused(limiting, {"_id": "d", "_attachments": {"b": good, "a": good}}, originals[2])
+    assert (told_last.reason, told_last.path) == (
+        "this client may not store an attachment such as this one",
+        "_attachments.a",
+    )
+
+
 def test_attachments_that_would_be_hidden_cannot_be_stored() -> None:
     limiting = Attachments(allow=["image/*"], max_size=10_000)
     shaped = limiting.shape(PATIENT, ANN)
