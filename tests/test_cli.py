@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -126,6 +127,25 @@ def test_version_and_help(command: Command) -> None:
     status, out, err = command.run("--help")
     assert (status, err) == (0, "")
     assert all(f"\n    {name} " in out for name in ("serve", "check", "shape", "index", "endpoint", "demo"))
+
+
+def test_every_command_is_listed(command: Command) -> None:
+    _, out, _ = command.run("--help")
+    names = re.findall(r"^    (\w+) ", out, re.MULTILINE)
+    assert {"serve", "touch", "demo"} <= set(names)
+    listed = (ROOT / "README.md").read_text().partition("lists the [commands]")[2]
+    table = (ROOT / "docs/configuration.md").read_text().partition("\n## Commands\n")[2]
+    first = "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))
+    for name in names:
+        assert f"`{name}`" in listed
+        assert f"`{name}`" in first
+
+
+def test_the_options_of_check_are_documented(command: Command) -> None:
+    _, out, _ = command.run("check", "--help")
+    table = (ROOT / "docs/configuration.md").read_text().partition("\n## Commands\n")[2]
+    options = set(re.findall(r"(--\w[\w-]*)", out)) - {"--help"}
+    assert options == {option for option in options if f"`{option}`" in table}
 
 
 @pytest.mark.parametrize("name", ["serve", "check", "shape", "index", "record", "replay", "endpoint"])

@@ -3,7 +3,7 @@
 load ─► environment ─► schema (values) ─► rules (modules) ─► checks ─► model.Config
 """
 
-from proxy.config.load import load
+from proxy.config.load import load, places
 from proxy.config.problems import ConfigError
 
-__all__ = ["ConfigError", "load"]
+__all__ = ["ConfigError", "load", "places"]

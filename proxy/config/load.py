@@ -43,6 +43,14 @@ def load(
     return config
 
 
+def places(path: str | FilePath, env: Mapping[str, str]) -> Problems:
+    """No mistakes yet, and where each would be: for those that are found elsewhere, once `load` has found none."""
+    raw, text = _parse(FilePath(path))
+    problems = Problems(str(path), key_lines(text))
+    environment.apply(raw, env, problems)
+    return problems
+
+
 def _parse(path: FilePath) -> tuple[dict[str, Any], str]:
     try:
         data = path.read_bytes()
