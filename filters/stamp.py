@@ -61,15 +61,14 @@ class Stamp(Filter):
             raise Refused(f"{name} cannot be set for this client: {self._stamps[name].text} is null", name)
         return value
 
-    @staticmethod
-    def _may_send(sent: Any, value: Any, name: str, original: Doc | None) -> bool:
-        """What it will be, or what it was: a client sends back the stamp of the write before. If that was its own,
-        it has any former one.
+    def _may_send(self, sent: Any, value: Any, name: str, original: Doc | None) -> bool:
+        """What it will be, or what it was: a client sends back the stamp of the write before. If that was its own, it
+        has any former one.
         """
         if same(sent, value) or original is None:
             return same(sent, value)
         before = original.get(name, _ABSENT)
-        return same(sent, before) or same(value, before)
+        return same(sent, before) or (self._always and same(value, before))
 
     def sets_fields(self) -> Iterable[str]:
         return [quote(name) for name in self._stamps]

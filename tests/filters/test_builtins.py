@@ -353,6 +353,11 @@ def test_stamp_sets_what_is_made_anew_over_a_deletion() -> None:
     refusing = Stamp(fields=table, claims="refuse")
     assert put(refusing, {"_id": "p", "owner": "bob", "facility": "f7"}, tombstone)["owner"] == "bob"
     assert refused(refusing, {"_id": "p", "facility": "f8"}, tombstone).path == "facility"
+    assert refused(refusing, {"_id": "p", "owner": "eve"}, tombstone).path == "owner"
+    for owner in ("ann", "bob"):
+        held: Doc = {"_id": "p", "owner": owner, "facility": "f7"}
+        assert put(refusing, held, held) == held
+        assert refused(refusing, {**held, "owner": "eve"}, held).path == "owner"
 
 
 def test_validate_is_told_of_the_deletion_that_a_document_is_made_anew_over() -> None:
