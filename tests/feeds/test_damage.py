@@ -5,6 +5,7 @@ in good order: nobody gets what they may not see.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -16,6 +17,7 @@ from filters.drop import Drop
 from filters.select import Select
 from proxy.feeds.follower import Follower
 from proxy.feeds.index import Damaged, Entry, Full, IndexReader, IndexWriter, remove
+from proxy.feeds.index.damage import damage as saying
 from tests.support.inprocess import profile, site
 
 SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
@@ -62,6 +64,31 @@ def flip(random: Random, data: bytearray) -> None:
 def zero(random: Random, data: bytearray) -> None:
     start, size = random.randrange(len(data)), random.choice((1, 16, 512, 4096))
     data[start : start + size] = bytes(len(data[start : start + size]))
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        (sqlite3.SQLITE_FULL, Full),
+        (sqlite3.SQLITE_IOERR_WRITE, Full),
+        (sqlite3.SQLITE_READONLY, Full),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, Full),
+        (sqlite3.SQLITE_READONLY_DBMOVED, Full),
+        (sqlite3.SQLITE_CANTOPEN_ISDIR, Full),
+        (sqlite3.SQLITE_BUSY_RECOVERY, Full),
+        (sqlite3.SQLITE_LOCKED_SHAREDCACHE, Full),
+        (sqlite3.SQLITE_IOERR_READ, Damaged),
+        (sqlite3.SQLITE_CORRUPT_INDEX, Damaged),
+        (sqlite3.SQLITE_NOTADB, Damaged),
+        (None, Damaged),
+    ],
+)
+def test_a_file_that_cannot_be_used_at_present_is_not_damaged(code: int | None, raised: type[Exception]) -> None:
+    error = sqlite3.OperationalError("what SQLite says")
+    if code is not None:
+        error.sqlite_errorcode = code
+    with pytest.raises(raised, match="what SQLite says"), saying():
+        raise error
 
 
 @pytest.mark.parametrize("damage", [flip, zero])

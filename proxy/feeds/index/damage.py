@@ -22,18 +22,20 @@ def damage() -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         # text that is none has no code
-        if getattr(error, "sqlite_errorcode", None) in _AT_PRESENT:
+        if _is_passing(getattr(error, "sqlite_errorcode", None)):
             raise Full(str(error)) from error
         raise Damaged(str(error)) from error
 
 
+def _is_passing(code: int | None) -> bool:
+    """Whether what a code says can be over later: an extended one counts as its primary one."""
+    return code is not None and (code == sqlite3.SQLITE_IOERR_WRITE or code & 0xFF in _AT_PRESENT)
+
+
 _AT_PRESENT = (
     sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR_WRITE,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_BUSY_RECOVERY,  # a process that died left something to be put in order
-    sqlite3.SQLITE_BUSY_SNAPSHOT,
+    sqlite3.SQLITE_BUSY,  # a process that died left something to be put in order, among others
     sqlite3.SQLITE_LOCKED,
 )
