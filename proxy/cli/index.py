@@ -136,7 +136,7 @@ async def _build(config: Config, databases: Sequence[Database], *, anew: bool) -
                     printer.end(f"made anew, because {error}")
                     remove(path)
                     await follower.build()
-            except (CouchError, Damaged, Full) as error:
+            except (CouchError, Damaged, Full, OSError) as error:
                 raise RunError(f"the index of {database.name} cannot be built: {error}") from error
         printer.end(f"{_documents(path)}, up to date after {time.monotonic() - began:.1f} s")
 

@@ -97,31 +97,40 @@ class Follower:
             try:
                 await self._follow()
             except Damaged as error:
-                log.warning("the index of %s is made anew: %s", self._name, error)
-                self._drop()
-                remove(self._path)
+                self._make_anew("the index of %s is made anew: %s", error)
             except Full as error:
-                self._complain(
-                    logging.ERROR, "the index of %s cannot be written, feeds are read from the source: %s", error
-                )
-                self._no_room = True
-                self._drop()
+                self._leave_it(error)
             except CouchError as error:
                 if error.status == 404:
                     self._complain(logging.WARNING, "%s cannot be followed until it is there: %s", self._missing(error))
                     self._drop()
                 else:
                     self._complain(logging.WARNING, "%s cannot be followed, trying again: %s", error)
-            except _Renewed:
-                log.warning("%s is another database now: its index is made anew", self._name)
-                self._drop()
-                remove(self._path)
-                continue
+            except _Renewed as error:
+                if self._make_anew("%s %s: its index is made anew", error):
+                    continue
             except Exception:
                 log.exception("%s cannot be followed, trying again", self._name)
                 self._drop()
             await _sleep(self._pause())
             self._failures += 1
+
+    def _make_anew(self, text: str, why: Exception) -> bool:
+        """Begin with another index, which the log says; False if there is no deleting the present one."""
+        self._drop()
+        try:
+            remove(self._path)
+        except OSError as error:
+            self._leave_it(error)
+            return False
+        log.warning(text, self._name, why)
+        return True
+
+    def _leave_it(self, error: Exception) -> None:
+        """The index stays as it is, and nobody is to read it."""
+        self._complain(logging.ERROR, "the index of %s cannot be written, feeds are read from the source: %s", error)
+        self._no_room = True
+        self._drop()
 
     def _pause(self) -> float:
         """Seconds until it is tried again: not the same for all who follow, nor long while feeds wait for the index."""
@@ -408,7 +417,10 @@ class Follower:
 
 
 class _Renewed(Exception):
-    """The database is another one by the same name."""
+    """The database is not the one that the index is of. Its text says what became of it."""
+
+    def __init__(self, what: str = "is another database now") -> None:
+        super().__init__(what)
 
 
 def _since(seq: Any) -> Pairs:

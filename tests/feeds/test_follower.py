@@ -24,7 +24,7 @@ from proxy.errors import Unavailable
 from proxy.feeds import follower as follower_module
 from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
-from proxy.feeds.index import Damaged, IndexReader, IndexWriter
+from proxy.feeds.index import Damaged, IndexReader, IndexWriter, remove
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.pace import Pace
 from proxy.feeds.watcher import Watcher
@@ -569,3 +569,37 @@ async def test_other_rules_make_the_index_anew(tmp_path: Path) -> None:
         async with _in_front_of(direct, tmp_path, other) as at:
             await at.indexed(but=before)
             assert await ids(at, "/clinic-phone/_changes") == [("b", False)]
+
+
+async def test_an_index_that_cannot_be_deleted_leaves_feeds_to_the_source_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a directory that somebody else owns."""
+    fails, tries = [True], list[Path]()
+
+    def remove_or_not(path: Path) -> None:
+        tries.append(path)
+        if fails:
+            raise PermissionError(13, "Permission denied")
+        remove(path)
+
+    async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
+        hub = await at.indexed()
+        assert hub.index is not None
+        old = hub.index.index_id
+        monkeypatch.setattr(follower_module, "remove", remove_or_not)
+        writer(hub).set_meta("rules", "other")
+        follower_of(hub)._raise_alarm(Damaged("scribbled"))
+        while len(tries) < 3:
+            await asyncio.sleep(0.001)
+        page = await feed(at, "/clinic-phone/_changes")
+        assert [row["id"] for row in page["results"]] == ["a"]
+        assert not in_index(page)
+        fails.clear()
+        await at.indexed(but=old)
+        assert in_index(await feed(at, "/clinic-phone/_changes"))
+    assert caplog.messages == [
+        "the index of clinic cannot be written, feeds are read from the source: [Errno 13] Permission denied",
+        "the index of clinic is made anew: it was made with another rules",
+        "clinic is followed again",
+    ]
