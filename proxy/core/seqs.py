@@ -40,6 +40,18 @@ def includes(seq: Any, earlier: Any) -> bool:
     )
 
 
+def fell_back(seq: Any, earlier: Any) -> bool:
+    """Whether a copy of a shard is known to be less far at `seq` than it was at `earlier`, as when older files took the
+    place of its own. Other copies are no measure: they can lag.
+    """
+    mine, others = shards(seq), shards(earlier)
+    if mine is None or others is None:
+        return False
+    return any(
+        shard in mine and mine[shard][0] == copy and mine[shard][1] < last for shard, (copy, last) in others.items()
+    )
+
+
 def is_total(seq: Any) -> bool:
     """Whether all sequences that can be compared with this one are in one order: there is one shard."""
     found = shards(seq)

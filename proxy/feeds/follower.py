@@ -9,7 +9,8 @@ Rules:
     that came and went between two looks, as far as the source has their bodies;
   - what cannot be read or judged is under the key of everybody: a look at a document too many, never one too few;
   - another database by the same name, known by its `instance_start_time` or by sequences that fall back where there is
-    none, gets another index;
+    none, gets another index; and so does one that was replaced by an older copy of itself (`restored`). Whether it is
+    the same is asked after each failure, before anything else is read, and from time to time;
   - `catch_up` returns when all is in the index that the source had acknowledged when it was called.
 """
 
@@ -28,7 +29,7 @@ from proxy.ahead import ahead
 from proxy.core import jsonio
 from proxy.core.audience import Audience
 from proxy.core.query import Pairs
-from proxy.core.seqs import number
+from proxy.core.seqs import fell_back, number
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
@@ -37,6 +38,7 @@ from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, remove
 from proxy.feeds.looks import Change, Looks, changes, is_news
 from proxy.feeds.pace import Pace
 from proxy.feeds.progress import Reading
+from proxy.feeds.restored import LOOKED_AT, has_one_copy, lacks
 from proxy.feeds.watcher import Watcher
 from proxy.place import Place
 from proxy.reply import Reply
@@ -70,6 +72,10 @@ class Follower:
         self._watcher = watcher
         self._index: IndexWriter | None = None
         self._looked = 0.0
+        self._in_doubt = True
+        """Whether the source may have become another one since it was looked at."""
+        self._lost: frozenset[bytes] = frozenset()
+        """The ids of indexes that knew of changes which the source has lost."""
         self._alarm = asyncio.Event()
         self._trouble: Exception = Damaged("it cannot be read")
         """Why the alarm was set."""
@@ -101,6 +107,7 @@ class Follower:
             except Full as error:
                 self._leave_it(error)
             except CouchError as error:
+                self._in_doubt = True
                 if error.status == 404:
                     self._complain(logging.WARNING, "%s cannot be followed until it is there: %s", self._missing(error))
                     self._drop()
@@ -111,6 +118,7 @@ class Follower:
                     continue
             except Exception:
                 log.exception("%s cannot be followed, trying again", self._name)
+                self._in_doubt = True
                 self._drop()
             await _sleep(self._pause())
             self._failures += 1
@@ -162,8 +170,8 @@ class Follower:
             await self._open()
             await self._read_on()
             self._held().finish()
-        except _Renewed:
-            raise Damaged("it is of another database by this name") from None
+        except _Renewed as error:
+            raise Damaged(f"the database {error}") from None
         finally:
             self._drop()
 
@@ -246,17 +254,27 @@ class Follower:
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _open(self) -> None:
-        incarnation = await self._incarnation()
-        settings = {**self.settings, "incarnation": incarnation}
-        if self._index is not None:
-            if self._index.meta("incarnation") != incarnation:
-                raise _Renewed
-        else:
+        if self._index is None:
+            info = await self._ask_info()
             self._alarm.clear()
-            self._index = IndexWriter(self._path, settings)
+            self._index = IndexWriter(self._path, {**self.settings, "incarnation": _incarnation(info)})
             self._index.check()
             if not self._index.meta("complete") and not self._index.end:
                 self._index.begin()
+                self._index.set_meta("lost", " ".join(index_id.hex() for index_id in self._lost))
+            self._in_doubt = True
+        await self._settle_doubt()
+
+    async def _settle_doubt(self) -> None:
+        """See that the source is the one that the index is of, if it may be another one by now. Raises _Renewed."""
+        if not self._in_doubt:
+            return
+        index = self._held()
+        info = await self._look(at_once=True)
+        rows = index.last_rows(LOOKED_AT) if has_one_copy(info) else []
+        if rows and await lacks(self._place, rows, index.since):
+            raise self._is_older(index)
+        self._in_doubt = False
 
     def _drop(self) -> None:
         if self._index is not None:
@@ -264,17 +282,26 @@ class Follower:
             self._index = None
         self._watcher.closed()
 
-    async def _incarnation(self) -> str:
+    async def _ask_info(self) -> dict[str, Any]:
         info = await self._place.info()
         self._looked = time.monotonic()
-        return str(info.get("instance_start_time", "0"))
+        return info
 
-    async def _look(self, *, at_once: bool = False) -> None:
-        """Raises _Renewed if the database is not the one that the index is of."""
-        if at_once or time.monotonic() - self._looked > _LOOK_SECONDS:
-            index = self._index
-            if index is None or await self._incarnation() != index.meta("incarnation"):
-                raise _Renewed
+    async def _look(self, *, at_once: bool = False) -> dict[str, Any]:
+        """What the source says of the database, if it is time to ask. Raises _Renewed if it is another one."""
+        if not at_once and time.monotonic() - self._looked <= _LOOK_SECONDS:
+            return {}
+        since = None if self._index is None else self._index.since  # the source is as far as this, or further
+        info, index = await self._ask_info(), self._index
+        if index is None or _incarnation(info) != index.meta("incarnation"):
+            raise _Renewed
+        if fell_back(info.get("update_seq"), since):
+            raise self._is_older(index)
+        return info
+
+    def _is_older(self, index: IndexWriter) -> _Renewed:
+        self._lost = index.lost | {index.index_id}
+        return _Renewed("was replaced by an older copy of itself")
 
     async def _longpoll(self) -> None:
         """A request that ends when there is a change. It only tells of it: rows are read by `_read` alone."""
@@ -299,8 +326,10 @@ class Follower:
                 waiting, self._waiting = self._waiting, []
                 failed: CouchError | None = None
                 try:
+                    await self._settle_doubt()
                     await self._read_on(gently=True)
                 except CouchError as error:
+                    self._in_doubt = True
                     failed = error
                 except Exception as error:  # for the loop: those who wait did nothing wrong
                     self._raise_alarm(error)
@@ -421,6 +450,10 @@ class _Renewed(Exception):
 
     def __init__(self, what: str = "is another database now") -> None:
         super().__init__(what)
+
+
+def _incarnation(info: dict[str, Any]) -> str:
+    return str(info.get("instance_start_time", "0"))
 
 
 def _since(seq: Any) -> Pairs:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from proxy.core import jsonio
+from proxy.core.seqs import fell_back
 from proxy.core.tokens import Position
 from proxy.errors import Unavailable
 from proxy.feeds.hub import Hub
@@ -53,7 +54,11 @@ def is_own(hub: Hub, since: Any) -> bool:
 
 
 def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
-    """The position after which a feed goes on; None if only the source can tell. Raises Damaged, Full."""
+    """The position after which a feed goes on; None if only the source can tell. Raises Damaged, Full.
+
+    Where the index does not know `since` by itself, it has to have all that there was when the client asked: then one
+    that is further is of what the source has lost.
+    """
     index = hub.index
     if index is None:
         return None
@@ -64,7 +69,11 @@ def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
             return since.at
         if since.index_id[:4] != index.index_id[:4]:
             return 0  # of another database by this name
+        if since.index_id in index.lost:
+            return 0  # with changes that are no more; others have their numbers by now
         since = since.seq
+    if fell_back(index.since, since):
+        return 0
     at = index.position_of(since)
     return None if at is None or (keys is not None and index.moved_on(keys, at)) else at
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.seqs import includes, number, shards
+from proxy.core.seqs import fell_back, includes, number, shards
 
 # one database of CouchDB 3.5, six documents in two shards, read twice: as a whole, and with a limit
 WHOLE = [
@@ -59,6 +59,46 @@ def test_integers_are_in_order(one: int, other: int) -> None:
 )
 def test_what_cannot_be_compared_includes_nothing(seq: object, earlier: object) -> None:
     assert not includes(seq, earlier)
+
+
+def test_a_copy_that_is_less_far_than_it_was_fell_back() -> None:
+    assert fell_back(WHOLE[3], WHOLE[5])
+    assert fell_back(LIMITED[0], UPDATE_SEQ)
+    assert not fell_back(UPDATE_SEQ, WHOLE[5])
+    assert not fell_back(WHOLE[5], WHOLE[3])
+    assert fell_back(4, 5)
+    assert fell_back("4-tag", "5-tag")
+    assert not fell_back("5-tag", "5-tag")
+
+
+def _packed(copy: tuple[bytes, bytes], seq: int) -> str:
+    """A sequence of one shard, as CouchDB packs it."""
+    from base64 import urlsafe_b64encode
+
+    def binary(text: bytes) -> bytes:
+        return b"m" + len(text).to_bytes(4, "big") + text
+
+    def atom(text: bytes) -> bytes:
+        return b"d" + len(text).to_bytes(2, "big") + text
+
+    uuid, node = copy
+    bounds = b"l" + (2).to_bytes(4, "big") + bytes([97, 0, 97, 255]) + b"j"
+    last = b"h\x03" + bytes([97, seq]) + binary(uuid) + atom(node)
+    term = b"\x83l" + (1).to_bytes(4, "big") + b"h\x03" + atom(node) + bounds + last + b"j"
+    return f"{seq}-{urlsafe_b64encode(term).decode().rstrip('=')}"
+
+
+@pytest.mark.parametrize(("seq", "earlier"), [("4-gat", "5-tag"), (4, "5-tag"), (None, 5), (4, None), ([4], [5])])
+def test_what_cannot_be_compared_did_not_fall_back(seq: object, earlier: object) -> None:
+    assert not fell_back(seq, earlier)
+
+
+def test_another_copy_that_lags_did_not_fall_back() -> None:
+    """As when another node of a cluster answers."""
+    ahead = _packed((b"abcdefg", b"one@host"), 9)
+    assert fell_back(_packed((b"abcdefg", b"one@host"), 8), ahead)
+    assert not fell_back(_packed((b"abcdefg", b"two@host"), 8), ahead)
+    assert not fell_back(_packed((b"gfedcba", b"one@host"), 8), ahead)
 
 
 @given(st.text(), st.text())

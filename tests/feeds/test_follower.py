@@ -349,17 +349,17 @@ async def test_each_trouble_is_told_of_once_with_its_end(
 
     monkeypatch.setattr(Follower, "_longpoll", longpoll_or_not)
     tries = 0
-    incarnation = Follower._incarnation
+    ask_info = Follower._ask_info
 
-    async def count_tries(self: Follower) -> str:
+    async def count_tries(self: Follower) -> dict[str, Any]:
         nonlocal tries
         tries += 1
         if fails.is_set():
             raise Unavailable("The source is away.")
-        return await incarnation(self)
+        return await ask_info(self)
 
     async with served(tmp_path, {"_id": "a", "facility": "f1"}) as at:
-        monkeypatch.setattr(Follower, "_incarnation", count_tries)
+        monkeypatch.setattr(Follower, "_ask_info", count_tries)
         for number in range(3):
             caplog.clear()
             tries = 0
@@ -399,7 +399,7 @@ async def test_a_source_that_is_away_is_asked_often_while_somebody_waits(
         waiting = [asyncio.ensure_future(hub.wait(frozenset({1})))] if awaited else []
         await asyncio.sleep(0)
         monkeypatch.setattr(follower_module, "_sleep", sleep)
-        monkeypatch.setattr(Follower, "_incarnation", away)
+        monkeypatch.setattr(Follower, "_ask_info", away)
         monkeypatch.setattr(Follower, "_change", away)
         await at.put({"_id": "wakes the follower"})
         await slept.wait()

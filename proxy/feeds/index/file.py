@@ -77,6 +77,12 @@ class File:
         sealed = self.meta("since")
         return 0 if sealed is None else unseal(SINCE, sealed)
 
+    @property
+    def lost(self) -> frozenset[bytes]:
+        """The ids of former indexes of this database that knew of changes which it has lost since."""
+        ids = str(self.meta("lost", ""))
+        return frozenset(map(bytes.fromhex, ids.split()))
+
     def count_documents(self) -> int:
         with damage():
             return int(self._db.execute("SELECT count(*) FROM docs").fetchone()[0])

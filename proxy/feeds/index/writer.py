@@ -12,7 +12,7 @@ from typing import Any
 from proxy.core import jsonio
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.file import FORMAT, SCHEMA, UNSORTED, File
-from proxy.feeds.index.records import Entry, Known, generation_of, incarnation_digest
+from proxy.feeds.index.records import Entry, Known, Row, generation_of, incarnation_digest
 from proxy.feeds.index.sealing import (
     SINCE,
     checksum_of,
@@ -158,6 +158,17 @@ class IndexWriter(File):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (seal(SINCE, text),))
         self._top = top
         return {key for key, _, _ in rows.entries}
+
+    def last_rows(self, limit: int) -> list[Row]:
+        """The documents that changed last, apart from design documents."""
+        with damage():
+            found = self._db.execute(
+                "SELECT at, id, leaves, keys, lost, sum, seq FROM docs LEFT JOIN marks USING (at) "
+                "ORDER BY at DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+        rows = [Row(*whole(*row)[:3], whole_seq(row[0], seq)) for *row, seq in found]
+        return [row for row in rows if not row.doc_id.startswith("_design/")]
 
     def _create(self, settings: Mapping[str, str]) -> None:
         self._db.executescript(SCHEMA)
