@@ -44,6 +44,7 @@ class Bodies:
         self._room = room
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
         self._coming: dict[Key, asyncio.Task[Found]] = {}
+        self._cleared = 0
 
     async def fetch(self, wanted: Iterable[Key], read: Callable[[list[Key]], Awaitable[Found]]) -> Found:
         """Those of (id, revision) pairs that are kept, or that `read` gives. Raises what that raises.
@@ -107,8 +108,20 @@ class Bodies:
         self._take(kept, size)
         return shaped
 
+    @property
+    def keeper(self) -> Callable[[Key, Doc], None]:
+        """`keep` for what is being read from now on: without effect after the next `clear`."""
+        cleared = self._cleared
+
+        def keep(key: Key, doc: Doc) -> None:
+            if cleared == self._cleared:
+                self.keep(key, doc)
+
+        return keep
+
     def clear(self) -> None:
-        """Forget everything, as when the database is another one."""
+        """Forget everything, as when the database is another one or documents were purged: also what is being read."""
+        self._cleared += 1
         self._kept.clear()
         self._coming.clear()
         self.size = 0

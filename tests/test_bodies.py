@@ -118,6 +118,18 @@ async def test_what_was_forgotten_while_it_was_read_is_not_kept() -> None:
     assert bodies.get(("a", "1-a")) is None
 
 
+def test_what_was_being_read_when_all_was_forgotten_is_not_kept() -> None:
+    bodies, key = Bodies(100_000), ("a", "1-a")
+    keep = bodies.keeper
+    keep(key, document(key))
+    assert bodies.get(key) is not None
+    bodies.clear()
+    keep(key, document(key))
+    assert bodies.get(key) is None
+    bodies.keeper(key, document(key))
+    assert bodies.get(key) is not None
+
+
 # ---- what profiles make of them
 
 

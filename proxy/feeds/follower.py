@@ -11,6 +11,8 @@ Rules:
   - another database by the same name, known by its `instance_start_time` or by sequences that fall back where there is
     none, gets another index; and so does one that was replaced by an older copy of itself (`restored`). Whether it is
     the same is asked after each failure, before anything else is read, and from time to time;
+  - what was purged at the source (`purges`) is forgotten between two readings: what was read before is forgotten with
+    it, what is read later the source has;
   - `catch_up` returns when all is in the index that the source had acknowledged when it was called.
 """
 
@@ -35,13 +37,17 @@ from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, remove
-from proxy.feeds.looks import Change, Looks, changes, is_news
+from proxy.feeds.looks import Change, Looks, change_of, changes, is_news
 from proxy.feeds.pace import Pace
 from proxy.feeds.progress import Reading
+from proxy.feeds.purges import Counts, added, counts_of, purged_ids, together
+from proxy.feeds.purges import fell_back as are_fewer
 from proxy.feeds.restored import LOOKED_AT, has_one_copy, lacks
 from proxy.feeds.watcher import Watcher
+from proxy.fetch import fetch_leaves
 from proxy.place import Place
 from proxy.reply import Reply
+from proxy.sizes import at_once
 from proxy.upstream import JSON_HEADERS
 
 log = logging.getLogger("couch_tailor.follower")
@@ -53,7 +59,9 @@ _BEGUN = 2
 """Batches of rows whose bodies are asked for while those of another are judged and stored."""
 _HEARTBEAT_MS = 20_000
 _LOOK_SECONDS = 30.0
-"""How often at least the source is asked whether the database is still the same."""
+"""How often the source is asked whether the database is still the same, and whether something was purged."""
+_LOOK_AFTER_CHANGE_SECONDS = 3.0
+"""How often at most, when there was a change: a database that changes is looked at sooner."""
 _PAUSES = (0.2, 1.0, 3.0, 10.0)
 """The most that is waited before something is tried again that failed."""
 _LONGEST_AWAITED = 2.0
@@ -79,12 +87,18 @@ class Follower:
         self._alarm = asyncio.Event()
         self._trouble: Exception = Damaged("it cannot be read")
         """Why the alarm was set."""
+        self._purged = asyncio.Event()
+        """Whether there may be something in the index that was purged at the source."""
+        self._exclusive = asyncio.Lock()
+        """Of whoever reads the source into the index, or sees to what is in it."""
         self._reading: asyncio.Task[None] | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._name = place.database.name
         self._failures = 0
         self._complaint: str | None = None
         """What the log says is the trouble."""
+        self._is_open = False
+        """Whether others read the index."""
         self._no_room = False
         """Nobody is to read an index that could not be written, until it has caught up."""
 
@@ -208,12 +222,20 @@ class Follower:
 
     async def _follow(self) -> None:
         await self._open()
+        looking = asyncio.ensure_future(self._keep_looking())
+        try:
+            await self._go_on()
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _go_on(self) -> None:
         index = self._index
         assert index is not None
         complete = bool(index.meta("complete"))
         usable = complete and not self._no_room
         if usable:
-            self._watcher.opened(self._path)
+            self._open_to_all()
         else:
             self._watcher.closed()
         await self._catch_up()
@@ -221,33 +243,53 @@ class Follower:
             index.finish()
             log.info("the index of %s is complete: %s documents", self._name, f"{index.count_documents():,}")
         if not usable:
-            self._watcher.opened(self._path)
+            self._open_to_all()
         while True:
             self._succeed()
-            await self._look()
             await self._change()
+            if time.monotonic() - self._looked > _LOOK_AFTER_CHANGE_SECONDS:
+                await self._look()
             await self._catch_up()
+
+    def _open_to_all(self) -> None:
+        self._is_open = True
+        self._watcher.opened(self._path)
+
+    async def _keep_looking(self) -> None:
+        """Look at the source from time to time, whatever else is going on: a purge ends no longpoll."""
+        while True:
+            await asyncio.sleep(max(self._looked + _LOOK_SECONDS - time.monotonic(), 0))
+            try:
+                await self._look()
+            except CouchError:
+                self._looked = time.monotonic()  # whoever reads or waits hears of it as well
+            except Exception as error:
+                self._raise_alarm(error)
+                return
 
     async def _catch_up(self) -> None:
         """As `catch_up`, for the loop, which sees to the index. Raises what reading and storing raise."""
         try:
             await self.catch_up()
         except CouchError:
-            if self._alarm.is_set():
-                raise self._trouble from None
-            raise
+            if not self._alarm.is_set():
+                raise
+        if self._alarm.is_set():
+            raise self._trouble
 
     async def _change(self) -> None:
-        """Wait for a change. Raises what is the trouble with the index when somebody comes upon it."""
+        """Wait for a change or a purge. Raises what is the trouble with the index when somebody comes upon it."""
         waiting: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._longpoll()),
             asyncio.ensure_future(self._alarm.wait()),
+            asyncio.ensure_future(self._purged.wait()),
         ]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._alarm.is_set():
                 raise self._trouble
-            waiting[0].result()
+            if waiting[0].done():
+                waiting[0].result()
         finally:
             for task in waiting:
                 task.cancel()
@@ -259,20 +301,26 @@ class Follower:
             self._alarm.clear()
             self._index = IndexWriter(self._path, {**self.settings, "incarnation": _incarnation(info)})
             self._index.check()
+            if self._index.meta("purges") is None:
+                self._index.set_meta("purges", jsonio.dumps(counts_of(info.get("purge_seq"))))
             if not self._index.meta("complete") and not self._index.end:
                 self._index.begin()
                 self._index.set_meta("lost", " ".join(index_id.hex() for index_id in self._lost))
             self._in_doubt = True
-        await self._settle_doubt()
+        async with self._exclusive:
+            await self._settle_doubt()
 
     async def _settle_doubt(self) -> None:
         """See that the source is the one that the index is of, if it may be another one by now. Raises _Renewed."""
         if not self._in_doubt:
             return
         index = self._held()
-        info = await self._look(at_once=True)
+        info = await self._look()
+        await self._forget_what_was_purged(index)
+        self._still(index)
         rows = index.last_rows(LOOKED_AT) if has_one_copy(info) else []
         if rows and await lacks(self._place, rows, index.since):
+            self._still(index)
             raise self._is_older(index)
         self._in_doubt = False
 
@@ -280,6 +328,7 @@ class Follower:
         if self._index is not None:
             self._index.close()
             self._index = None
+        self._is_open = False
         self._watcher.closed()
 
     async def _ask_info(self) -> dict[str, Any]:
@@ -287,16 +336,17 @@ class Follower:
         self._looked = time.monotonic()
         return info
 
-    async def _look(self, *, at_once: bool = False) -> dict[str, Any]:
-        """What the source says of the database, if it is time to ask. Raises _Renewed if it is another one."""
-        if not at_once and time.monotonic() - self._looked <= _LOOK_SECONDS:
-            return {}
+    async def _look(self) -> dict[str, Any]:
+        """What the source says of the database. Raises _Renewed if it is another one."""
         since = None if self._index is None else self._index.since  # the source is as far as this, or further
         info, index = await self._ask_info(), self._index
         if index is None or _incarnation(info) != index.meta("incarnation"):
             raise _Renewed
-        if fell_back(info.get("update_seq"), since):
+        counts, known = counts_of(info.get("purge_seq")), _counts(index)
+        if fell_back(info.get("update_seq"), since) or are_fewer(counts, known):
             raise self._is_older(index)
+        if counts and together(known, counts) != known:
+            self._purged.set()
         return info
 
     def _is_older(self, index: IndexWriter) -> _Renewed:
@@ -315,7 +365,7 @@ class Follower:
             except (TypeError, KeyError) as error:
                 raise Unavailable("The source's _changes is not of CouchDB's form.") from error
         if empty and time.monotonic() - began < 1:
-            await self._look(at_once=True)
+            await self._look()
             await asyncio.sleep(1.0)  # a source that does not wait must not be asked in a tight loop
 
     async def _serve(self) -> None:
@@ -326,8 +376,9 @@ class Follower:
                 waiting, self._waiting = self._waiting, []
                 failed: CouchError | None = None
                 try:
-                    await self._settle_doubt()
-                    await self._read_on(gently=True)
+                    async with self._exclusive:
+                        await self._settle_doubt()
+                        await self._read_on(gently=True)
                 except CouchError as error:
                     self._in_doubt = True
                     failed = error
@@ -356,9 +407,46 @@ class Follower:
         pace = Pace(self._watcher.serving) if gently and not index.meta("complete") else None
         rows, remaining = 1, 1
         while rows and remaining:
+            await self._forget_what_was_purged(index)
             rows, remaining = await self._read(reading, pace)
         if index is self._index:
             reading.end()
+
+    # ---- purges
+
+    async def _forget_what_was_purged(self, index: IndexWriter) -> None:
+        """Raises _Renewed if nobody can say what that is."""
+        if not self._purged.is_set():
+            return
+        counts = counts_of((await self._ask_info()).get("purge_seq"))
+        self._still(index)
+        known = _counts(index)
+        number, after = added(counts, known), together(known, counts)
+        if not number:  # another copy, which has nothing new to tell
+            index.set_meta("purges", jsonio.dumps(after))
+            self._purged.clear()
+            return
+        ids = await purged_ids(self._place, number)
+        if ids is None:
+            raise _Renewed("has purged documents, and does not say which")
+        held = [*index.known(ids)]
+        there = await self._looks.entries(await self._still_there(held, index.since), {})
+        self._still(index)
+        index.forget(held, there, jsonio.dumps(after))
+        self._purged.clear()
+        text = "documents of %s were purged: its index forgets %d, of which the source has %d again"
+        log.warning(text, self._name, len(held), len(there))
+        if self._is_open:
+            self._watcher.opened(self._path)  # to let go of what they keep
+
+    async def _still_there(self, doc_ids: Sequence[str], seq: Any) -> list[Change]:
+        """Those of the documents that the source has, as changes."""
+        found: list[Change] = []
+        few = at_once(self._place)
+        for start in range(0, len(doc_ids), few):
+            leaves = await fetch_leaves(self._place, doc_ids[start : start + few])
+            found += [change_of(doc_id, docs, seq) for doc_id, docs in leaves.items()]
+        return found
 
     # ---- reading
 
@@ -366,6 +454,11 @@ class Follower:
         if self._index is None:
             raise Unavailable("There is no index.")
         return self._index
+
+    def _still(self, index: IndexWriter) -> None:
+        """Raises Unavailable if the index was closed meanwhile."""
+        if index is not self._index:
+            raise Unavailable("The index was closed.")
 
     async def _ask(self, pairs: Pairs, timeout: float) -> Reply:
         reply = await self._place.upstream.request(
@@ -426,12 +519,11 @@ class Follower:
         return count, pending
 
     async def _apply(self, index: IndexWriter, entries: list[Entry], seq: Any) -> None:
-        if index is not self._index:
-            raise Unavailable("The index was closed.")
+        self._still(index)
         if not entries and seq == index.since:
             return
         if number(seq) < number(index.since):
-            await self._look(at_once=True)
+            await self._look()
             if index.meta("incarnation") == "0":
                 raise _Renewed  # nothing else tells a new database from a node that has fallen behind
         keys = index.apply(entries, seq)
@@ -454,6 +546,11 @@ class _Renewed(Exception):
 
 def _incarnation(info: dict[str, Any]) -> str:
     return str(info.get("instance_start_time", "0"))
+
+
+def _counts(index: IndexWriter) -> Counts:
+    counts: Counts = jsonio.loads(index.meta("purges", b"{}"))
+    return counts
 
 
 def _since(seq: Any) -> Pairs:

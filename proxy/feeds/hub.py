@@ -42,6 +42,8 @@ class Hub(Watcher):
         """`cache`: bytes of documents and pages that are kept."""
         self.index: IndexReader | None = None
         self.end = 0
+        self.forgotten = 0
+        """How often documents were removed from the index, as far as is known here: nothing older is to be kept."""
         self.pages = Pages(cache // _PAGES_SHARE)
         self.bodies = Bodies(cache - cache // _PAGES_SHARE)
         self.ask: Callable[[], Awaitable[None]] | None = None
@@ -69,12 +71,18 @@ class Hub(Watcher):
             if not index.meta("complete"):
                 raise Damaged("it is being built")  # another one took its place: the follower will tell
             if self.index is not None and self.index.index_id == index.index_id:
+                if self.forgotten != index.forgotten:
+                    self.forgotten = index.forgotten
+                    self.index.recount()
+                    self._let_go()
                 self.moved(index.end, None)  # nobody told of what came meanwhile
                 index.close()
             else:
                 self.closed()
+                self._let_go()  # also of what was read since there was one
                 self.index = index
                 self.end = index.end
+                self.forgotten = index.forgotten
         except (Damaged, Full) as error:
             if index is not None:
                 index.close()
@@ -88,11 +96,15 @@ class Hub(Watcher):
             return
         self.index.close()
         self.index = None
+        self._let_go()
+        self._waiting.fail(Unavailable(_GONE))
+
+    def _let_go(self) -> None:
+        """Keep nothing: it may be of another database, or purged."""
         self.bodies.clear()
         self._leaves.clear()
         self._news.clear()
         self.pages.clear()
-        self._waiting.fail(Unavailable(_GONE))
 
     def moved(self, end: int, keys: Iterable[int] | None) -> None:
         if self.index is None or end <= self.end:

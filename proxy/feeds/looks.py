@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.audience import EVERYBODY, Audience
+from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Unavailable
 from proxy.feeds.index import Entry, Known, Trace, join_leaves, key_number, split_leaves
 from proxy.fetch import ANCESTORS, PROTOCOL, Revision, ancestry, look_at
@@ -174,6 +175,14 @@ def _change(row: Any) -> Change:
     if deleted or len(revs) > 1:
         leaves = join_leaves([(revs[0], deleted), *((rev, False) for rev in sorted(revs[1:]))])
     return Change(doc_id, leaves, seq, revs)
+
+
+def change_of(doc_id: str, leaves: Sequence[Doc], seq: Any) -> Change:
+    """A document as a row at `seq` would tell of it, by its leaves."""
+    revs = [(leaf["_rev"], leaf.get("_deleted") is True) for leaf in leaves]
+    winner, *others = sorted(revs, key=lambda each: (not each[1], *rank(parse_rev(each[0]))), reverse=True)
+    joined = join_leaves([winner, *((rev, False) for rev, _ in sorted(others))])
+    return Change(doc_id, joined, seq, [winner[0], *(rev for rev, _ in sorted(others))])
 
 
 @lru_cache(maxsize=100_000)

@@ -13,7 +13,7 @@ class Watcher:
     """Somebody who wants to know about an index. This one takes no notice."""
 
     def opened(self, path: Path) -> None:
-        """There is a complete index at `path`."""
+        """There is a complete index at `path`; or the one there has forgotten documents, which nobody is to keep."""
 
     def closed(self) -> None:
         """There is none at present: it is being built, or the source has no such database."""

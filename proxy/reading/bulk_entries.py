@@ -223,7 +223,7 @@ class _Looker:
         self._latest = latest
         self._revs = revs
         self._encodings = encodings
-        self._keeps = None if encodings else view.bodies
+        self._keep = None if encodings or view.bodies is None else view.bodies.keeper
 
     def _by_leaves(self, entry: Entry) -> bool:
         return self._latest or entry.asked is None
@@ -301,8 +301,8 @@ class _Looker:
             if shaped is None:
                 return None
             shown.append(Shown(shaped, doc["_rev"]))
-            if self._keeps is not None and "_revisions" in doc:
-                self._keeps.keep((doc["_id"], doc["_rev"]), doc)
+            if self._keep is not None and "_revisions" in doc:
+                self._keep((doc["_id"], doc["_rev"]), doc)
         if entry.asked is not None and self._latest:
             shown = _descendants(shown, entry.asked)
         return shown or None

@@ -93,6 +93,7 @@ class IndexFeed:
         self._fresh = fresh
         self._hub = hub
         self._index: IndexReader = hub.index
+        self._forgotten = hub.forgotten
         self._keys = keys
         self._doc_ids = None if wanted.doc_ids is None else list(dict.fromkeys(wanted.doc_ids))
         self._descending = wanted.descending
@@ -135,7 +136,7 @@ class IndexFeed:
 
     def keep(self, reached: Position, unread: int) -> None:
         """Keep a full page as it was written, if others may be given it. As in `Page`. Raises Unavailable."""
-        if self._shared is None:
+        if self._shared is None or self._hub.forgotten != self._forgotten:
             return
         page = Page(self._at, self._read, b"".join(self._written), reached, unread)
         with self._reading() as index:

@@ -113,6 +113,35 @@ async def test_what_is_damaged_is_made_anew(writer: IndexWriter, path: Path) -> 
     assert renewed == [writer.index_id]
 
 
+async def test_all_is_let_go_of_when_documents_were_forgotten(writer: IndexWriter, path: Path) -> None:
+    """Who is told late, and of several states as one, hears of it nevertheless."""
+    hub, doc = Hub(100_000), {"_id": "a", "_rev": "1-a"}
+    hub.opened(path)
+    hub.bodies.keep(("a", "1-a"), doc)
+    hub.opened(path)
+    assert hub.bodies.get(("a", "1-a")) is doc
+    hub.saw({"a": "1-a"})
+    assert [row.doc_id for row in hub.rows(None, 0, 1, 10)] == ["a"]
+    waiting = asyncio.ensure_future(hub.wait(None))
+    await asyncio.sleep(0)
+    writer.forget(["a"], [], b"{}")
+    hub.opened(path)
+    assert hub.bodies.get(("a", "1-a")) is None
+    assert hub.leaves_of(["a"]) == {}
+    assert hub.rows(None, 0, 1, 10) == []
+    await asyncio.sleep(0)
+    assert (hub.end, hub.waiting) == (1, 1)
+    writer.forget([], [Entry("b", "1-b", 2, frozenset((7,)))], b"{}")
+    hub.opened(path)
+    await waiting
+    assert [row.doc_id for row in hub.rows(None, 0, 9, 10)] == ["b"]
+    hub.closed()
+    hub.bodies.keep(("a", "1-a"), doc)  # by a feed that was read from the source meanwhile
+    hub.opened(path)
+    assert hub.bodies.get(("a", "1-a")) is None
+    hub.closed()
+
+
 class Slow:
     """A follower that answers when the test says so. `asked`: how often it was asked."""
 

@@ -400,3 +400,35 @@ def test_a_trace_that_is_not_as_it_was_written_is_noticed(path: Path) -> None:
             reader.traces([("d", "1-a")])
         with pytest.raises(Damaged):
             writer.check()
+
+
+@pytest.mark.parametrize("building", [False, True])
+def test_what_is_forgotten_is_nowhere_and_what_is_there_again_is_new(path: Path, building: bool) -> None:
+    first, other, lost = frozenset({1, 2}), frozenset({2, 3}), frozenset({4})
+    with IndexWriter(path, SETTINGS) as writer:
+        if building:
+            writer.begin()
+        writer.apply([Entry(doc_id, "1-a", 1, first, lost, [Trace("1-a", b"{}")]) for doc_id in ("a", "b", "c")], 3)
+        writer.apply([Entry("a", "2-a", 4, other, traces=[Trace("2-a", b"{}")])], 4)
+        assert writer.forgotten == 0
+        writer.forget(["a", "b", "none"], [Entry("b", "1-a", 4, first)], b'{"":{"":7}}')
+        writer.finish()
+        writer.check()
+        with IndexReader(path) as reader:
+            assert [(row.at, row.doc_id, row.seq) for row in reader.rows(None, 0, 99, 99)] == [
+                (3, "c", b"3"),
+                (5, "b", b"4"),
+            ]
+            assert [[row.doc_id for row in reader.rows([key], 0, 99, 99)] for key in (1, 2, 3, 4)] == [
+                ["c", "b"],
+                ["c", "b"],
+                [],
+                ["c"],
+            ]
+            assert reader.traces([("a", "1-a"), ("a", "2-a"), ("b", "1-a"), ("c", "1-a")]) == {("c", "1-a"): b"{}"}
+            assert (reader.end, reader.since, reader.forgotten) == (5, 4, 1)
+        writer.forget(["b", "c"], [], b"{}")
+        assert (writer.end, writer.since, writer.forgotten, writer.count_documents()) == (5, 4, 2, 0)
+        writer.apply([Entry("d", "1-a", 5, first)], 5)
+        writer.check()
+        assert [(row.at, row.doc_id) for row in writer.last_rows(9)] == [(6, "d")]

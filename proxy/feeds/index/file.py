@@ -10,7 +10,7 @@ from typing import Any, Self
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.sealing import SINCE, unseal, whole
 
-FORMAT = 5
+FORMAT = 6
 AT_ONCE = 500
 """Values in one query."""
 
@@ -82,6 +82,11 @@ class File:
         """The ids of former indexes of this database that knew of changes which it has lost since."""
         ids = str(self.meta("lost", ""))
         return frozenset(map(bytes.fromhex, ids.split()))
+
+    @property
+    def forgotten(self) -> int:
+        """How often documents were removed, because the source does not have them any more."""
+        return int(self.meta("forgotten", 0))
 
     def count_documents(self) -> int:
         with damage():

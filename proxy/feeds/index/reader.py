@@ -115,6 +115,10 @@ class IndexReader(File):
             del self._counted[next(iter(self._counted))]
         return counted
 
+    def recount(self) -> None:
+        """Documents were removed: what was counted is of no use."""
+        self._counted.clear()
+
     def fills(self, keys: Collection[int] | None, after: int, until: int, number: int) -> bool:
         """Whether there are so many rows to come."""
         return self._count(keys, after, until, number) >= number

@@ -136,28 +136,27 @@ class IndexWriter(File):
 
         Of a document that occurs twice the last entry counts. Returns the keys by which somebody finds something new.
         """
-        last: dict[str, Entry] = {}
-        for entry in entries:
-            last.pop(entry.doc_id, None)
-            last[entry.doc_id] = entry
-        rows = _Rows()
-        top = self._top + len(last)
         with damage(), self._transaction():
-            stored = {row[1]: row for row in self._stored(list(last))}
-            for at, entry in enumerate(last.values(), self._top + 1):
-                if (row := stored.get(entry.doc_id)) is None:
-                    _add(entry, at, rows)
-                else:
-                    self._move(entry, at, row, rows)
-            text = jsonio.dumps(since)
-            rows.marks.append((top, seal(top, text)))
-            self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", rows.docs)
-            self._db.executemany(f"INSERT INTO {self._entries} (key, at, doc) VALUES (?, ?, ?)", rows.entries)
-            self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows.marks)
-            self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", rows.traces)
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (seal(SINCE, text),))
+            keys, top = self._put(entries, since)
         self._top = top
-        return {key for key, _, _ in rows.entries}
+        return keys
+
+    def forget(self, doc_ids: Sequence[str], there: Sequence[Entry], purges: bytes) -> None:
+        """Remove documents as if they had never been, and store those that are `there` at the source again as new ones.
+
+        Whoever holds something of this index has to let go of it (`File.forgotten`). Positions do not go back.
+        `purges`: what is known of purges then.
+        """
+        with damage(), self._transaction():
+            for doc, _, at, _, keys, lost in list(self._stored(doc_ids)):
+                places = [(key, at) for key in unpack_keys(keys)] + list(unpack_pairs(lost))
+                self._db.executemany(f"DELETE FROM {self._entries} WHERE key = ? AND at = ?", places)
+                self._db.execute("DELETE FROM traces WHERE doc = ?", (doc,))
+                self._db.execute("DELETE FROM docs WHERE doc = ?", (doc,))
+            _, top = self._put(there, self.since) if there else ((), self._top)
+            values = {"purges": purges, "forgotten": self.forgotten + 1}
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        self._top = top
 
     def last_rows(self, limit: int) -> list[Row]:
         """The documents that changed last, apart from design documents."""
@@ -169,6 +168,29 @@ class IndexWriter(File):
             ).fetchall()
         rows = [Row(*whole(*row)[:3], whole_seq(row[0], seq)) for *row, seq in found]
         return [row for row in rows if not row.doc_id.startswith("_design/")]
+
+    def _put(self, entries: Sequence[Entry], since: Any) -> tuple[set[int], int]:
+        """As `apply`, within a transaction, and the last position then."""
+        last: dict[str, Entry] = {}
+        for entry in entries:
+            last.pop(entry.doc_id, None)
+            last[entry.doc_id] = entry
+        rows = _Rows()
+        top = self._top + len(last)
+        stored = {row[1]: row for row in self._stored(list(last))}
+        for at, entry in enumerate(last.values(), self._top + 1):
+            if (row := stored.get(entry.doc_id)) is None:
+                _add(entry, at, rows)
+            else:
+                self._move(entry, at, row, rows)
+        text = jsonio.dumps(since)
+        rows.marks.append((top, seal(top, text)))
+        self._db.executemany("INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?)", rows.docs)
+        self._db.executemany(f"INSERT INTO {self._entries} (key, at, doc) VALUES (?, ?, ?)", rows.entries)
+        self._db.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?)", rows.marks)
+        self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", rows.traces)
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('since', ?)", (seal(SINCE, text),))
+        return {key for key, _, _ in rows.entries}, top
 
     def _create(self, settings: Mapping[str, str]) -> None:
         self._db.executescript(SCHEMA)

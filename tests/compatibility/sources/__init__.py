@@ -128,7 +128,7 @@ async def world(
         async with running(config, feeds) as (host, port):
             made = World(endpoint.url, f"http://{host}:{port}", session)
             made.hub = feeds.hubs.get("clinic")
-            made.asked, made.source = asked, upstream
+            made.asked, made.source, made.server = asked, upstream, endpoint.server
             await made.at_source("PUT", "/clinic")
             for doc in docs:
                 await made.put(doc)
