@@ -67,6 +67,8 @@ _PAUSES = (0.2, 1.0, 3.0, 10.0)
 _LONGEST_AWAITED = 2.0
 """While feeds wait: so much later than the source is back they hear of what is new. It costs the source a small request
 for each database."""
+_MOST_LOST = 100
+"""Former indexes of which is remembered that they are of no use."""
 _sleep = asyncio.sleep
 
 
@@ -82,8 +84,10 @@ class Follower:
         self._looked = 0.0
         self._in_doubt = True
         """Whether the source may have become another one since it was looked at."""
-        self._lost: frozenset[bytes] = frozenset()
-        """The ids of indexes that knew of changes which the source has lost."""
+        self._lost: dict[str, Any] = {}
+        """As `File.lost`, for the next index."""
+        self._unpurged: Any = 0
+        """A sequence of the source that it had before anything was purged of which nobody has heard yet."""
         self._alarm = asyncio.Event()
         self._trouble: Exception = Damaged("it cannot be read")
         """Why the alarm was set."""
@@ -305,7 +309,7 @@ class Follower:
                 self._index.set_meta("purges", jsonio.dumps(counts_of(info.get("purge_seq"))))
             if not self._index.meta("complete") and not self._index.end:
                 self._index.begin()
-                self._index.set_meta("lost", " ".join(index_id.hex() for index_id in self._lost))
+                self._index.set_meta("lost", jsonio.dumps(self._lost))
             self._in_doubt = True
         async with self._exclusive:
             await self._settle_doubt()
@@ -347,11 +351,18 @@ class Follower:
             raise self._is_older(index)
         if counts and together(known, counts) != known:
             self._purged.set()
+        elif not self._purged.is_set():
+            self._unpurged = since
         return info
 
     def _is_older(self, index: IndexWriter) -> _Renewed:
-        self._lost = index.lost | {index.index_id}
+        self._lose(index, 0)
         return _Renewed("was replaced by an older copy of itself")
+
+    def _lose(self, index: IndexWriter, since: Any) -> None:
+        """Who comes from this index may have missed something after the source's sequence `since`."""
+        lost = {**index.lost, index.index_id.hex(): since}
+        self._lost = dict([*lost.items()][-_MOST_LOST:])
 
     async def _longpoll(self) -> None:
         """A request that ends when there is a change. It only tells of it: rows are read by `_read` alone."""
@@ -427,7 +438,9 @@ class Follower:
             self._purged.clear()
             return
         ids = await purged_ids(self._place, number)
+        self._still(index)
         if ids is None:
+            self._lose(index, self._unpurged)  # what was put back since was no news to it
             raise _Renewed("has purged documents, and does not say which")
         held = [*index.known(ids)]
         there = await self._looks.entries(await self._still_there(held, index.since), {})

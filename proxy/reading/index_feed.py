@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from proxy.core import jsonio
-from proxy.core.seqs import fell_back
+from proxy.core.seqs import fell_back, includes
 from proxy.core.tokens import Position
 from proxy.errors import Unavailable
 from proxy.feeds.hub import Hub
@@ -69,13 +69,22 @@ def starting_point(hub: Hub, since: Any, keys: Keys) -> int | None:
             return since.at
         if since.index_id[:4] != index.index_id[:4]:
             return 0  # of another database by this name
-        if since.index_id in index.lost:
-            return 0  # with changes that are no more; others have their numbers by now
-        since = since.seq
+        since = _before_loss(since, index)
+        if not since:
+            return 0
     if fell_back(index.since, since):
         return 0
     at = index.position_of(since)
     return None if at is None or (keys is not None and index.moved_on(keys, at)) else at
+
+
+def _before_loss(since: Position, index: IndexReader) -> Any:
+    """The sequence of a position in another index, or an earlier one if it went wrong after that; 0: the beginning."""
+    lost = index.lost
+    name = since.index_id.hex()
+    if name not in lost or includes(lost[name], since.seq):
+        return since.seq
+    return lost[name] if includes(since.seq, lost[name]) else 0
 
 
 class IndexFeed:

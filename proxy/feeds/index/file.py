@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from proxy.core import jsonio
 from proxy.feeds.index.damage import Damaged, damage
 from proxy.feeds.index.sealing import SINCE, unseal, whole
 
@@ -78,10 +79,13 @@ class File:
         return 0 if sealed is None else unseal(SINCE, sealed)
 
     @property
-    def lost(self) -> frozenset[bytes]:
-        """The ids of former indexes of this database that knew of changes which it has lost since."""
-        ids = str(self.meta("lost", ""))
-        return frozenset(map(bytes.fromhex, ids.split()))
+    def lost(self) -> dict[str, Any]:
+        """Former indexes of this database that knew of changes which it has lost since, by their ids in hexadecimal.
+
+        With each the source's sequence, after which who comes from there may have missed something.
+        """
+        found: dict[str, Any] = jsonio.loads(self.meta("lost", b"{}"))
+        return found
 
     @property
     def forgotten(self) -> int:
