@@ -35,6 +35,12 @@ _PAUSES = (0.1, 0.5)
 """Seconds before the source is asked again for what it announces."""
 
 
+_NOT_GIVEN = "The source announces a revision that it does not give."
+_REMEDY = (
+    "a node of it may lag. If it does not end, a feed index that there is may be wrong: couch-tailor index rebuild."
+)
+
+
 class Change(NamedTuple):
     """What became of a row: the source's sequence, and the row's JSON without it; None if the view shows nothing.
 
@@ -138,9 +144,7 @@ class Rows:
                 break
             await asyncio.sleep(pause)
         if others:
-            raise Unavailable(
-                f"The source announces a revision of {next(iter(others))} that it does not give: a node of it may lag."
-            )
+            raise Unavailable(_NOT_GIVEN, details=f"{_NOT_GIVEN} It is one of {next(iter(others))}; {_REMEDY}")
         if self.kept_from is not None:
             recent.keep(self._view, found, found, self.kept_from)
         return found

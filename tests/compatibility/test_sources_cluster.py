@@ -137,7 +137,7 @@ OLD = {"_id": "d", "facility": "f1", "n": 1, "secret": "hush"}
 @pytest.mark.parametrize("edited", [False, True], ids=["new", "edited"])
 @pytest.mark.parametrize("query", ["style=all_docs&limit=10", "include_docs=true&style=all_docs", ""])
 async def test_a_change_that_the_next_node_does_not_know_is_told_later(
-    monkeypatch: pytest.MonkeyPatch, edited: bool, query: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, edited: bool, query: str
 ) -> None:
     monkeypatch.setattr(changes_rows, "_PAUSES", (0.0, 0.0))
     source = Lagging({"d"}, None, 0)
@@ -160,6 +160,10 @@ async def test_a_change_that_the_next_node_does_not_know_is_told_later(
         source.times = 1000
         with pytest.raises(aiohttp.ClientPayloadError):
             await site.ask("GET", path)
+        assert (
+            "The source announces a revision that it does not give. It is one of d; a node of it may lag."
+            in caplog.text
+        )
         source.times = 2
         [row] = (await site.ask("GET", path)).json["results"]
         assert (row["id"], row["changes"]) == ("d", [{"rev": made}])

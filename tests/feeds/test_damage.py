@@ -4,13 +4,16 @@ in good order: nobody gets what they may not see.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
 import pytest
 
 from filters.drop import Drop
@@ -18,7 +21,7 @@ from filters.select import Select
 from proxy.feeds.follower import Follower
 from proxy.feeds.index import Damaged, Entry, Full, IndexReader, IndexWriter, remove
 from proxy.feeds.index.damage import damage as saying
-from tests.support.inprocess import profile, site
+from tests.support.inprocess import Site, basic, profile, site
 
 SETTINGS = {"source": "http://source/db", "rules": "a,b", "incarnation": "1"}
 KEYS = range(1, 9)
@@ -169,6 +172,17 @@ def test_damage_to_a_file_in_use_never_leads_to_a_wrong_row(original: Path, tmp_
     assert missed < refused
 
 
+async def _as_far_as_it_comes(at: Site, path: str) -> bytes:
+    """What is given before the reply ends, or breaks off since the source has nothing of what is announced."""
+    body = b""
+    async with at.session.get(at.proxy_url + path, headers=basic(("ann", "ann"))) as reply:
+        assert reply.status == 200
+        with suppress(aiohttp.ClientPayloadError):
+            while piece := await reply.content.readany():
+                body += piece
+    return body
+
+
 async def test_an_index_that_lies_gives_nothing_away(tmp_path: Path) -> None:
     """Every document is under every key, at revisions and with deletions that are not its own, in good order."""
     docs = [{"_id": f"d{n}", "facility": f"f{n % 3}", "ssn": "hidden", "text": f"of f{n % 3}"} for n in range(30)]
@@ -197,10 +211,11 @@ async def test_an_index_that_lies_gives_nothing_away(tmp_path: Path) -> None:
                 "?include_docs=true&feed=longpoll&since=0",
                 "?include_docs=true&conflicts=true&attachments=true",
             ):
-                answer = await at.ask("GET", f"/clinic-phone/_changes{query}")
-                assert answer.status == 200
-                assert {row["id"] for row in answer.json["results"]} <= {f"d{n}" for n in range(1, 30, 3)}
-                assert not any(text in answer.body for text in (b"of f0", b"of f2", b"hidden"))
+                body = await _as_far_as_it_comes(at, f"/clinic-phone/_changes{query}")
+                assert {text.decode() for text in re.findall(rb'"id":"(.*?)"', body)} <= {
+                    f"d{n}" for n in range(1, 30, 3)
+                }
+                assert not any(text in body for text in (b"of f0", b"of f2", b"hidden"))
             asked = [{"id": lie.doc_id, "rev": lie.leaves.rstrip("!")} for lie in lies]
             for query in ("", "?latest=true"):
                 answer = await at.ask("POST", f"/clinic-phone/_bulk_get{query}", {"docs": asked})
