@@ -310,7 +310,15 @@ def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
             {"by": "eve"},
             "by",
         ),
-        ([Compute(fields={"total": "n"}), Rename(fields={"total": "a"}), Rename(fields={"a": "b"})], {"b": 9}, "b"),
+        (
+            [
+                Compute(fields={"total": "n"}, writes="refuse"),
+                Rename(fields={"total": "a"}),
+                Rename(fields={"a": "b"}),
+            ],
+            {"b": 9},
+            "b",
+        ),
         ([Redact(paths=["ssn"]), Compute(fields={"id": "ssn"})], {"ssn": "9"}, "ssn"),
     ],
     ids=str,
