@@ -19,7 +19,7 @@ from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.core.revisions import descends
+from proxy.core.revisions import canonical, descends
 from proxy.core.selector import project_fields
 from proxy.errors import Unavailable
 from proxy.fetch import fetch_leaves, fetch_revisions, path_of
@@ -135,7 +135,7 @@ class Rows:
             if all((doc_id, rev) in bodies for rev in revs)
         }
         # one that is not there any more has a successor
-        others = {row["id"]: [change["rev"] for change in row["changes"]] for row in rows if row["id"] not in found}
+        others = {row["id"]: _revs(row) for row in rows if row["id"] not in found}
         for pause in (*_PAUSES, None):
             if others:
                 found |= await fetch_leaves(self._view, others, extra=extra, at_once=several)
@@ -209,6 +209,17 @@ class Rows:
         if "_attachments" not in dressed or self._wanted.att_encoding_info:
             return dressed
         return without_encoding_info(dressed)
+
+
+def _revs(row: Row) -> list[str]:
+    """The revisions that a row announces. Raises Unavailable for what are none."""
+    try:
+        revs = [change["rev"] for change in row["changes"]]
+        for rev in revs:
+            canonical(rev)
+        return revs
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unavailable("The source's _changes is not of CouchDB's form.") from error
 
 
 def _has_all(leaves: Iterable[Doc], revs: Iterable[str]) -> bool:

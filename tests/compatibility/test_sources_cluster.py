@@ -191,3 +191,23 @@ async def test_what_a_node_failed_to_read_is_not_missing() -> None:
             for query in ("", "?latest=true", "?revs=true"):
                 answer = await site.ask("POST", f"/clinic-phone/_bulk_get{query}", {"docs": docs})
                 assert (answer.status, b"missing" in answer.body) == (502, False)
+
+
+@pytest.mark.parametrize(
+    "announced", [[{"rev": "x"}], [{}], [{"rev": 1}], ["1-a"], "1-a", [{"rev": "1-a"}, {"rev": "b"}]]
+)
+async def test_what_is_announced_has_to_be_revisions(caplog: pytest.LogCaptureFixture, announced: Any) -> None:
+    async def script(asked: Asked, forward: Forward) -> Given:
+        given = await forward(asked)
+        if asked.endpoint != "_changes":
+            return given
+        found = given.json
+        return given.with_json({**found, "results": [{**row, "changes": announced} for row in found["results"]]})
+
+    async with world(script) as site:
+        await site.put(OLD)
+        for query in ("", "?include_docs=true", "?style=all_docs&limit=10"):
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await site.ask("GET", f"/clinic-phone/_changes{query}")
+    assert "Traceback" not in caplog.text
+    assert "is not of CouchDB's form" in caplog.text
