@@ -194,7 +194,7 @@ class App:
             return await pass_through(exchange)
         to_write = target.kind in _WRITTEN and target.method not in _READ
         await self._memory.recall(exchange.view, to_write=to_write)
-        exchange.recall = partial(self._memory.recall, exchange.view, to_write=False)
+        exchange.recall = partial(self._memory.recall_again, exchange.view)
         handler = HANDLERS.get((target.kind, target.method))
         if handler is None:
             raise Forbidden(f"{target.method} is not available here through this proxy.")

@@ -56,7 +56,9 @@ class Exchange:
         self.identify: Callable[[], Awaitable[Principal]] | None = None
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
         self.recall: Callable[[], Awaitable[None]] | None = None
-        """Sees once more that what the client is shown is recorded, which others may have changed meanwhile."""
+        """Sees once more that what the client is shown is recorded, if that was long ago: others may have been shown
+        something else meanwhile.
+        """
         self.upstream: Upstream | None = None
         """The source that the request is for; None: the first one."""
         self.target: Target

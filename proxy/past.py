@@ -60,6 +60,7 @@ class Past:
         """What the view shows; None: nobody has asked yet."""
         self._cuts: Sequence[Cut] = ()
         self._lost_rules = False
+        self._known_at = monotonic()
 
     @property
     def cuts(self) -> Sequence[Cut]:
@@ -76,6 +77,11 @@ class Past:
         """Whether nothing but the present cut was shown."""
         return not self.cuts and not self.lost_rules
 
+    @property
+    def age(self) -> float:
+        """Seconds since it was found at the source that what the view shows is recorded."""
+        return monotonic() - self._known_at
+
     def is_fresh(self, seconds: float) -> bool:
         """Whether it is known from no longer ago, and nothing else was shown here since."""
         strand = self.strand
@@ -87,3 +93,4 @@ class Past:
         self._cuts = strand.cuts = cuts
         self._lost_rules = strand.lost_rules = lost_rules
         strand.showing, strand.read_at = self.is_cut, monotonic()
+        self._known_at = strand.read_at

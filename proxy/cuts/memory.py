@@ -35,8 +35,9 @@ _RULES = "_local/tailor-rules-"
 _NO_SUCH = (400, 405, 501)
 """How a source answers that has no local documents; other errors are about this request."""
 _MOST_DAYS = 36500
-_SETTLING = 60.0 + TO_READ
-"""Seconds by which clocks of nodes may differ, and for which they rely on what they have read of a record."""
+_SETTLING = 60.0 + 120.0 + TO_READ
+"""Seconds by which clocks of nodes may differ, and for which they rely on what they have read of a record, feeds for a
+minute or two longer: once a minute they see to it."""
 
 
 class Memory:
@@ -77,6 +78,13 @@ class Memory:
             await asyncio.shield(strand.reading)
             if own_turn:
                 return
+
+    async def recall_again(self, view: View) -> None:
+        """The same for who is shown documents all the time: if that was long ago. In between devices of the same strand
+        are shown other cuts, which is recorded as well.
+        """
+        if self._days and view.past.age >= TO_READ:
+            await self.recall(view, to_write=True)
 
     async def _recall(self, view: View, past: Past) -> None:
         cut = self._cut(view)

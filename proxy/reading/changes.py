@@ -264,8 +264,6 @@ class _Feed:
             if age > self.exchange.server.session_ttl and not await self._is_the_same():
                 self.exchange.abort()
                 raise ConnectionResetError("the client is no longer who it was")
-            if self.exchange.recall is not None:
-                await self.exchange.recall()
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
@@ -284,12 +282,15 @@ class _Feed:
         return b"".join([change.text[:-1], b',"doc":', *pieces, b"}"])
 
     async def _watch(self) -> None:
-        """Cut the connection once the client is no longer who it was."""
+        """Cut the connection once the client is no longer who it was, and see that what it is shown stays recorded."""
         while self.exchange.identify is not None:
             await asyncio.sleep(self._recheck_seconds)
             if not await self._is_the_same():
                 self.exchange.abort()
                 return
+            if self.exchange.recall is not None:
+                with suppress(CouchError):  # once more in a while
+                    await self.exchange.recall()
 
     @property
     def _recheck_seconds(self) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,9 @@ from proxy import past
 from proxy.cli.touch import touched
 from proxy.contract import Doc
 from proxy.cuts import memory
+from proxy.reading import changes
 from tests.compatibility.sources import Asked, Forward, Given, Script, refusal
-from tests.cuts.nodes import ALL, ANN, DOC, NOTELESS, Filters, Ward, ward
+from tests.cuts.nodes import ALL, ANN, DOC, NOTELESS, Filters, Node, Ward, ward
 from tests.support.inprocess import basic
 
 OWN_FILTER = """
@@ -530,19 +535,57 @@ async def test_nothing_is_new_while_a_node_relies_on_what_it_has_read(
 
 
 async def test_a_feed_that_lasts_sees_that_what_it_shows_is_recorded(
-    tmp_path: Path, later: Callable[[float], None]
+    tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(changes, "RECHECK_SECONDS", 0.02)
     async with ward(tmp_path) as there, there.node(NOTELESS) as node:
-        url = f"{node.site.proxy_url}/clinic-phone/_changes?feed=continuous&heartbeat=100&since=now&include_docs=true"
-        async with node.site.session.get(url, headers=basic(ANN)) as feed:
+        async with feed_of(node) as feed:
             there.asked.clear()
             await there.edit(bed=2)
             assert await line(feed)
             assert not [asked for asked in there.asked if "tailor-cuts" in asked.path]
             later(past.TO_READ)
-            await there.edit(bed=3)
-            assert await line(feed)
-            assert [asked for asked in there.asked if "tailor-cuts" in asked.path]
+            while not [asked for asked in there.asked if "tailor-cuts" in asked.path]:
+                await asyncio.sleep(0.01)
+            for bed in (3, 4):
+                await there.edit(bed=bed)
+                assert await line(feed)
+            assert b"last_seq" in await line(feed)
+
+
+async def test_feeds_of_one_strand_that_show_different_cuts_do_not_take_turns(tmp_path: Path) -> None:
+    """Each would have to record its own before it tells anything, for ever."""
+    one, other = same_kind()
+    text = OWN_FILTER.replace("Own(", "Versioned(").replace(
+        '!= "note"', f'!= "note" or client.device["version"] == "{one}"'
+    )
+    profile = {"device": {"version": "X-Version"}}
+    async with ward(tmp_path) as there, there.node([{"use": "own:Versioned"}], own=text, profile=profile) as node:
+        async with feed_of(node, one) as first, feed_of(node, other) as second:
+            there.asked.clear()
+            for bed in (2, 3, 4):
+                await there.edit(bed=bed)
+                assert b'"note"' in await line(first)
+                assert b'"note"' not in await line(second)
+            assert not [asked for asked in there.asked if "tailor-cuts" in asked.path]
+            assert b"last_seq" in await line(first) + await line(second)
+
+
+def same_kind() -> tuple[str, str]:
+    """What two devices can say of themselves and be of one strand: of what they say no more than a byte counts."""
+    kinds: dict[bytes, str] = {}
+    for number in count():
+        said = repr([("version", str(number))]).encode()
+        known = kinds.setdefault(blake2b(said, digest_size=1).digest(), str(number))
+        if known != str(number):
+            return known, str(number)
+    raise AssertionError
+
+
+def feed_of(node: Node, version: str = "", limit: int = 3) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    query = f"feed=continuous&heartbeat=100&since=now&include_docs=true&limit={limit}"
+    url = f"{node.site.proxy_url}/clinic-phone/_changes?{query}"
+    return node.site.session.get(url, headers={**basic(ANN), "X-Version": version})
 
 
 async def line(feed: aiohttp.ClientResponse) -> bytes:
