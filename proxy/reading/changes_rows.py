@@ -34,7 +34,6 @@ from proxy.view import View
 _PAUSES = (0.1, 0.5)
 """Seconds before the source is asked again for what it announces."""
 
-
 _NOT_GIVEN = "The source announces a revision that it does not give."
 _REMEDY = (
     "a node of it may lag. If it does not end, a feed index that there is may be wrong: couch-tailor index rebuild."
@@ -136,18 +135,26 @@ class Rows:
         }
         # one that is not there any more has a successor
         others = {row["id"]: _revs(row) for row in rows if row["id"] not in found}
-        for pause in (*_PAUSES, None):
-            if others:
-                found |= await fetch_leaves(self._view, others, extra=extra, at_once=several)
-                others = {doc_id: revs for doc_id, revs in others.items() if not _has_all(found.get(doc_id, ()), revs)}
-            if not others or pause is None:
-                break
-            await asyncio.sleep(pause)
         if others:
-            raise Unavailable(_NOT_GIVEN, details=f"{_NOT_GIVEN} It is one of {next(iter(others))}; {_REMEDY}")
+            found |= await self._announced(others, several)
         if self.kept_from is not None:
             recent.keep(self._view, found, found, self.kept_from)
         return found
+
+    async def _announced(self, revs: dict[str, list[str]], several: bool) -> dict[str, list[Doc]]:
+        """The leaves of documents of which the source has announced these revisions.
+
+        Raises Unavailable if it goes on not to know of them, and TooMany.
+        """
+        found: dict[str, list[Doc]] = {}
+        for pause in (0.0, *_PAUSES):
+            if pause:
+                await asyncio.sleep(pause)
+            found |= await fetch_leaves(self._view, revs, extra=self._encodings, at_once=several)
+            revs = {doc_id: named for doc_id, named in revs.items() if not _has_all(found.get(doc_id, ()), named)}
+            if not revs:
+                return found
+        raise Unavailable(_NOT_GIVEN, details=f"{_NOT_GIVEN} It is one of {next(iter(revs))}; {_REMEDY}")
 
     def _settle(self, row: Row) -> Change | None:
         """What becomes of a row by the document that came with it; None if that leaves it open."""
