@@ -1,4 +1,4 @@
-"""The end of a server: requests get their time, but for those that would wait longer than anybody."""
+"""The end of a server, or of what a feed is about: requests get their time, but for those that would wait for ever."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Closing:
 
     @asynccontextmanager
     async def wait(self) -> AsyncIterator[None]:
-        """What is done within is left, wherever it waits, when the server begins to end. That is no error."""
+        """What is done within is left, wherever it waits, when the end begins. That is no error."""
         limit = asyncio.timeout(0 if self._begun else None)
         self._waits.add(limit)
         try:

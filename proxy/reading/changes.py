@@ -6,10 +6,10 @@ Rules (wire reference 1.7; traps 7 and 8):
   - a row is written after its documents were judged, so what is announced will be served;
   - a longpoll on which only invisible rows arrive keeps waiting;
   - sequences are the view's own tokens; `last_seq` moves past invisible rows, so nothing is judged twice;
-  - a source that breaks off, or answers with an error, makes the client's connection break off; not that of a longpoll
-    that waits, which ends without further rows: nothing is lost after its `last_seq`, and some clients (PouchDB 7 and 8
-    in Node, whose `fetch` is too old) never notice a body that breaks off. They hear of it by the answer to their next
-    request.
+  - a source that breaks off, or answers with an error, makes the client's connection break off, and so does a client
+    that is not who it was any more; not that of a longpoll, which ends without further rows: nothing is lost after its
+    `last_seq`, and some clients (PouchDB 7 and 8 in Node, whose `fetch` is too old) never notice a body that breaks
+    off. They hear of it by the answer to their next request.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from aiohttp import web
 
 from proxy import recent
 from proxy.ahead import piecewise
+from proxy.closing import Closing
 from proxy.core import jsonio
 from proxy.core.query import Query
 from proxy.core.tokens import Position
@@ -68,6 +69,10 @@ BREATH_SECONDS = 1.0
 log = logging.getLogger("couch_tailor.changes")
 
 
+class _SomebodyElse(Exception):
+    """The client is not any more who it was when its feed began."""
+
+
 class _Feed:
     """One client's feed while it lasts."""
 
@@ -93,6 +98,8 @@ class _Feed:
         """What reads the source failed while the client waited: it is not asked for anything any more."""
         self.identified = asyncio.get_running_loop().time()
         """When it was last known who the client is."""
+        self._changed = Closing()
+        """Ends a longpoll whose client is not who it was."""
 
     async def run(self) -> web.StreamResponse:
         """Serve the feed to its end."""
@@ -122,8 +129,10 @@ class _Feed:
         try:
             await self._present(self.source.present())
             if self.wanted.waits:
-                async with self.exchange.closing.wait():  # as if its time was over
+                async with self.exchange.closing.wait(), self._changed.wait():  # as if its time was over
                     await self._wait()
+        except _SomebodyElse:
+            self.ended_early = True
         finally:
             for task in beside:
                 task.cancel()
@@ -262,6 +271,8 @@ class _Feed:
         if pieces and self.wanted.waits:
             age = asyncio.get_running_loop().time() - self.identified
             if age > self.exchange.server.session_ttl and not await self._is_the_same():
+                if self.wanted.feed == "longpoll":
+                    raise _SomebodyElse
                 self.exchange.abort()
                 raise ConnectionResetError("the client is no longer who it was")
         self.last = reached  # together with the write: a time-out between the two would lose rows
@@ -282,11 +293,15 @@ class _Feed:
         return b"".join([change.text[:-1], b',"doc":', *pieces, b"}"])
 
     async def _watch(self) -> None:
-        """Cut the connection once the client is no longer who it was, and see that what it is shown stays recorded."""
+        """End the feed once the client is no longer who it was, and see that what it is shown stays recorded."""
         while self.exchange.identify is not None:
             await asyncio.sleep(self._recheck_seconds)
             if not await self._is_the_same():
-                self.exchange.abort()
+                if self.wanted.feed == "longpoll":
+                    self.ended_early = True
+                    self._changed.begin()
+                else:
+                    self.exchange.abort()
                 return
             if self.exchange.recall is not None:
                 with suppress(CouchError):  # once more in a while
