@@ -11,6 +11,7 @@ filter    one adaptation of documents, a lens: `shape` outward, `restore` inward
 chain     a profile's filters in order; restores in reverse                             core.lens.Chain
 view      (database, profile, client): the scope in which documents are judged          view
 cut       what a view shows of a document; devices may hold former ones                 core.cut, cuts
+epoch     a time in which a view's cut was the same; tokens of another begin anew       cuts.record
 graft     a revision that the proxy adds to a client's tree, never to the source        core.grafts
 token     the proxy's own opaque update sequence                                        core.tokens
 """

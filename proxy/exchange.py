@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -39,6 +39,12 @@ _request_numbers = count(secrets.randbits(40))
 _REQUEST_ID = re.compile(r"[0-9A-Za-z_-]{1,36}\Z")
 
 
+class Recall(Protocol):
+    """See `Exchange.recall`."""
+
+    async def __call__(self, *, now: bool = False) -> None: ...
+
+
 class Exchange:
     """A routed request on its way to an answer."""
 
@@ -55,9 +61,9 @@ class Exchange:
         """The answer, once its first bytes may be on their way."""
         self.identify: Callable[[], Awaitable[Principal]] | None = None
         """Asks once more who the client is: what a long answer may show can change while it lasts."""
-        self.recall: Callable[[], Awaitable[None]] | None = None
-        """Sees once more that what the client is shown is recorded, if that was long ago: others may have been shown
-        something else meanwhile.
+        self.recall: Recall | None = None
+        """Sees once more that what the client is shown is recorded, if that was long ago, or `now`: others may have
+        been shown something else meanwhile.
         """
         self.upstream: Upstream | None = None
         """The source that the request is for; None: the first one."""

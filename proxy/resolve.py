@@ -8,6 +8,9 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
+Of a feed that begins anew, since rules or roles have changed, leaves that were visible before count as what the client
+has: a live one has a graft as its child, a deletion is a bare tombstone.
+
 Ancestors are judged newest first: ANCESTORS of them at most by their bodies, as far as the source still has them, and
 all by what the feed index has kept. A graft goes above those of them without a body that follow the visible one (see
 `_last_held`).
@@ -16,16 +19,16 @@ all by what the feed index has kept. A graft goes above those of them without a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
 from proxy.contract import Doc
-from proxy.core.grafts import may_be_graft
+from proxy.core.grafts import Graft, may_be_graft
 from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import Unavailable
-from proxy.fetch import ANCESTORS, Revision, ancestry, fetch_leaves, fetch_revisions, look_at
+from proxy.fetch import ANCESTORS, Revision, ancestry, fetch_leaves, fetch_revisions, look_at, path_of
 from proxy.sizes import in_parts
 from proxy.turns import Turn, in_turns
 from proxy.view import View
@@ -38,6 +41,8 @@ class Shown(NamedTuple):
     origin: str | None
     departed: bool = False
     """Whether the view shows it for an ancestor that it could see: as long as the source has the body of that."""
+    closes: bool = False
+    """Whether it is the deletion of a revision that was shown again."""
 
     @property
     def rev(self) -> str:
@@ -59,11 +64,23 @@ def precedence(rev: str, deleted: bool) -> tuple[bool, int, bytes]:
 
 async def view_leaves(view: View, ids: Iterable[str]) -> dict[str, list[Shown]]:
     """The leaves of each document in this view, the view's winner first; ids without any are absent."""
-    return await judge(view, await fetch_leaves(view, ids))
+    return await judge(view, await fetch_leaves(view, ids), None)
 
 
-async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Shown]]:
-    """What the view shows for the source's leaves (with `_revisions`), the view's winner first."""
+Told = Callable[[View, Doc], bool]
+"""Whether a client is to be told that an invisible leaf is gone, since former rules have shown it."""
+
+
+def no_leaf(view: View, doc: Doc) -> bool:
+    """Whatever the client has, it is no live leaf that only former rules have shown."""
+    return doc.get("_deleted") is True and view.was_shown(doc)
+
+
+async def judge(view: View, leaves: dict[str, list[Doc]], told: Told | None = no_leaf) -> dict[str, list[Shown]]:
+    """What the view shows for the source's leaves (with `_revisions`), the view's winner first.
+
+    `told`: None if nothing that former rules have shown matters, be it leaves or what they grew out of.
+    """
     shown: dict[str, list[Shown]] = defaultdict(list)
     dark: list[Doc] = []
     turn = Turn()
@@ -77,16 +94,19 @@ async def judge(view: View, leaves: dict[str, list[Doc]]) -> dict[str, list[Show
             if turn.is_over():
                 await turn.pass_on()
     # tombstones, then grafts, the newest first: what may supersede one comes before it, in any order of leaves
-    departed = await departures(view, dark)
+    departed = await departures(view, dark, told)
     for leaf in sorted(departed, key=lambda leaf: (leaf.origin is None, -precedence(leaf.rev, True)[1])):
         others = shown[leaf.doc["_id"]]
         if leaf.origin is not None or not _superseded(leaf, others):
             others.append(leaf)
-    return {
-        doc_id: sorted(docs, key=lambda leaf: precedence(leaf.rev, leaf.deleted), reverse=True) if docs[1:] else docs
-        for doc_id, docs in shown.items()
-        if docs
-    }
+    return {doc_id: in_order(docs) for doc_id, docs in shown.items() if docs}
+
+
+def in_order(leaves: list[Shown]) -> list[Shown]:
+    """The leaves of one document, the view's winner first."""
+    if not leaves[1:]:
+        return leaves
+    return sorted(leaves, key=lambda leaf: precedence(leaf.rev, leaf.deleted), reverse=True)
 
 
 def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
@@ -95,15 +115,23 @@ def _superseded(graft: Shown, leaves: list[Shown]) -> bool:
     return any(descends(leaf.doc, parent) for parent in parents for leaf in leaves)
 
 
-async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
-    """For invisible leaves: the deletion by which the view learns that the document is gone, where it could see it."""
-    candidates = {
-        (doc["_id"], doc["_rev"]): ancestry(doc, None if view.traces else ANCESTORS)
-        for doc in dark
-        if view.profile.design_docs or not doc["_id"].startswith("_design/")
-    }
-    seen = await _seen(view, candidates)
+async def departures(view: View, dark: Sequence[Doc], told: Told | None = no_leaf) -> list[Shown]:
+    """For invisible leaves: the deletion by which the view learns that the document is gone, where it could see it.
+    `told` as in `judge`.
+    """
+    candidates: dict[Revision, Sequence[str]] = {}
+    lost: list[Revision] = []
+    formerly = told is not None and bool(view.past.formers)
+    for doc in dark:
+        if view.profile.design_docs or not doc["_id"].startswith("_design/"):
+            leaf = (doc["_id"], doc["_rev"])
+            if told is not None and formerly and told(view, doc):
+                lost.append(leaf)
+            else:
+                candidates[leaf] = ancestry(doc, None if view.traces else ANCESTORS)
+    seen = await _seen(view, candidates, formerly=formerly)
     held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
+    held |= {leaf: leaf[1] for leaf in lost}
     return [
         bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
         for doc in dark
@@ -111,19 +139,20 @@ async def departures(view: View, dark: Sequence[Doc]) -> list[Shown]:
     ]
 
 
-async def _seen(view: View, paths: Mapping[Revision, Sequence[str]]) -> dict[Revision, bool]:
+async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly: bool) -> dict[Revision, bool]:
     """Whether the client could see the ancestors of revisions, nearest first, as far as that is known: by the bodies of
-    the nearest, or by what the index kept.
+    the nearest, or by what the index kept. `formerly`: or could see them by former rules.
     """
     near = dict.fromkeys((doc_id, rev) for (doc_id, _), revs in paths.items() for rev in revs[:ANCESTORS])
-    seen = await look_at(view, near, partial(_is_visible, view), kept=True)
+    seen = await look_at(view, near, partial(_is_visible, view, formerly), kept=True)
     open_ones = [
         (doc_id, newest, revs)
         for (doc_id, newest), revs in paths.items()
         if not any(seen.get((doc_id, rev)) for rev in revs) and any((doc_id, rev) not in seen for rev in revs)
     ]
     if open_ones:
-        traced = view.traced([(doc_id, rev) for doc_id, newest, revs in open_ones for rev in (newest, *revs)])
+        asked = [(doc_id, rev) for doc_id, newest, revs in open_ones for rev in (newest, *revs)]
+        traced = view.traced(asked, formerly=formerly)
         for doc_id, newest, revs in open_ones if traced else ():
             known = _by_traces([newest, *revs], {rev: told for (of, rev), told in traced.items() if of == doc_id})
             seen |= {(doc_id, rev): visible for rev, visible in known.items() if (doc_id, rev) not in seen}
@@ -149,8 +178,8 @@ def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool]]) ->
     return known
 
 
-def _is_visible(view: View, body: Doc) -> bool:
-    return view.shape(body) is not None
+def _is_visible(view: View, formerly: bool, body: Doc) -> bool:
+    return view.shape(body) is not None or (formerly and view.was_shown(body))
 
 
 def _last_held(doc_id: str, revs: Iterable[str], seen: Mapping[Revision, bool]) -> str | None:
@@ -178,18 +207,52 @@ def bare_tombstone(doc: Doc) -> Shown:
 
 
 def graft(view: View, doc: Doc, held: str) -> Shown:
-    """The view's own deletion after `held`, an ancestor of `doc` (with `_revisions`)."""
+    """The view's own deletion after `held`, of the path of `doc` (with `_revisions`)."""
     revisions = doc["_revisions"]
     generation = int(held.partition("-")[0])
-    return _grown(view, doc["_id"], held, revisions["ids"][revisions["start"] - generation :])
+    return _tombstone(
+        doc["_id"], view.grafts.departure(doc["_id"], held), revisions["ids"][revisions["start"] - generation :]
+    )
 
 
-def _grown(view: View, doc_id: str, held: str, path: list[str]) -> Shown:
-    """The deletion after `held`; `path` is its path, hashes, newest first."""
-    rev = view.grafts.departure(doc_id, held)
+def returned(view: View, leaf: Shown, doc: Doc, number: int) -> Shown:
+    """A visible leaf, which is `doc` (with `_revisions`) at the source, as a return of it."""
+    rev = view.grafts.returned(doc["_id"], leaf.rev, number)
+    return _again(leaf.doc, rev, leaf.rev, doc["_revisions"]["ids"])
+
+
+def closed(view: View, doc_id: str, rev: str, numbers: Iterable[int], leaves: Iterable[Doc]) -> list[Shown]:
+    """The deletions of returns of a revision, but for those that have been edited. `leaves`: the source's; if none
+    descends from the revision, nobody could tell what the deletions are.
+    """
+    below = int(rev.partition("-")[0])
+    path: list[str] = []
+    children: set[str] = set()
+    for leaf in leaves:
+        if descends(leaf, rev):
+            start, ids = path_of(leaf)
+            path = ids[start - below :]
+            children.update(ids[max(start - below - 1, 0) : start - below])
+    closings = []
+    for number in numbers if path else ():
+        again = view.grafts.returned(doc_id, rev, number).partition("-")[2]
+        if again not in children:
+            closing = _tombstone(doc_id, view.grafts.closing(doc_id, rev, number), [again, *path])
+            closings.append(closing._replace(closes=True))
+    return closings
+
+
+def _tombstone(doc_id: str, rev: str, path: list[str]) -> Shown:
+    """The graft `rev` as a deletion; `path`: hashes from its parent on, newest first."""
     generation, _, digest = rev.partition("-")
     revisions = {"start": int(generation), "ids": [digest, *path]}
     return Shown({"_id": doc_id, "_rev": rev, "_deleted": True, "_revisions": revisions}, None, departed=True)
+
+
+def _again(shaped: Doc, rev: str, held: str, path: list[str]) -> Shown:
+    """What is shown of the revision `held`, as its return `rev`; `path` as in `_tombstone`."""
+    generation, _, digest = rev.partition("-")
+    return Shown({**shaped, "_rev": rev, "_revisions": {"start": int(generation), "ids": [digest, *path]}}, held)
 
 
 async def resolve(
@@ -207,7 +270,10 @@ async def resolve(
     extra = [("att_encoding_info", "true")] if encodings else []
     by_leaves = [doc_id for doc_id, rev in wanted if rev is None or latest]
     raw = await fetch_leaves(view, by_leaves, extra=extra, at_once=at_once) if by_leaves else {}
-    leaves = await judge(view, raw) if raw else {}
+    named_ones = {doc_id for doc_id, rev in wanted if rev is not None} if latest else set()
+    # who names no revision may never have been told of what only former rules have shown
+    leaves = await judge(view, {doc_id: raw[doc_id] for doc_id, rev in wanted if rev is None and doc_id in raw}, None)
+    latest_leaves = await judge(view, {doc_id: raw[doc_id] for doc_id in named_ones if doc_id in raw})
     exact = [(doc_id, rev) for doc_id, rev in wanted if rev is not None and not latest]
     named = await _resolve_exact(view, exact, extra, at_once) if exact else {}
     unknown: list[tuple[str, str]] = []
@@ -216,14 +282,14 @@ async def resolve(
         if rev is None:
             found = leaves.get(doc_id, [])
         elif latest:
-            found = [leaf for leaf in leaves.get(doc_id, ()) if descends(leaf.doc, rev)]
+            found = [leaf for leaf in latest_leaves.get(doc_id, ()) if descends(leaf.doc, rev)]
         else:
             found = [named[doc_id, rev]] if (doc_id, rev) in named else []
         if not found and rev is not None:
             unknown.append((doc_id, rev))
         results.append(found)
     if unknown:
-        await _fill_grafts(view, wanted, results, unknown)
+        await _fill_grafts(view, wanted, results, unknown, extra)
     return results
 
 
@@ -248,51 +314,71 @@ async def _fill_grafts(
     wanted: Sequence[tuple[str, str | None]],
     results: list[list[Shown]],
     unknown: list[tuple[str, str]],
+    extra: Sequence[tuple[str, str]],
 ) -> None:
     """Put the grafts among revisions that the source does not know into `results`."""
-    grafts = await find_grafts(view, unknown)
+    grafts = await find_grafts(view, unknown, extra)
     for index, (doc_id, rev) in enumerate(wanted):
         if rev is not None and not results[index] and (doc_id, rev) in grafts:
             results[index] = [grafts[doc_id, rev]]
 
 
-async def find_grafts(view: View, revs: Iterable[Revision]) -> dict[Revision, Shown]:
-    """Those of (id, rev) pairs that are grafts of this view: recognised by the key, on any path of the document."""
+async def find_grafts(
+    view: View, revs: Iterable[Revision], extra: Sequence[tuple[str, str]] = ()
+) -> dict[Revision, Shown]:
+    """Those of (id, rev) pairs that are grafts of this view: recognised by the key, on any path of the document.
+    `extra` as in `fetch_revisions`, for what returns.
+    """
     asked = [(doc_id, rev) for doc_id, rev in revs if may_be_graft(rev)]
-    paths = await graft_paths(view, asked)
-    if not paths:
+    grafts = await graft_paths(view, asked)
+    found = await _returned(view, {of: graft for of, graft in grafts.items() if graft.returns}, extra)
+    departed = {of: graft for of, graft in grafts.items() if not (graft.returns or graft.closes)}
+    below = {(doc_id, rev): _named(rev, graft.path) for (doc_id, rev), graft in departed.items()}
+    seen = await _seen(view, below, formerly=True) if below else {}
+    for (doc_id, rev), graft in grafts.items():
+        held = below.get((doc_id, rev))
+        if graft.closes or (held and _last_held(doc_id, held, seen) == graft.held):
+            found[doc_id, rev] = _tombstone(doc_id, rev, graft.path)
+    return found
+
+
+async def _returned(
+    view: View, grafts: Mapping[Revision, Graft], extra: Sequence[tuple[str, str]]
+) -> dict[Revision, Shown]:
+    """Those of the returns whose revisions the source still has, and the view shows."""
+    if not grafts:
         return {}
-    below = {(doc_id, rev): _named(rev, path) for (doc_id, rev), path in paths.items()}
-    seen = await _seen(view, below)
+    held = [(doc_id, graft.held) for (doc_id, _), graft in grafts.items()]
+    shown = await look_at(view, held, view.shape, extra=extra, kept=True)
     return {
-        (doc_id, rev): _grown(view, doc_id, revs[0], paths[doc_id, rev])
-        for (doc_id, rev), revs in below.items()
-        if _last_held(doc_id, revs, seen) == revs[0]
+        (doc_id, rev): _again(shaped, rev, graft.held, graft.path)
+        for (doc_id, rev), graft in grafts.items()
+        if (shaped := shown.get((doc_id, graft.held))) is not None
     }
 
 
-async def graft_paths(view: View, asked: Sequence[Revision]) -> dict[Revision, list[str]]:
-    """Of those of the revisions that are grafts of this view: the hashes from their parents on."""
+async def graft_paths(view: View, asked: Sequence[Revision]) -> dict[Revision, Graft]:
+    """Those of the revisions that are grafts of this database."""
 
-    async def some(part: Sequence[Revision]) -> dict[Revision, list[str]]:
+    async def some(part: Sequence[Revision]) -> dict[Revision, Graft]:
         leaves = await fetch_leaves(view, [doc_id for doc_id, _ in part], at_once=len(part) > 1)
         return {
-            (doc_id, rev): path
+            (doc_id, rev): graft
             for doc_id, rev in part
             for leaf in leaves.get(doc_id, ())
-            if (path := graft_path(view, doc_id, rev, leaf)) is not None
+            if (graft := graft_path(view, doc_id, rev, leaf)) is not None
         }
 
-    paths: dict[Revision, list[str]] = {}
+    paths: dict[Revision, Graft] = {}
     async with aclosing(in_parts(view, asked, some)) as parts:
         async for part in parts:
             paths |= part
     return paths
 
 
-def graft_path(view: View, doc_id: str, rev: str, leaf: Doc) -> list[str] | None:
-    """The hashes from the parent of a graft on, if `rev` is one of this view, and its parent on the leaf's path."""
-    return view.grafts.find_departure(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
+def graft_path(view: View, doc_id: str, rev: str, leaf: Doc) -> Graft | None:
+    """The graft that `rev` is, if it grew out of a leaf's path."""
+    return view.grafts.find(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
 
 
 def _named(graft: str, path: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -12,19 +12,26 @@ from proxy.bodies import Bodies
 from proxy.config.model import Database, Profile
 from proxy.contract import Client, Doc
 from proxy.core import jsonio
+from proxy.core.equality import same
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Withheld
 from proxy.core.tokens import Tokens
 from proxy.feeds.hub import Hub
 from proxy.fetch import PROTOCOL
 from proxy.identify import Principal
-from proxy.past import Past, Strand
+from proxy.past import Past, Stint, Strand, comes_after
 from proxy.place import Place
 from proxy.upstream import Upstream
 
 log = logging.getLogger("couch_tailor.view")
 
 _PROTOCOL = frozenset(PROTOCOL)
+
+Counts = Callable[[Stint], bool]
+
+
+def _always(_stint: Stint) -> bool:
+    return True
 
 
 class Failures:
@@ -42,7 +49,7 @@ class View(Place):
     client: Client
     principal: Principal
     grafts: Grafts
-    tokens: Tokens
+    own_tokens: Tokens
     local_prefix: str
     vary: str
     """The request headers on which answers depend, for `Vary`."""
@@ -56,6 +63,11 @@ class View(Place):
     def asking(self) -> Mapping[str, str]:
         """The headers of a request to the source for JSON."""
         return {"Accept": "application/json", **self.headers}
+
+    @property
+    def tokens(self) -> Tokens:
+        """Those of the time since the view's cut began anew."""
+        return self.own_tokens.numbered(self.past.epoch)
 
     @property
     def judges(self) -> bool:
@@ -95,20 +107,63 @@ class View(Place):
         audience = self.profile.audience
         return self.hub is not None and audience is not None and audience.decided_by is not None
 
-    def traced(self, revs: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, bool]]:
-        """What the index kept of revisions, (id, revision), and whether the client could see them."""
+    def traced(
+        self, revs: Collection[tuple[str, str]], *, formerly: bool = False
+    ) -> dict[tuple[str, str], tuple[bytes, bool]]:
+        """What the index kept of revisions, (id, revision), and whether the client could see them. `formerly`: or by
+        former rules, as far as what was kept decides.
+        """
         if self.hub is None or not self.traces:
             return {}
         return {
-            (doc_id, rev): (text, self._could_see({"_id": doc_id, "_rev": rev, **jsonio.loads(text)}))
+            (doc_id, rev): (text, self._could_see({"_id": doc_id, "_rev": rev, **jsonio.loads(text)}, formerly))
             for (doc_id, rev), text in self.hub.traces(revs).items()
         }
 
-    def _could_see(self, doc: Doc) -> bool:
+    def _could_see(self, doc: Doc, formerly: bool) -> bool:
         try:
-            return self.profile.chain.shape(doc, self.client) is not None
+            if self.profile.chain.shape(doc, self.client) is not None:
+                return True
         except Withheld:
+            pass
+        return formerly and any(former.same_rules and former.look(doc) is not None for former in self.past.formers)
+
+    def was_shown(self, doc: Doc, *, at: Counts = _always) -> bool:
+        """Whether former rules, or roles, would have shown the client a document of the source that it does not see.
+        `at`: which of them were in force when the document was what it is, here and below.
+        """
+        if doc["_id"].startswith("_"):
             return False
+        body = _without_protocol(doc)
+        return any(former.hides and at(former.stint) and former.look(body) is not None for former in self.past.formers)
+
+    def may_have_departed(self, doc: Doc, *, at: Counts, since: int | None = None) -> bool:
+        """Whether a document that the view shows may have been taken from the client before, as it is: by rules, or
+        roles, that came after others that had shown it. What they are is known in the order in which they began.
+        `since`: the turn in which it was shown again.
+        """
+        if doc["_id"].startswith("_") or not self.past.may_return:
+            return False
+        body = _without_protocol(doc)
+        showing, hiding = [self.past.stint], list[Stint]()
+        for former in self.past.formers:
+            if former.hides and at(former.stint):
+                (hiding if former.look(body) is None else showing).append(former.stint)
+        return comes_after(hiding, showing if since is None else [Stint(since)])
+
+    def looked_otherwise(self, doc: Doc, shaped: Doc, *, at: Counts, since: int | None = None) -> bool:
+        """Whether the client was shown something else of a document, with other roles, than what is `shaped` now."""
+        if doc["_id"].startswith("_"):
+            return False
+        body, look = _without_protocol(doc), _without_protocol(shaped)
+        return any(
+            former.dresses
+            and at(former.stint)
+            and (since is None or former.stint.last >= since)
+            and (before := former.look(body)) is not None
+            and not same(before, look)
+            for former in self.past.formers
+        )
 
     @cached_property
     def _shared(self) -> Bodies | None:
@@ -134,6 +189,10 @@ class View(Place):
         for name in protocol:
             shown[name] = doc[name]
         return shown
+
+
+def _without_protocol(doc: Doc) -> Doc:
+    return {name: value for name, value in doc.items() if name not in _PROTOCOL}
 
 
 def make_view(
@@ -164,7 +223,7 @@ def make_view(
         client=client,
         principal=principal,
         grafts=Grafts(_derive(secret, "graft", database.name)),
-        tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
+        own_tokens=Tokens(_derive(secret, "token", scope), f"{profile.epoch}\0{entitled}"),
         local_prefix=f"tailor-{identity.hex()[:24]}-",
         vary=vary,
         hub=hub,

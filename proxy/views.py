@@ -37,7 +37,7 @@ class Views:
         self._virtual = dict(_virtual_databases(config))
         self._open: OrderedDict[tuple[object, ...], View] = OrderedDict()
         self._strand_key = blake2b(config.server.secret, person=b"strand").digest()
-        self._strands: OrderedDict[tuple[str, str], Strand] = OrderedDict()
+        self._strands: OrderedDict[tuple[str, ...], Strand] = OrderedDict()
 
     def locate(self, name: str) -> Database:
         """The database behind a name that a client uses. Raises NotFound."""
@@ -100,11 +100,10 @@ class Views:
         said = repr(sorted(client.device.items())).encode("utf-8", "surrogatepass") if client.device else b""
         # whatever devices come up with, a user has no more than so many
         kind = blake2b(said, digest_size=1).hexdigest() if said else ""
-        strand_name = f"{place}\0{kind}\0{name_or_nobody(client.name)}"
-        key = (database.name, strand_name)
+        key = (database.name, place, kind, name_or_nobody(client.name))
         strand = self._strands.get(key)
         if strand is None:
-            strand = self._strands[key] = Strand(strand_name, self._strand_key)
+            strand = self._strands[key] = Strand(*key[1:], self._strand_key)
             if len(self._strands) > _KEPT:
                 self._strands.popitem(last=False)
         return strand

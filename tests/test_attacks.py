@@ -572,7 +572,6 @@ async def _ends(feed: str, answer: ClientResponse) -> None:
             await answer.read()
 
 
-
 @pytest.mark.parametrize("feed", ["continuous", "longpoll", "eventsource"])
 @pytest.mark.parametrize(
     ("session", "ends"),

@@ -19,6 +19,7 @@ from binascii import Error
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 _SEQ = re.compile(r"([0-9]{1,30})(?:-([A-Za-z0-9_-]*))?\Z")
 _MOST = 64 * 1024
@@ -38,6 +39,22 @@ def includes(seq: Any, earlier: Any) -> bool:
     return all(
         last == 0 or (mine[shard][0] == copy and mine[shard][1] >= last) for shard, (copy, last) in others.items()
     )
+
+
+def includes_change(seq: Any, at: Any, doc_id: str, *, partitioned: bool = False) -> bool | None:
+    """Whether the change of a document that a feed has `at` a sequence is among those up to `seq`; None: nobody knows.
+
+    That of its own shard decides, which its id tells (CouchDB's mem3: crc32, of the partition where there are any).
+    """
+    mine, others = shards(seq), shards(at)
+    if seq == at or mine is None or others is None or mine.keys() != others.keys():
+        return True if seq == at else None
+    hashed = crc32((doc_id.partition(":")[0] if partitioned else doc_id).encode("utf-8", "surrogatepass"))
+    for shard, (copy, last) in others.items():
+        if shard == "" or shard[0] <= hashed <= shard[1]:
+            its, mine_last = mine[shard]
+            return mine_last >= last if its == copy else (None if mine_last else False)
+    return None
 
 
 def fell_back(seq: Any, earlier: Any) -> bool:

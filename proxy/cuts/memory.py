@@ -14,6 +14,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,11 +23,14 @@ from time import monotonic
 from proxy import own
 from proxy.config.archive import Archive
 from proxy.config.model import Config
+from proxy.contract import Client
+from proxy.core.audience import audience_of
 from proxy.core.cut import Cut, Kept, former_cuts
+from proxy.core.lens import Chain, depends_on_client
 from proxy.cuts import touches
 from proxy.cuts.record import RECORD, Entry, entry_of, present, read, with_present, written
 from proxy.errors import CouchError, NotDone
-from proxy.past import TO_READ, TO_WRITE, Past, Strand
+from proxy.past import TO_READ, TO_WRITE, Former, Past, Stint, Strand
 from proxy.view import View
 
 log = logging.getLogger("couch_tailor.cuts")
@@ -69,6 +73,10 @@ class Memory:
         past, seconds = view.past, TO_WRITE if to_write else TO_READ
         if past.is_cut is None:
             past.is_cut = self._cut(view).is_cut
+        await self._see(view, past, seconds)
+        past.hold()
+
+    async def _see(self, view: View, past: Past, seconds: float) -> None:
         while self._days and not past.is_fresh(seconds):
             strand = past.strand
             own_turn = strand.reading is None
@@ -79,11 +87,15 @@ class Memory:
             if own_turn:
                 return
 
-    async def recall_again(self, view: View) -> None:
+    async def recall_again(self, view: View, *, now: bool = False) -> None:
         """The same for who is shown documents all the time: if that was long ago. In between devices of the same strand
-        are shown other cuts, which is recorded as well.
+        are shown other cuts, which is recorded as well. `now`: however short that is ago, since the client was shown
+        something else by another node.
         """
-        if self._days and view.past.age >= TO_READ:
+        if self._days and now:
+            await self._see(view, view.past, 0.0)
+            view.past.hold()
+        elif self._days and view.past.age >= TO_READ:
             await self.recall(view, to_write=True)
 
     async def _recall(self, view: View, past: Past) -> None:
@@ -95,38 +107,40 @@ class Memory:
                 raise
             self._tell(view, error)
             entries = []
-        cuts, lost_rules = await self._cuts(view, entries, cut)
         try:
-            await self._record(view, past, entries, cut)
+            entries = await self._record(view, past, entries, cut)
         except CouchError as error:
             if error.status == 404:  # no such database: the request itself will tell
                 return
             if error.status not in (*_NO_SUCH, 403) and not isinstance(error, NotDone):
                 raise
             self._tell(view, error)
-        past.is_known(cuts, lost_rules=lost_rules and self._refuses)
+        await self._tell_past(view, entries, cut)
 
     def _cut(self, view: View) -> Entry:
         """What a view shows."""
         profile = view.profile
         return entry_of(view.client, self._named[profile.name], depends_on_client=profile.depends_on_client)
 
-    async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> None:
-        """See that `cut` is the last of the entries at the source. Raises the source's error."""
+    async def _record(self, view: View, past: Past, entries: list[Entry], cut: Entry) -> list[Entry]:
+        """See that `cut` is the last of the entries at the source: what they are then. Raises the source's error."""
         known, today, strand = present(entries, cut), datetime.now(UTC).date(), past.strand
         await self._keep(view, cut, anew=not entries)
-        since = None
+        since = ended = None
         if known is None:
             since = await self._since_touched(view, entries, cut)
+            ended = (await view.info())["update_seq"] if entries else None
         elif (known.since is None or strand.since_is_lost) and time.time() - known.began >= self._settled:
             since = (await view.info())["update_seq"]
         elif known.last == today.isoformat():
-            return
+            return entries
         cut = replace(cut, began=time.time(), since=since, last=today.isoformat())
         oldest = (today - self._days).isoformat()
         where, anew = strand.own_id(RECORD), strand.since_is_lost
-        await own.update(view, where, lambda held: written(with_present(read(held), cut, oldest, anew=anew)))
+        change = partial(with_present, cut=cut, oldest=oldest, anew=anew, ended=ended)
+        stored = await own.update(view, where, lambda held: written(change(read(held))))
         strand.since_is_lost = False
+        return read(stored)
 
     async def _since_touched(self, view: View, entries: list[Entry], cut: Entry) -> object:
         """The source's sequence since when nothing else was shown, if that was before `cut` is: its documents were
@@ -149,20 +163,29 @@ class Memory:
             await own.update(view, _RULES + cut.rules, lambda held: None if held else {"rules": rules})
             self._stored[view.database.name, name] = monotonic()
 
-    async def _cuts(self, view: View, entries: list[Entry], cut: Entry) -> tuple[list[Cut], bool]:
-        """The cuts of the other entries, the newest first, and whether there are any whose rules cannot be had."""
+    async def _tell_past(self, view: View, entries: list[Entry], cut: Entry) -> None:
+        """Tell the view's past of the cuts of the other entries, the newest first, as far as their rules can be had."""
         present = list(zip(view.profile.chain.links, self._kept[view.profile.name], strict=True))
         cuts: list[Cut] = []
+        formers: list[Former] = []
         lost = False
+        mine = next((entry for entry in entries if entry.is_cut == cut.is_cut), cut)
+        first = mine.first
         for entry in reversed(entries):
             if entry.is_cut == cut.is_cut:
                 continue
-            rules = await self._rules(view, entry)
+            rules, client = await self._rules(view, entry), entry.client(view.client.name)
             if rules is None:
                 lost = True
-            else:
-                cuts += former_cuts(rules, entry.client(view.client.name), present, view.client)
-        return cuts, lost
+                continue
+            cuts += former_cuts(rules, client, present, view.client)
+            former = _former(entry, rules, client, cut, present, view.client)
+            if not former.hides:
+                first = min(first, entry.first)
+            if former.hides or former.dresses:
+                formers.append(former)
+        stint = Stint(first, mine.turn)
+        view.past.is_known(cuts, formers, stint, lost_rules=lost and self._refuses)
 
     async def _rules(self, view: View, entry: Entry) -> list[Kept] | None:
         """An entry's rules; None if they cannot be had."""
@@ -198,6 +221,34 @@ class Memory:
                 view.database.name,
                 error,
             )
+
+
+def _former(
+    entry: Entry, rules: Sequence[Kept], client: Client, cut: Entry, present: Sequence[Kept], now: Client
+) -> Former:
+    """By what `entry` stands for, beside the present `cut`."""
+    chains = [Chain([link for link, _ in kept]) for kept in (rules, present)]
+    then, today = (
+        audience_of(chain, [rule for _, rule in kept]) for chain, kept in zip(chains, (rules, present), strict=True)
+    )
+    deciding = _deciding(rules)
+    same = client == now
+    return Former(
+        chains[0],
+        client,
+        Stint(entry.first, entry.turn, ended=entry.ended),
+        hides=deciding != _deciding(present)
+        or not (same or not any(depends_on_client(link.filter) for link, _ in rules[: len(deciding)])),
+        dresses=(entry.profile, entry.roles, entry.device) != (cut.profile, cut.roles, cut.device),
+        same_keys=then is not None and today is not None and then.identity == today.identity,
+        same_rules=[rule for _, rule in rules] == [rule for _, rule in present],
+    )
+
+
+def _deciding(kept: Sequence[Kept]) -> list[str]:
+    """The rules by which a chain decides whether a document is shown: those up to the last that may hide it."""
+    hiding = [place for place, (link, _) in enumerate(kept) if not link.filter.passes_all]
+    return [rule for _, rule in kept[: hiding[-1] + 1 if hiding else 0]]
 
 
 def _ended(strand: Strand, reading: asyncio.Future[None]) -> None:

@@ -21,7 +21,9 @@ MOST = 32
 @dataclass(frozen=True)
 class Entry:
     """One cut. `began`: seconds since 1970; `since`: the source's sequence after which nothing else was shown, None
-    while that is not known; `last`: the day on which it was last given, as in ISO 8601.
+    while that is not known; `last`: the day on which it was last given, as in ISO 8601. `turn`: cuts take turns, which
+    are numbered; `first`: that in which this one was shown first. 0: not known. `ended`: the source's sequence when the
+    last one ended.
     """
 
     profile: str
@@ -31,6 +33,9 @@ class Entry:
     began: float = 0.0
     since: Any = None
     last: str = ""
+    turn: int = 0
+    first: int = 0
+    ended: Any = None
 
     @property
     def is_cut(self) -> tuple[object, ...]:
@@ -50,6 +55,9 @@ class Entry:
             "began": self.began,
             "since": self.since,
             "last": self.last,
+            "turn": self.turn,
+            "first": self.first,
+            "ended": self.ended,
         }
 
 
@@ -72,8 +80,19 @@ def _read_one(each: Any) -> Entry | None:
         return None
     try:
         roles, device = tuple(each["roles"]), tuple(sorted(each["device"].items()))
-        entry = Entry(each["profile"], each["rules"], roles, device, each["began"], each["since"], each["last"])
-    except (AttributeError, KeyError, TypeError):
+        entry = Entry(
+            each["profile"],
+            each["rules"],
+            roles,
+            device,
+            each["began"],
+            each["since"],
+            each["last"],
+            turn=int(each.get("turn", 0)),
+            first=int(each.get("first", 0)),
+            ended=each.get("ended"),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     texts = [entry.profile, entry.rules, entry.last, *roles, *(text for pair in device for text in pair)]
     return entry if all(isinstance(text, str) for text in texts) and isinstance(entry.began, int | float) else None
@@ -88,13 +107,22 @@ def present(entries: Sequence[Entry], cut: Entry) -> Entry | None:
     return entries[-1] if entries and entries[-1].is_cut == cut.is_cut else None
 
 
-def with_present(entries: Sequence[Entry], cut: Entry, oldest: str, *, anew: bool = False) -> list[Entry]:
+def with_present(
+    entries: Sequence[Entry], cut: Entry, oldest: str, *, anew: bool = False, ended: Any = None
+) -> list[Entry]:
     """The entries with `cut` as the present one, without those last given before the day `oldest`.
 
     `cut` tells when it began, and since what nothing else was shown, if it is not the present one already; else what
-    has become known of that meanwhile. `anew`: the sequence that is known is of no use any more.
+    has become known of that meanwhile. `anew`: the sequence that is known is of no use any more. `ended`: the source's
+    sequence, at which the one before ends.
     """
     known = present(entries, cut)
     if known is not None:
-        cut = replace(cut, began=known.began, since=cut.since if anew or known.since is None else known.since)
+        since = cut.since if anew or known.since is None else known.since
+        cut = replace(cut, began=known.began, since=since, turn=known.turn, first=known.first)
+    else:
+        entries = [*entries[:-1], *(replace(each, ended=ended) for each in entries[-1:])]
+        turn = 1 + max([each.turn for each in entries], default=0)
+        first = next((each.first for each in entries if each.is_cut == cut.is_cut), turn)
+        cut = replace(cut, turn=turn, first=first)
     return [*(each for each in entries if each.is_cut != cut.is_cut and each.last >= oldest), cut][-MOST:]

@@ -31,6 +31,8 @@ class Asked:
     keys: Keys
     after: int
     limit: int
+    number: int = 0
+    """Of the time, as in `Tokens.numbered`."""
 
 
 @dataclass(frozen=True)

@@ -316,17 +316,22 @@ class _Looker:
         if not doubtful:
             return settled
         leaves: dict[str, list[Doc]] = {}
+        unnamed: dict[str, list[Doc]] = {}
         exact: list[int] = []
-        for index in doubtful:
-            if self._by_leaves(entries[index]):
-                leaves[entries[index].doc_id] = documents_of(elements[index])
-            else:
-                exact.append(index)
-        judged = await judge(self._view, {doc_id: docs for doc_id, docs in leaves.items() if docs})
         for index in doubtful:
             entry = entries[index]
             if self._by_leaves(entry):
-                shown = sorted(judged.get(entry.doc_id, ()), key=_generation)
+                (unnamed if entry.asked is None else leaves)[entry.doc_id] = documents_of(elements[index])
+            else:
+                exact.append(index)
+        judged = await judge(self._view, {doc_id: docs for doc_id, docs in leaves.items() if docs})
+        # who names no revision may never have been told of what only former rules have shown
+        present = await judge(self._view, {doc_id: docs for doc_id, docs in unnamed.items() if docs}, None)
+        for index in doubtful:
+            entry = entries[index]
+            if self._by_leaves(entry):
+                of_document = (present if entry.asked is None else judged).get(entry.doc_id, ())
+                shown = sorted(of_document, key=_generation)
                 settled[index] = (entry, shown if entry.asked is None else _descendants(shown, entry.asked))
         positions = iter(exact)
         async with aclosing(self.resolve([entries[index] for index in exact])) as resolved:
@@ -343,7 +348,8 @@ class _Looker:
             for entry, shown in settled
             if not shown and entry.asked and leaves.get(entry.doc_id)
         ]
-        grafts = await find_grafts(self._view, lost) if lost else {}
+        extra = [("att_encoding_info", "true")] if self._encodings else []
+        grafts = await find_grafts(self._view, lost, extra) if lost else {}
         for index, (entry, shown) in enumerate(settled):
             if not shown and entry.asked and (entry.doc_id, entry.asked) in grafts:
                 settled[index] = (entry, [grafts[entry.doc_id, entry.asked]])

@@ -39,6 +39,7 @@ from proxy.leaves import revisions_are_in_bulk
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.changes_request import Wanted, parse_wanted
 from proxy.reading.changes_rows import Change, Rows
+from proxy.reading.epochs import Epochs
 from proxy.reading.index_feed import IndexFeed, is_own, keys_of, starting_point
 from proxy.reading.source_feed import Row, SourceFeed
 
@@ -84,7 +85,9 @@ class _Feed:
         self.wanted = wanted
         self.encoder: ChangesEncoder = changes_encoder(wanted.feed)
         self.left = wanted.limit
-        self.rows = Rows(self.view, wanted)
+        self.epochs = Epochs(self.view)
+        self.tokens = self.view.tokens
+        self.rows: Rows
         self.source: SourceFeed | IndexFeed
         self.response: web.StreamResponse
         self.count = 0
@@ -128,6 +131,9 @@ class _Feed:
             beside.append(asyncio.ensure_future(self._watch()))
         try:
             await self._present(self.source.present())
+            if self.epochs.begins and not self.full:
+                self.epochs.end()
+                self.source.is_at_the_present()
             if self.wanted.waits:
                 async with self.exchange.closing.wait(), self._changed.wait():  # as if its time was over
                     await self._wait()
@@ -143,7 +149,7 @@ class _Feed:
         return await self._end(self.last, self.unread)
 
     async def _end(self, last: Any, unread: int) -> web.StreamResponse:
-        last_seq = jsonio.dumps(str(self.view.tokens.encode(last)))  # text also where nothing was read yet
+        last_seq = jsonio.dumps(str(self.tokens.encode(last, self.epochs.carried)))  # text also where nothing was read
         pending = 0 if self.ended_early else self.source.pending + unread
         await self.response.write_eof(self.encoder.tail(last_seq, pending))
         return self.response
@@ -151,16 +157,30 @@ class _Feed:
     async def _open(self) -> SourceFeed | IndexFeed:
         """The feed to read: the index's where there is one, and it can go on where the client is."""
         view, wanted = self.view, self.wanted
-        since = 0 if wanted.since == "now" else view.tokens.decode(wanted.since)
+        since, carried = (0, None) if wanted.since == "now" else view.tokens.read(wanted.since)
+        begun = carried is not None and (not since or carried.turn > view.past.stint.last)
+        if begun and self.exchange.recall is not None:
+            await self.exchange.recall(now=True)  # it is another node that the client was told by
+            since, carried = view.tokens.read(wanted.since)
+        self.tokens = view.tokens
+        if wanted.since == "now":
+            await self.epochs.begin_at_the_end()
+        elif not wanted.descending:
+            self.epochs = Epochs(view, carried, from_zero=not since and carried is None)
+            await self.epochs.begin()
+        self.rows = Rows(view, wanted, self.epochs)
         hub = view.hub
         if hub is not None and not wanted.source_filter:
-            keys = keys_of(view)
+            keys = keys_of(view, formerly=self.epochs.tells_departures)
             try:
                 full = self._is_full(hub, since, keys)
                 if full or self._can_wait(hub, since) or await hub.fresh():
                     at = starting_point(hub, since, keys)
                     if at is not None:
-                        return IndexFeed(view, hub, at, keys, wanted, fresh=not full, looks=self.rows.looks)
+                        feed = IndexFeed(view, hub, at, keys, wanted, fresh=not full, looks=self.rows.looks)
+                        if not self.epochs.is_one:
+                            feed.be_alone()
+                        return feed
             except (Damaged, Full) as error:
                 hub.complain(error)
         if isinstance(since, Position):
@@ -245,7 +265,7 @@ class _Feed:
 
     async def _write(self, changes: Sequence[Change]) -> int:
         """Write the rows of a batch up to the limit; the number of rows written."""
-        encode, row = self.view.tokens.encode, self.encoder.row
+        encode, row, carried = self.tokens.encode, self.encoder.row, self.epochs.carried
         pieces: list[bytes] = []
         reached, written, size = self.last, 0, 0
         for index, change in enumerate(changes):
@@ -256,7 +276,7 @@ class _Feed:
             if change.text is None:
                 continue
             text = change.text if change.leaf is None else await self._with_bodies(change)
-            seq = jsonio.dumps(encode(reached))
+            seq = jsonio.dumps(encode(reached, carried))
             pieces.append(row(b'{"seq":%b,%b' % (seq, text[1:]), seq))
             size += len(text)
             if self.left is not None:

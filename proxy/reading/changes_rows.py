@@ -25,6 +25,7 @@ from proxy.errors import Unavailable
 from proxy.fetch import fetch_leaves, fetch_revisions, path_of
 from proxy.reading.changes_request import Wanted
 from proxy.reading.document import without_encoding_info
+from proxy.reading.epochs import Epochs
 from proxy.reading.source_feed import Row
 from proxy.resolve import Shown, judge
 from proxy.sizes import first_part
@@ -54,10 +55,11 @@ class Change(NamedTuple):
 class Rows:
     """Judges the rows of one client's feed."""
 
-    def __init__(self, view: View, wanted: Wanted) -> None:
+    def __init__(self, view: View, wanted: Wanted, epochs: Epochs) -> None:
         self._view = view
         self._wanted = wanted
-        self.looks = view.judges or wanted.include_docs or wanted.matches is not None
+        self._epochs = epochs
+        self.looks = view.judges or wanted.include_docs or wanted.matches is not None or not epochs.is_one
         """Whether documents are needed to judge a row."""
         self._settled = True
         self._failures = view.failures.count
@@ -118,8 +120,10 @@ class Rows:
     async def _look_up(self, rows: Sequence[Row]) -> list[Change]:
         """What becomes of rows by their documents' leaves. Raises TooMany."""
         bodies = await self._leaves(rows)
-        leaves = await judge(self._view, bodies)
+        leaves = await judge(self._view, bodies, self._epochs.teller(rows, bodies))
         self._settled = self._settled and all(_is_settled(row, bodies, leaves) for row in rows)
+        if not self._epochs.is_one:
+            leaves = await self._epochs.grow(rows, bodies, leaves)
         return await in_turns(rows, lambda row: self._change(row, leaves.get(row["id"], [])))
 
     async def _leaves(self, rows: Sequence[Row]) -> dict[str, list[Doc]]:
@@ -163,6 +167,8 @@ class Rows:
         if doc is None or len(changes) > 1 or doc["_rev"] != rev or doc["_id"] != row["id"]:
             return None
         shaped = self._view.shape(doc)
+        if not (self._epochs.is_one or self._epochs.settles(row, doc, shaped)):
+            return None
         if shaped is None:
             return Change(row["seq"]) if rev.startswith("1-") else None
         if not self._usual or "_attachments" in shaped or "_revisions" in shaped:
@@ -199,7 +205,7 @@ class Rows:
     def _passing(self, leaves: list[Shown]) -> list[Shown]:
         """The leaves that the client's selector lets through: grafts and bare tombstones always, they have no body."""
         if len(leaves) > 1 and self._wanted.style == "main_only":
-            leaves = leaves[:1]
+            leaves = [leaf for leaf in leaves if leaf is leaves[0] or leaf.closes]
         matches = self._wanted.matches
         if matches is None:
             return leaves

@@ -34,13 +34,18 @@ _BATCH = 200
 """Rows that are judged at once."""
 
 
-def keys_of(view: View) -> Keys:
-    """The keys that the view's client holds, as the index has them; None where all documents have to be judged."""
+def keys_of(view: View, *, formerly: bool = False) -> Keys:
+    """The keys that the view's client holds, as the index has them; None where all documents have to be judged.
+    `formerly`: and those that it held before, where it is to hear of what it was shown by them. What former rules have
+    shown by other keys the index cannot tell.
+    """
     audience = view.profile.audience
-    if audience is None:
+    formers = [former for former in view.past.formers if former.hides] if formerly else []
+    if audience is None or not all(former.same_keys for former in formers):
         return None
     try:
-        return stored_keys(audience, audience.held_by(view.client))
+        clients = [view.client, *(former.client for former in formers)]
+        return stored_keys(audience, [key for client in clients for key in audience.held_by(client)])
     except Exception:
         log.exception("the keys of a client of profile %s cannot be told: all changes are judged", view.profile.name)
         return None
@@ -151,7 +156,11 @@ class IndexFeed:
         with self._reading() as index:
             self._hub.pages.keep(self._shared, page, index, self._began)
 
-    def _be_alone(self) -> None:
+    def is_at_the_present(self) -> None:
+        """The client has heard of all that it held keys for before: from now on its present ones find what comes."""
+        self._keys = keys_of(self._view)
+
+    def be_alone(self) -> None:
         """What is read here is for nobody else."""
         self._shared = None
         self._read, self._written = {}, []
@@ -169,7 +178,7 @@ class IndexFeed:
     async def now(self) -> None:
         """Go to the end."""
         self._at = self._hub.end
-        self._be_alone()
+        self.be_alone()
 
     async def open(self) -> None:
         """Nothing to be asked for: what can fail has been tried."""
@@ -207,7 +216,7 @@ class IndexFeed:
 
     async def wait(self) -> None:
         """Wait until there may be rows. Raises Unavailable."""
-        self._be_alone()
+        self.be_alone()
         if self._at >= self._hub.end:
             await self._hub.wait(None if self._doc_ids is not None else self._keys)
 
@@ -256,7 +265,7 @@ class IndexFeed:
         if self._shared is not None:
             self._read |= leaves
             if len(self._read) > MOST_READ or self._hub.end != self._began:
-                self._be_alone()
+                self.be_alone()
         return [self._row(index, row) for row in found]
 
     def _row(self, index: IndexReader, row: Indexed) -> Row:
@@ -279,7 +288,7 @@ def _shared(view: View, wanted: Wanted, keys: Keys, at: int) -> Asked | None:
     is_page = 0 < limit <= MOST_ROWS and wanted.feed in ("normal", "longpoll")
     if not is_page or not wanted.is_plain or view.profile.depends_on_client:
         return None
-    return Asked(view.profile.name, wanted.style, keys, at, limit)
+    return Asked(view.profile.name, wanted.style, keys, at, limit, view.past.epoch)
 
 
 _DAMAGED = "The index of this database is being made anew: ask again."

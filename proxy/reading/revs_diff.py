@@ -143,7 +143,7 @@ async def _as_the_view_has_it(view: View, part: Sequence[tuple[str, list[str]]])
     recent.keep(view, documents, leaves, asked_at)
     if not leaves:
         return asked, {}
-    shown = await judge(view, leaves)
+    shown = await judge(view, leaves, None)
     known = await _known(view, [pair for pair in _pairs(asked) if pair[0] in leaves], leaves, shown)
     missing = asked
     if known:

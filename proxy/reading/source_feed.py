@@ -82,6 +82,9 @@ class SourceFeed:
     def keep(self, reached: Any, unread: int) -> None:
         """Nothing to be kept."""
 
+    def is_at_the_present(self) -> None:
+        """Nothing is found by keys."""
+
     def discard(self) -> None:
         """Let go of what was asked for."""
         if self._first is not None:

@@ -21,7 +21,7 @@ from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.writing.answer import stored
-from proxy.writing.document import rev_of
+from proxy.writing.document import source_rev_of
 from proxy.writing.doubt import note_edit
 from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan
@@ -40,7 +40,7 @@ async def put_attachment(exchange: Exchange) -> web.StreamResponse:
     doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)
     encoding = _encoding(exchange)
     rules = replace(rules_of(exchange.view).applied_to(doc_id), on_surplus="refuse")
-    rev = rev_of(exchange)
+    rev = await source_rev_of(exchange, doc_id)
     named = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)})}
     if rules.chain:
         written = await _judged(exchange, named, name, encoding, rules)
@@ -148,7 +148,7 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
     view, target = exchange.view, exchange.target
     doc_id, name = check_id(target.doc_id), check_attachment_name(target.attachment)
     rules = rules_of(view).applied_to(doc_id)
-    rev = rev_of(exchange)
+    rev = await source_rev_of(exchange, doc_id)
     named = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)})}
     if not rules.chain:
         await _note(exchange, named, rules)

@@ -11,19 +11,21 @@ from uuid import uuid4
 from aiohttp import web
 
 from proxy.core import jsonio
-from proxy.core.revisions import Rev
+from proxy.core.grafts import may_be_return
+from proxy.core.revisions import Rev, parse_rev
 from proxy.core.wire import WireError
 from proxy.core.wire.header import boundary_of
 from proxy.errors import BadRequest, NotFound
 from proxy.exchange import Exchange
+from proxy.fetch import fetch_leaves
 from proxy.reading.local import LOCAL, source_id
 from proxy.upstream import JSON_HEADERS
 from proxy.writing.answer import stored
 from proxy.writing.originals import fetch_stored, rules_of
-from proxy.writing.plan import plan
+from proxy.writing.plan import plan, returning
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, named_rev, read_pushed
 from proxy.writing.related import Received, following
-from proxy.writing.rules import NOTHING
+from proxy.writing.rules import NOTHING, Stored
 from proxy.writing.store import Written, carry_out, edit, write
 
 
@@ -91,6 +93,16 @@ def rev_of(exchange: Exchange, own: Rev | None = None) -> Rev | None:
     return rev
 
 
+async def source_rev_of(exchange: Exchange, doc_id: str) -> Rev | None:
+    """The same by the source's name: a return stands for the leaf that it shows again."""
+    rev, view = rev_of(exchange), exchange.view
+    if rev is None or not may_be_return(str(rev)):
+        return rev
+    stored_now = Stored((await fetch_leaves(view, [doc_id])).get(doc_id, ()))
+    held = returning(doc_id, str(rev), stored_now, rules_of(view))
+    return rev if held is None else parse_rev(held)
+
+
 async def post_database(exchange: Exchange) -> web.StreamResponse:
     """POST to the database: a document with its own id, or a new one."""
     doc = await exchange.read_json()
@@ -118,7 +130,7 @@ async def _put_local(exchange: Exchange, doc: dict[str, Any]) -> Written:
 async def delete_document(exchange: Exchange) -> web.StreamResponse:
     """DELETE. The tombstone keeps what decides whom it reaches, so it is written as a document."""
     view, doc_id = exchange.view, check_id(exchange.target.doc_id)
-    rev = rev_of(exchange)
+    rev = await source_rev_of(exchange, doc_id)
     doc = {"_id": doc_id, **({} if rev is None else {"_rev": str(rev)}), "_deleted": True}
     pushed = read_pushed(doc, True)
     rules = rules_of(view).applied_to(doc_id)

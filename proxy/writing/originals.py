@@ -24,6 +24,8 @@ from functools import partial
 from proxy import recent
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
+from proxy.core.grafts import may_be_return
+from proxy.cuts import returns
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.sizes import AT_ONCE, are_large, at_once, cut, first_part
@@ -60,7 +62,7 @@ async def plan_some(
 
     Raises the source's error if it cannot tell what it has.
     """
-    rules = rules or replace(rules_of(view), former=view.past.cuts, lost_rules=view.past.lost_rules)
+    rules = rules or await _rules_of_edits(view, batch)
     if not (rules.write and (rules.chain or rules.former or rules.lost_rules)):
         recent.take(view, (pushed.id for pushed in batch))
         return [plan(pushed, NOTHING, rules) for pushed in batch]
@@ -91,6 +93,26 @@ async def plan_some(
             break
         outcomes.append(outcome)
     return outcomes
+
+
+async def _rules_of_edits(view: View, batch: Sequence[Pushed]) -> Rules:
+    """The rules with the former cuts of which edits may be. What returned in the present turn is of the present cut."""
+    rules, past = rules_of(view), view.past
+    if past.is_clear:
+        return rules
+    rules = replace(rules, former=past.cuts, lost_rules=past.lost_rules)
+    edited = [(pushed.id, str(pushed.ancestors[0])) for pushed in batch if pushed.ancestors]
+    if not any(may_be_return(rev) for _, rev in edited):
+        return rules
+    known = (await returns.read(view)).of
+    turn = (past.stint.last, past.strand.kind)
+    present = {
+        (doc_id, rev)
+        for doc_id, rev in edited
+        for held, last in known.get(doc_id, {}).items()
+        if last[1:] == turn and view.grafts.returned(doc_id, held, last.number) == rev
+    }
+    return replace(rules, present=present)
 
 
 async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence[Pushed], None]:

@@ -5,7 +5,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   1. Nothing is sent for a profile that does not write, nor a design document for one that is not trusted.
   2. A departure graft of this view is the proxy's own word for "you may no longer see this". Pushed back it is
      acknowledged, and never sent. Below the pushed revision it is allowed if the client sees the document now, or if
-     there is none any more (rule 7). Below a revision that the source has it was judged when that was pushed.
+     there is none any more (rule 7). Below a revision that the source has it was judged when that was pushed. A return
+     is not sent either; what edits one edits the revision that it shows again.
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
@@ -33,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from proxy.contract import Doc
+from proxy.core.grafts import may_be_graft
 from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.former import judge_edit
@@ -64,9 +66,12 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     """What becomes of one pushed document."""
     try:
         applied = rules.applied_to(pushed.id)
+        if applied.present and pushed.ancestors:
+            applied = applied.of(pushed.id, str(pushed.ancestors[0]))
         if not stored.leaves and len(pushed.path) < 2:  # nothing there, and no ancestor that could be a graft
             return judge(pushed, None, applied)
         if pushed.new_edits:
+            pushed = _of_the_sources_own(pushed, stored, applied)
             return judge_edit(pushed, _edited_leaf(pushed, stored, applied), applied)
         return _plan_replicated(pushed, stored, applied)
     except _Hidden as error:
@@ -85,6 +90,22 @@ def _as_if_new(pushed: Pushed, hidden: _Hidden, rules: Rules) -> Refuse:
     if isinstance(outcome, Refuse):
         return outcome
     return Refuse(Conflict() if pushed.new_edits and pushed.path else hidden)
+
+
+def _of_the_sources_own(pushed: Pushed, stored: Stored, rules: Rules) -> Pushed:
+    """An interactive write, which edits the leaf if it says that it edits a return of it."""
+    if not pushed.path or (held := returning(pushed.id, str(pushed.path[0]), stored, rules)) is None:
+        return pushed
+    return pushed._replace(body={**pushed.body, "_rev": held}, path=(parse_rev(held),))
+
+
+def returning(doc_id: str, rev: str, stored: Stored, rules: Rules) -> str | None:
+    """The leaf of which a revision is a return; None: it is none, or of what is no leaf any more."""
+    for leaf in stored.leaves if may_be_graft(rev) else ():
+        graft = rules.grafts.find(doc_id, rev, leaf["_revisions"]["start"], leaf["_revisions"]["ids"])
+        if graft is not None and graft.returns and graft.held == leaf["_rev"]:
+            return graft.held
+    return None
 
 
 class _Hidden(Forbidden):

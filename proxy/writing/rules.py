@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from proxy.contract import Client, Doc
@@ -37,6 +37,12 @@ class Rules:
     """Other cuts that the client may have edited: an edit is read by the one that it is of."""
     lost_rules: bool = False
     """Whether there are others still, by rules that cannot be had: what an edit of them means cannot be told."""
+    present: Collection[tuple[str, str]] = ()
+    """Revisions, by document id, of which it is known that the client was shown the present cut."""
+
+    def of(self, doc_id: str, edited: str) -> Rules:
+        """The rules for an edit of a revision."""
+        return replace(self, former=(), lost_rules=False) if (doc_id, edited) in self.present else self
 
     def applied_to(self, doc_id: str) -> Rules:
         """The rules for one document. Raises Forbidden if it may not be written whatever is in it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.grafts import Grafts
+from proxy.core.grafts import MOST_RETURNS, Graft, Grafts, may_be_graft
 
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
 paths = st.lists(hashes, min_size=1, max_size=12, unique=True)
@@ -34,10 +34,34 @@ def test_a_graft_is_found_on_the_path_it_grew_out_of(ids: list[str], data: st.Da
     grafts = Grafts(b"key")
     start = len(ids) + data.draw(st.integers(0, 5))
     index = data.draw(st.integers(0, len(ids) - 1))
-    rev = grafts.departure("doc", f"{start - index}-{ids[index]}")
-    assert grafts.find_departure("doc", rev, start, ids) == ids[index:]
-    assert grafts.find_departure("other", rev, start, ids) is None
-    assert Grafts(b"other").find_departure("doc", rev, start, ids) is None
+    number = data.draw(st.integers(1, MOST_RETURNS))
+    held = f"{start - index}-{ids[index]}"
+    again = grafts.returned("doc", held, number)
+    for rev, found in {
+        grafts.departure("doc", held): Graft(held, ids[index:]),
+        again: Graft(held, ids[index:], returns=True),
+        grafts.closing("doc", held, number): Graft(held, [again.partition("-")[2], *ids[index:]], closes=True),
+    }.items():
+        assert may_be_graft(rev)
+        assert grafts.find("doc", rev, start, ids) == found
+        assert grafts.find("other", rev, start, ids) is None
+        assert Grafts(b"other").find("doc", rev, start, ids) is None
+        assert grafts.find("doc", f"1{rev}", start, ids) is None
+
+
+@given(hashes, hashes, st.integers(1, MOST_RETURNS), st.integers(1, MOST_RETURNS))
+def test_returns_are_in_the_order_of_what_returns_and_lose_to_what_comes_next(
+    one: str, other: str, number: int, later: int
+) -> None:
+    grafts = Grafts(b"key")
+    first, second = grafts.returned("doc", f"3-{one}", number), grafts.returned("doc", f"3-{other}", later)
+    if one[:8] != other[:8]:
+        assert (first < second) == (one < other)
+    if int(one[:8], 16):
+        assert first < f"4-{one}"  # a child of any of the hashes that a source makes
+    assert first.startswith("4-")
+    assert grafts.closing("doc", f"3-{one}", number).startswith("5-")
+    assert grafts.returned("doc", f"3-{one}", later) != first or number == later
 
 
 @given(paths, paths)
@@ -48,4 +72,48 @@ def test_a_graft_in_a_pushed_path_is_recognised_without_the_source(below: list[s
     assert grafts.in_path("doc", ids) == len(above)
     assert grafts.in_path("doc", ids[: len(above) + 1]) is None  # its parent is not there to tell
     assert grafts.in_path("doc", [*above, *below]) is None
-    assert grafts.in_path("other", ids) is None
+
+
+@given(paths, paths, st.integers(1, MOST_RETURNS))
+def test_a_return_is_a_graft_if_it_is_pushed_itself_and_an_ancestor_like_any_other_below_an_edit(
+    below: list[str], above: list[str], number: int
+) -> None:
+    grafts, held = Grafts(b"key"), f"{len(below)}-{below[0]}"
+    again = grafts.returned("doc", held, number).partition("-")[2]
+    closing = grafts.closing("doc", held, number).partition("-")[2]
+    assert grafts.in_path("doc", [again, *below]) == 0
+    assert grafts.in_path("doc", [*above, again, *below]) is None
+    assert grafts.in_path("doc", [closing, again, *below]) == 0
+    assert grafts.in_path("doc", [*above, closing, again, *below]) == len(above)
+    assert grafts.in_path("doc", [closing, again]) is None
+
+
+@given(paths, st.integers(1, MOST_RETURNS))
+def test_what_was_made_with_another_secret_is_recognised_where_it_must_not_be_written(
+    ids: list[str], number: int
+) -> None:
+    """Devices have it for ever, and push it when their checkpoints are gone. It is not taken for a graft to be read."""
+    held, other = f"{len(ids)}-{ids[0]}", Grafts(b"another key")
+    departure, again, closing = (
+        rev.partition("-")[2]
+        for rev in (
+            other.departure("doc", held),
+            other.returned("doc", held, number),
+            other.closing("doc", held, number),
+        )
+    )
+    for path in ([departure, *ids], [again, *ids], [closing, again, *ids]):
+        assert Grafts(b"key").in_path("doc", path) == 0
+    assert Grafts(b"key").find("doc", f"{len(ids) + 1}-{departure}", len(ids), ids) is None
+
+
+@given(paths, paths)
+def test_departures_of_the_former_form_are_known_as_well(below: list[str], above: list[str]) -> None:
+    """Devices of before have them: a digest of 32 characters."""
+    grafts = Grafts(b"key")
+    former = grafts._after("doc", below[0])
+    assert grafts.find("doc", f"{len(below) + 1}-{former}", len(below), below) == Graft(
+        f"{len(below)}-{below[0]}", below
+    )
+    assert grafts.in_path("doc", [*above, former, *below]) == len(above)
+    assert grafts.in_path("other", [*above, former, *below]) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.seqs import fell_back, includes, number, shards
+from proxy.core.seqs import fell_back, includes, includes_change, number, shards
 
 # one database of CouchDB 3.5, six documents in two shards, read twice: as a whole, and with a limit
 WHOLE = [
@@ -115,3 +115,54 @@ def test_broken_terms_are_no_sequences(data: bytes) -> None:
     text = f"7-{urlsafe_b64encode(bytes([131]) + data).decode().rstrip('=')}"
     assert shards(text) is not None
     assert number(text) == 7
+
+
+ROWS = {
+    "d3": "2-g1AAAAB5eJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zEhnwKMpjAZIMDUDqP0htBnMiUy5Q"
+    "gD0l0SjFxMIMm74sAJYQIGQ",
+    "d2": "3-g1AAAAB5eJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zEhnwKMpjAZIMDUDqP0htBnMicy5Q"
+    "gD0l0SjFxMIMm74sAJYyIGU",
+    "d0": "4-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTGXOBAuzJliamBubm2DTgMSaP"
+    "BUgyNACp_1DTmMGmpSQapZhYmGHTlwUABqsoKg",
+    "d4": "6-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTmXOBAuzJliamBubm2DTgMSaP"
+    "BUgyNACp_yimpSQapZhYmGHTlwUAB4soLA",
+    "d5": "7-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTWXKBAuzJliamBubm2DTgMSaP"
+    "BUgyNACp_1DTmMGmpSQapZhYmGHTlwUAB_soLQ",
+    "d1": "8-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTWXOBAuzJliamBubm2DTgMSaP"
+    "BUgyNACp_1DTmMGmpSQapZhYmGHTlwUACGsoLg",
+}
+"""A feed of a database with two shards, by document: `d0`, `d4`, `d5` and `d1` are of the first."""
+
+
+@pytest.mark.parametrize(
+    ("seq", "there"),
+    [("d3", ["d3"]), ("d2", ["d3", "d2"]), ("d4", ["d3", "d2", "d0", "d4"]), ("d1", list(ROWS))],
+)
+def test_a_change_is_there_if_its_own_shard_is_as_far(seq: str, there: list[str]) -> None:
+    assert [doc_id for doc_id, at in ROWS.items() if includes_change(ROWS[seq], at, doc_id)] == there
+
+
+def test_the_order_in_which_shards_were_read_does_not_matter() -> None:
+    """The place of `d3` in a feed that has `d1` first: the other shard is further than where the device was."""
+    at = "9" + ROWS["d1"].removeprefix("8")
+    assert includes_change(ROWS["d2"], at, "d2") is True
+    assert includes_change(ROWS["d2"], at, "d1") is False
+    assert not includes(ROWS["d2"], at)
+
+
+def test_in_a_partitioned_database_the_partition_tells_the_shard() -> None:
+    assert includes_change(ROWS["d2"], ROWS["d1"], "d2:d1", partitioned=True) is True
+    assert includes_change(ROWS["d2"], ROWS["d1"], "d1:d2", partitioned=True) is False
+
+
+@pytest.mark.parametrize(
+    ("seq", "at"), [("7-tag", "3-other"), (ROWS["d1"], 3), ("odd", 4), (None, "3-tag"), ([1], [2])]
+)
+def test_of_what_cannot_be_compared_nobody_knows(seq: object, at: object) -> None:
+    assert includes_change(seq, at, "d1") is None
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40), st.text(), st.booleans())
+def test_where_there_is_one_shard_it_is_a_matter_of_order(one: int, other: int, doc_id: str, partitioned: bool) -> None:
+    assert includes_change(one, other, doc_id, partitioned=partitioned) == (one >= other)
+    assert includes_change(f"{one}-tag", f"{other}-tag", doc_id, partitioned=partitioned) == (one >= other)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.core.tokens import Position, Tokens
+from proxy.core.tokens import Carried, Position, Tokens
 from proxy.errors import BadRequest
 
 COUCHDB = (
@@ -89,3 +89,44 @@ def test_what_is_no_token_is_refused_in_couchdbs_words(text: str) -> None:
     with pytest.raises(BadRequest) as caught:
         Tokens(b"key", "epoch").decode(text)
     assert caught.value.reason == "Malformed sequence supplied in 'since' parameter."
+
+
+@given(seqs, st.one_of(st.none(), seqs), st.integers(0, 10**6), st.booleans(), st.booleans())
+def test_what_is_said_of_the_client_goes_on_with_the_token(
+    seq: Any, had: Any, returns: int, anew: bool, indexed: bool
+) -> None:
+    tokens, carried = Tokens(b"key", "epoch"), Carried(had, returns, anew, returns)
+    at = Position(b"8 bytes.", 3, seq) if indexed else seq
+    token = str(tokens.encode(at, carried))
+    if token == "0":
+        return  # a beginning, of which nothing was told
+    found, said = tokens.read(token)
+    assert same(found.seq if indexed else found, seq)
+    assert said == carried
+    assert tokens.read(str(tokens.encode(at))) == (found, None)
+
+
+@given(st.integers(1, 2**53), st.one_of(st.none(), st.integers(0, 2**53)), st.integers(0, 10**6), st.booleans())
+def test_a_feed_that_begins_anew_goes_on_with_how_far_its_client_had_been_told(
+    seq: int, had: int | None, returns: int, anew: bool
+) -> None:
+    """Also if it had begun anew before, and had not come as far again."""
+    token = str(Tokens(b"key", "epoch").encode(seq, Carried(had, returns, anew)))
+    assert Tokens(b"key", "another epoch").read(token) == (0, Carried(max(seq, had or 0), returns, anew))
+
+
+@pytest.mark.parametrize("had", ["12-other", [1], "odd"])
+def test_of_two_sequences_that_cannot_be_compared_the_former_is_kept(had: Any) -> None:
+    token = str(Tokens(b"key", "epoch").encode("7-tag", Carried(had)))
+    assert Tokens(b"key", "another epoch").read(token) == (0, Carried(had))
+
+
+def test_the_same_rules_in_force_for_another_time_are_another_epoch() -> None:
+    tokens = Tokens(b"key", "epoch")
+    first, second = tokens.numbered(3), tokens.numbered(5)
+    token = str(first.encode(12))
+    assert first.read(token) == (12, None)
+    assert second.read(token) == (0, Carried(12))
+    assert tokens.read(token) == (0, Carried(12))
+    assert tokens.numbered(3).read(token) == (12, None)
+    assert tokens.numbered(0) is tokens

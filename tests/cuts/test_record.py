@@ -92,3 +92,43 @@ GOOD = cut("r").json()
 def test_what_is_no_entry_is_left_out(doc: Any) -> None:
     assert read(doc) == []
     assert read({"cuts": [GOOD]}) != []
+
+
+def turns(cuts: list[Entry], entry: Entry) -> list[int]:
+    """In which of them it was shown."""
+    begun: list[tuple[object, ...]] = []
+    for each in cuts:
+        if not begun or begun[-1] != each.is_cut:
+            begun.append(each.is_cut)
+    return [number for number, is_cut in enumerate(begun, 1) if is_cut == entry.is_cut]
+
+
+@given(st.lists(CUTS, min_size=1, max_size=20))
+def test_cuts_take_turns(cuts: list[Entry]) -> None:
+    for entry in played(cuts):
+        mine = turns(cuts, entry)
+        assert (entry.first, entry.turn) == (mine[0], mine[-1])
+
+
+def test_of_what_an_older_version_has_recorded_the_turns_are_not_known() -> None:
+    entry = replace(cut("r1"), last=DAYS[0]).json()
+    del entry["turn"], entry["first"], entry["ended"]
+    [old] = read({"cuts": [entry]})
+    assert (old.first, old.turn, old.ended) == (0, 0, None)
+    assert [(each.first, each.turn) for each in with_present([old], cut("r2"), DAYS[0])] == [(0, 0), (1, 1)]
+    assert [(each.first, each.turn) for each in with_present([old], cut("r1"), DAYS[0])] == [(0, 0)]
+
+
+def test_where_a_cut_ended_is_kept_until_it_is_shown_again() -> None:
+    entries: list[Entry] = []
+    ended = []
+    for number, rules in enumerate(["r1", "r2", "r2", "r3", "r1"]):
+        entries = kept(with_present(entries, replace(cut(rules), last=DAYS[0]), DAYS[0], ended=f"{number}-seq"))
+        ended.append({entry.rules: entry.ended for entry in entries})
+    assert ended == [
+        {"r1": None},
+        {"r1": "1-seq", "r2": None},
+        {"r1": "1-seq", "r2": None},
+        {"r1": "1-seq", "r2": "3-seq", "r3": None},
+        {"r2": "3-seq", "r3": "4-seq", "r1": None},
+    ]

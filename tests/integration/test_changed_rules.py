@@ -157,6 +157,29 @@ def test_a_role_that_is_granted(place: Place) -> None:
     assert stored(place) == {**DOC, "name": "Anna"}
 
 
+def test_what_a_granted_role_shows_of_a_document_reaches_the_device(place: Place) -> None:
+    """Though its profile is another one by now, so that it begins anew."""
+    place.database.put(DOC)
+    place.proxy.configure(
+        {
+            "head": {"suffix": False, "by_role": True, "roles": ["head"], "filters": ALL},
+            "phone": {"suffix": False, "by_role": True, "roles": ["nurse"], "filters": NOTELESS},
+        }
+    )
+    place.proxy.process.start()
+    user = f"grace-{place.database.name}"
+    url, auth, device = f"{place.proxy.url}/{place.database.name}", (user, PASSWORD), place.device()
+    for role in ("nurse", "head", "nurse", "head"):
+        place.source.add_users({user: [role]}, PASSWORD)
+        place.proxy.process.restart()  # so that the role counts at once
+        assert device.pull(url, auth)["ok"]
+        assert ("note" in device.get("x")) == (role == "head")
+        assert device.conflicts("x") == []
+    device.edit("x", note="read")
+    assert device.push(url, auth)["ok"]
+    assert stored(place) == {**DOC, "note": "read"}
+
+
 def test_an_edit_by_request(place: Place) -> None:
     place.database.put(DOC)
     place.rules(NOTELESS)
@@ -178,3 +201,65 @@ def test_a_device_edits_again_what_it_wrote_though_its_computed_fields_are_old(p
         device.edit("x", place={"bed": bed, "ward": "W"}, list=[*range(bed)])
         assert place.push(device)["denied"] == []
         assert stored(place) == {**DOC, "place": {"bed": bed, "ward": "W"}, "list": [*range(bed)], "by": "ann"}
+
+
+def test_documents_go_with_a_role_and_come_back_with_it(place: Place) -> None:
+    """As they are, edited meanwhile, and deleted; a device that missed a change of roles ends up with the same."""
+    for name in ("x", "y", "z"):
+        place.database.put({**DOC, "_id": name, "ward": "ward:w1", "_attachments": IMAGE})
+    place.database.put({**DOC, "_id": "open", "ward": "all"})
+    user = f"grace-{place.database.name}"
+    auth, device, late = (user, PASSWORD), place.device(), place.device()
+
+    def grant(*roles: str) -> None:
+        place.source.add_users({user: ["all", *roles]}, PASSWORD)
+        place.rules([{"use": "select", "where": "contains(client.roles, ward)"}, *NOTELESS])  # it counts at once
+
+    def pulled(*devices: Device) -> list[list[str]]:
+        for each in devices:
+            result = each.pull(place.url, auth)
+            assert result["ok"], result
+        return [each.ids() for each in devices]
+
+    grant("ward:w1")
+    assert pulled(device, late) == 2 * [["open", "x", "y", "z"]]
+    grant()
+    assert pulled(device) == [["open"]]
+    place.database.edit("y", name="Bea")
+    place.database.remove("z")
+    grant("ward:w1")
+    assert pulled(device, late) == 2 * [["open", "x", "y"]]
+    assert [each.get("y")["name"] for each in (device, late)] == ["Bea", "Bea"]
+    assert device.get_attachment("x", "scan.png") == b"\x89PNG\r\n\x1a\n"
+    grant()
+    assert pulled(device, late) == 2 * [["open"]]
+    grant("ward:w1")
+    assert pulled(device) == [["open", "x", "y"]]
+    device.edit("x", name="Anna")
+    result = device.push(place.url, auth)
+    assert (result["error"], result["denied"]) == (None, [])
+    held = place.database.get("x")
+    assert (held["name"], held["note"], list(held["_attachments"])) == ("Anna", "kept", ["scan.png"])
+    place.database.remove("y")
+    assert pulled(device, late) == 2 * [["open", "x"]]
+    assert [each.conflicts("x") for each in (device, late)] == [[], []]
+    assert [each.get("x")["name"] for each in (device, late)] == ["Anna", "Anna"]
+    assert [len(place.database.leaves(name)) for name in ("x", "y", "z", "open")] == [1, 1, 1, 1]
+
+
+def test_documents_go_with_rules_and_come_back_with_them(place: Place) -> None:
+    place.database.put(DOC)
+    place.database.put({**DOC, "_id": "y", "closed": True})
+    opened = [{"use": "select", "where": "!closed"}]
+    place.rules(ALL)
+    device = place.device()
+    for rules, ids in ((ALL, ["x", "y"]), (opened, ["x"]), (NOTELESS, ["x", "y"]), (opened, ["x"]), (ALL, ["x", "y"])):
+        place.rules(rules)
+        place.pull(device)
+        assert device.ids() == ids
+    device.edit("y", name="Anna")
+    place.push(device)
+    assert place.database.get("y")["note"] == "kept"
+    place.database.remove("y")
+    place.pull(device)
+    assert device.ids() == ["x"]

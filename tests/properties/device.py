@@ -140,6 +140,14 @@ class Device:
         """Lose the checkpoints."""
         self._checkpoints.clear()
 
+    async def checkpoint(self) -> Any:
+        """Where it will go on to pull."""
+        return await self._checkpoint("pull")
+
+    async def lost_checkpoint(self) -> bool:
+        """Whether it has documents and will pull from the beginning: both sides do not agree."""
+        return bool(self.docs) and await self.checkpoint() == 0
+
     def _add(self, doc: Doc, path: Revisions) -> None:
         if self.docs.setdefault(doc["_id"], Held()).add(doc, path):
             self._log.append(doc["_id"])

@@ -372,4 +372,7 @@ async def test_a_users_new_role_starts_the_feed_over() -> None:
         user = (await made.at_source("GET", "/_users/org.couchdb.user:ann")).json
         await made.at_source("PUT", "/_users/org.couchdb.user:ann", {**user, "roles": ["nurse", "facility:f2"]})
         after = await made.ask("GET", f"/clinic-phone/_changes?since={before.json['last_seq']}")
-        assert ids(after) == ["doc:002"]
+        assert [(row["id"], row.get("deleted")) for row in after.json["results"]] == [
+            ("doc:001", True),
+            ("doc:002", None),
+        ]
