@@ -7,6 +7,7 @@ there was when the device was told of any: a process that has read less reads on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ _ENTRIES = 500
 MOST = 100_000
 """Entries: a revision beyond these is not shown again."""
 _TRIES = 5
+SETTLE_SECONDS = 0.1
+"""After which what was written is looked at again: the devices of a user begin anew all at once, on several nodes."""
 
 Entry = list[Any]
 """As JSON: the document's id, the revision, the number of the return, the turn, and the kind of the strand."""
@@ -52,7 +55,9 @@ async def add(view: View, shown: Mapping[tuple[str, str], Return]) -> None:
             first, rest = returns.read // _ENTRIES, left
             while rest:
                 rest = await _append(view, returns, rest)
-            # CouchDB does not say if somebody else has written a local document meanwhile
+            # CouchDB does not say if somebody else has written a local document meanwhile; who had read it before this
+            # was written has written it by then
+            await asyncio.sleep(SETTLE_SECONDS)
             there = await _read_from(view, returns, first)
             left = [entry for entry in left if entry not in there]
     log.warning("what %s is shown again of %s is not recorded", view.client.name, view.database.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -222,3 +223,28 @@ async def test_what_one_node_shows_again_another_closes(tmp_path: Path) -> None:
         for _ in range(2):
             await phone.pull()
         assert [str(each) for each in phone.docs["p"].live] == [rev]
+
+
+async def test_what_two_nodes_record_in_the_same_instant_is_all_there(
+    there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reads the document before the other has written it, and one looks before the other has."""
+    update, turn = own.update, [0]
+
+    async def blind(place: Place, doc_id: str, change: Callable[[Doc | None], Doc | None]) -> Doc | None:
+        held = await own.read(place, doc_id)
+        turn[0] += 1
+        if turn[0] == 2:
+            await asyncio.sleep(0.03)  # meanwhile the other has written, and a hasty one has looked
+        if turn[0] > 2:
+            return await update(place, doc_id, change)
+        made = change(held)
+        return await update(place, doc_id, lambda _: made)
+
+    monkeypatch.setattr(own, "update", blind)
+    async with AsyncExitStack() as stack:
+        nodes = [await view_of(there, stack) for _ in range(2)]
+        recorded: list[dict[tuple[str, str], Return]] = [{("p", R1): Return(1, 3)}, {("q", R1): Return(1, 3)}]
+        await asyncio.gather(*(returns.add(node, each) for node, each in zip(nodes, recorded, strict=True)))
+        found = await returns.read(await view_of(there, stack))
+        assert found.of == {"p": {R1: Return(1, 3)}, "q": {R1: Return(1, 3)}}

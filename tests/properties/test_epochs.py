@@ -20,7 +20,7 @@ from proxy.app import running
 from proxy.config import load
 from proxy.core import revisions
 from proxy.core.revisions import Rev
-from proxy.cuts import memory
+from proxy.cuts import memory, returns
 from proxy.endpoint.serve import Running, start
 from proxy.feeds import follower
 from proxy.feeds.hub import Hub
@@ -295,6 +295,7 @@ def epochs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
         patch.setattr(memory, "TO_READ", 0.0)
         patch.setattr(memory, "TO_WRITE", 0.0)
+        patch.setattr(returns, "SETTLE_SECONDS", 0.0)
         patch.setattr(follower, "_PAUSES", (0.01,))
         lab = _lab(tmp_path_factory.mktemp("nodes"), request.param == "indexed")
         yield Stage(runner, runner.run(lab.__aenter__()))
