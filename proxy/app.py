@@ -23,9 +23,9 @@ from proxy.exchange import Exchange
 from proxy.feeds.hub import Hub
 from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
-from proxy.http_server import HttpServer
+from proxy.http_server import HttpServer, served
 from proxy.identify import Following, Identifier
-from proxy.listening import BACKLOG
+from proxy.listening import listen
 from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
@@ -252,20 +252,15 @@ async def running(
     feeds = Feeds(config) if feeds is None else feeds
     app = App(config, feeds.hubs, requests)
     server = HttpServer(app.handle, patience=config.server.client_timeout, max_line_size=2**16, max_field_size=2**16)
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_TIME_TO_END)
-    await runner.setup()
-    sites: list[web.BaseSite] = [web.SockSite(runner, each, backlog=BACKLOG) for each in listening]
-    if not sites:
-        sites.append(web.TCPSite(runner, config.server.host, config.server.port, backlog=BACKLOG))
+    sockets = listening or listen(config.server.host, config.server.port)
     try:
-        for site in sites:
-            await site.start()
-        feeds.start()
-        host, port = runner.addresses[0][:2]
-        yield host, port
+        async with served(server, sockets, seconds_to_end=_TIME_TO_END) as address:
+            feeds.start()
+            try:
+                yield address
+            finally:
+                app.closing.begin()
     finally:
-        app.closing.begin()
-        await runner.cleanup()
         await feeds.stop()
         app.close()
 

@@ -6,13 +6,16 @@
 - A client has to come up with a request: a connection that is silent from the start, or stops within a request's
   head, is cut after `patience` seconds. What is between two requests may be silent for longer: gateways keep
   connections. Bodies are up to who reads them (`patient`).
+- Nobody is accepted any more before the server ends (`served`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -21,6 +24,7 @@ from aiohttp.http import RawRequestMessage
 
 from proxy.core import jsonio
 from proxy.errors import BadRequest, CouchError
+from proxy.listening import BACKLOG
 from proxy.sent import Whole
 from proxy.sockets import untaken
 
@@ -204,3 +208,40 @@ def _request(
     assert isinstance(protocol, Connection)
     protocol.begin(payload)
     return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+@asynccontextmanager
+async def served(
+    server: web.Server, sockets: Iterable[socket.socket], *, seconds_to_end: float = 1.0
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve at these sockets while the context lasts, and close them; yields host and port of the first.
+
+    `seconds_to_end`: for how long requests may go on then.
+    """
+    sockets = list(sockets)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=seconds_to_end)
+    await runner.setup()
+    try:
+        for each in sockets:
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
+        yield sockets[0].getsockname()[:2]
+    finally:
+        await _stop_accepting(sockets)
+        await runner.cleanup()
+
+
+async def _stop_accepting(sockets: Iterable[socket.socket]) -> None:
+    """Accept no more, and let those connections be made that were accepted already.
+
+    Python 3.11 forgets a connection that was accepted in the moment before its server is closed: half made, it is open
+    until the garbage collector finds it, and its client waits that long.
+    """
+    loop = asyncio.get_running_loop()
+    for each in sockets:
+        loop.remove_reader(each)
+    for _ in range(_STEPS):
+        await asyncio.sleep(0)
+
+
+_STEPS = 3
+"""Turns of the loop until a connection that was accepted is made: its task begins, makes the transport, is told."""

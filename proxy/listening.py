@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
 
 
-def listen(host: str, port: int) -> Iterator[socket.socket]:
+def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that are bound to all addresses of a host, as far as this machine has them. Raises OSError."""
-    missing, found = None, 0
+    missing = None
+    found: list[socket.socket] = []
     for family, kind, protocol, _, address in dict.fromkeys(
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     ):
         try:
-            bound = _bound(family, kind, protocol, address)
+            found.append(_bound(family, kind, protocol, address))
         except OSError as error:
             if error.errno not in _NOT_HERE:
+                for each in found:
+                    each.close()
                 raise
             missing = error
-            continue
-        found += 1
-        yield bound
     if missing is not None and not found:
         raise missing
+    return found
 
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)

@@ -24,7 +24,9 @@ from proxy.core import jsonio
 from proxy.core.wire.gzip import inflate
 from proxy.errors import BadRequest, Forbidden
 from proxy.http_client import Connection, Sized
+from proxy.http_server import served
 from proxy.identify import towards
+from proxy.listening import listen
 from proxy.reading import changes
 from tests.compatibility.sources import Asked, Forward, Given, world
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
@@ -76,19 +78,14 @@ async def lying(view: Profile, lie: Lie, docs: Sequence[Doc] = (), **server: Any
                 passed = {name: told.headers[name] for name in ("Content-Type", "ETag") if name in told.headers}
                 return web.Response(status=told.status, body=await told.read(), headers=passed)
 
-        runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        source = Source("main", f"http://{host}:{port}", auth="service", username=ADMIN[0], password=ADMIN[1])
-        clinic = Database("clinic", source, "clinic")
-        settings = Server(port=0, secret=b"a secret of the tests", **server)
-        config = Config(settings, {"main": source}, {"clinic": clinic}, {view.name: view})
-        try:
+        liar = web.Server(answer, access_log=None)
+        async with served(liar, listen("127.0.0.1", 0), seconds_to_end=0.1) as (host, port):
+            source = Source("main", f"http://{host}:{port}", auth="service", username=ADMIN[0], password=ADMIN[1])
+            clinic = Database("clinic", source, "clinic")
+            settings = Server(port=0, secret=b"a secret of the tests", **server)
+            config = Config(settings, {"main": source}, {"clinic": clinic}, {view.name: view})
             async with running(config) as (host, port):
                 yield Site(honest.source_url, f"http://{host}:{port}", honest.session)
-        finally:
-            await runner.cleanup()
 
 
 # ---- taking the proxy down

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import CouchError
-from proxy.http_server import HttpServer, Unsent, patient
+from proxy.http_server import HttpServer, Unsent, patient, served
+from proxy.listening import listen
 from proxy.sent import LARGE, Whole
 from proxy.sockets import untaken
 from tests.support.sockets import answer, connected, exchange, unread
@@ -46,11 +47,9 @@ async def echo() -> Echo:
 
 
 async def serving(echo: Echo, patience: float) -> AsyncIterator[str]:
-    runner = web.ServerRunner(HttpServer(echo.handle, patience=patience), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    server = HttpServer(echo.handle, patience=patience)
+    async with served(server, listen("127.0.0.1", 0), seconds_to_end=0.1) as (host, port):
+        yield f"http://{host}:{port}"
 
 
 @pytest.fixture
@@ -184,17 +183,16 @@ class Flood:
 @pytest.mark.parametrize("path", ["/streamed", "/whole", "/small", "/rest"])
 async def test_a_client_that_does_not_take_its_answer_is_cut_off(path: str, caplog: pytest.LogCaptureFixture) -> None:
     flood = Flood()
-    runner = web.ServerRunner(flood.server, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     caplog.set_level(logging.INFO, "couch_tailor.http")
     ask = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    async with unread(f"http://127.0.0.1:{runner.addresses[0][1]}", ask * (2000 if path == "/small" else 1)):
+    async with (
+        served(flood.server, listen("127.0.0.1", 0), seconds_to_end=0.1) as (host, port),
+        unread(f"http://{host}:{port}", ask * (2000 if path == "/small" else 1)),
+    ):
         while not flood.server.connections:
             await asyncio.sleep(0.01)
         while flood.server.connections:
             await asyncio.sleep(0.01)
-    await runner.cleanup()
     assert 0 < flood.given < 1000  # what nobody takes does not pile up either
     assert [record.getMessage() for record in caplog.records if "does not take its answer" in record.getMessage()]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -230,3 +228,24 @@ async def test_what_a_slow_client_takes_counts_before_the_kernel_asks_for_more()
             assert taken < 2**20
         assert transport.get_write_buffer_size() == waiting
     transport.abort()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_is_accepted_as_the_server_ends_is_let_go(turns: int) -> None:
+    (listening,) = listen("127.0.0.1", 0)
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text="taken")
+
+    with socket.socket() as client:
+        async with served(web.Server(handle), [listening], seconds_to_end=0.1) as address:
+            client.connect(address)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        client.setblocking(False)
+        gone = asyncio.get_running_loop().sock_recv(client, 1)
+        try:
+            async with asyncio.timeout(5):  # what is not told waits for ever
+                assert await gone == b""
+        except ConnectionResetError:
+            pass

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from proxy.core import jsonio
+from proxy.http_server import served
+from proxy.listening import listen
 from proxy.traffic.exchange import Exchange, Reply
 from proxy.traffic.script import Script
 
@@ -32,13 +34,8 @@ class Stage:
     @asynccontextmanager
     async def serving(self, host: str, port: int) -> AsyncIterator[int]:
         """Serve at an address; the port. Raises OSError."""
-        runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            yield int(runner.addresses[0][1])
-        finally:
-            await runner.cleanup()
+        async with served(web.Server(self._handle), listen(host, port)) as (_, given):
+            yield given
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()

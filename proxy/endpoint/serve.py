@@ -6,15 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
-
-from aiohttp import web
 
 from proxy.arguments import port, size
 from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
+from proxy.http_server import served
+from proxy.listening import listen
 from proxy.loop import run_loop
 from proxy.signals import ignore_hangups, stop_signals
 
@@ -28,19 +29,16 @@ class Running:
     `host` and `port` are where it really listens (port 0 asks for any free one), `url` is without a trailing slash.
     """
 
-    def __init__(self, endpoint: Endpoint, runner: web.ServerRunner, host: str, port: int) -> None:
-        self.server = endpoint.server
+    def __init__(self, server: Server, until_end: AsyncExitStack, host: str, port: int) -> None:
+        self.server = server
         self.host = host
         self.port = port
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._endpoint = endpoint
-        self._runner = runner
+        self._until_end = until_end
 
     async def stop(self) -> None:
         """Close all connections and the storage. Idempotent."""
-        await self._runner.cleanup()
-        await self._endpoint.finish()
-        await self.server.close()
+        await self._until_end.aclose()
 
     async def __aenter__(self) -> Running:
         return self
@@ -68,8 +66,9 @@ async def start(
     are not there with these. `open_to_all`: everybody is an administrator, credentials or not. See Endpoint for the
     others. Raises OSError if the address or the directory cannot be used.
     """
-    server = Server(directory, admins=admins, iterations=iterations)
-    try:
+    async with AsyncExitStack() as until_end:
+        server = Server(directory, admins=admins, iterations=iterations)
+        until_end.push_async_callback(server.close)
         await _add_users(server, users or {})
         endpoint = Endpoint(
             server,
@@ -79,18 +78,9 @@ async def start(
             session_seconds=session_seconds,
             host=f"{host}:{port}",
         )
-        runner = web.ServerRunner(endpoint.web_server(), handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-    except BaseException:
-        await server.close()
-        raise
-    bound = runner.addresses[0]
-    return Running(endpoint, runner, bound[0], bound[1])
+        until_end.push_async_callback(endpoint.finish)
+        where = await until_end.enter_async_context(served(endpoint.web_server(), listen(host, port)))
+        return Running(server, until_end.pop_all(), *where)
 
 
 async def _add_users(server: Server, users: Mapping[str, Account]) -> None:

@@ -20,6 +20,8 @@ from filters.select import Select
 from proxy.app import running
 from proxy.config.model import Config, Cors, Database, Server, Source
 from proxy.endpoint.serve import start
+from proxy.http_server import served
+from proxy.listening import listen
 from tests.browser import chromium
 from tests.browser.chromium import Page
 from tests.compatibility.table import row
@@ -67,13 +69,8 @@ async def page_server() -> AsyncIterator[str]:
         file, content_type = files[request.path]
         return web.Response(body=file.read_bytes(), content_type=content_type, charset="utf-8")
 
-    runner = web.ServerRunner(web.Server(serve), shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(web.Server(serve), listen("127.0.0.1", 0)) as (host, port):
+        yield f"http://{host}:{port}"
 
 
 class Clinic:

@@ -48,7 +48,7 @@ async def test_stopping_twice_is_stopping_once() -> None:
 
 async def test_an_address_in_use_is_an_os_error() -> None:
     async with serving() as wire:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="in use"):
             await serve.start(admins={"admin": "secret"}, port=wire.running.port)
 
 

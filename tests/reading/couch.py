@@ -14,6 +14,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.payload import BytesPayload
 
+from proxy.http_server import served
+from proxy.listening import listen
+
 Doc = dict[str, Any]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -289,12 +292,6 @@ def _in_range(rows: list[Doc], query: Any) -> list[Doc]:
 @asynccontextmanager
 async def serving(couch: Couch) -> AsyncIterator[Couch]:
     """`couch`, listening on a port of its own."""
-    runner = web.ServerRunner(web.Server(couch.handle, access_log=None), handle_signals=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
+    async with served(web.Server(couch.handle, access_log=None), listen("127.0.0.1", 0)) as (host, port):
         couch.url = f"http://{host}:{port}"
         yield couch
-    finally:
-        await runner.cleanup()

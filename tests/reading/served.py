@@ -16,7 +16,9 @@ from proxy.core.endpoints import Kind, route
 from proxy.core.lens import Chain, Link
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
+from proxy.http_server import served
 from proxy.identify import Principal
+from proxy.listening import listen
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
 from tests.reading.couch import Couch
@@ -123,13 +125,11 @@ async def front(
             exchange.abort()
             return exchange.begun
 
-    runner = web.ServerRunner(web.Server(handle, access_log=None), handle_signals=False)
-    await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession(auto_decompress=False) as session:
+        async with (
+            served(web.Server(handle, access_log=None), listen("127.0.0.1", 0)) as (host, port),
+            aiohttp.ClientSession(auto_decompress=False) as session,
+        ):
             yield Front(f"http://{host}:{port}", view, session)
     finally:
-        await runner.cleanup()
         upstream.close()

@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from proxy.http_server import served
+from proxy.listening import listen
 from tests.recordings import exchanges
 from tests.recordings.exchanges import Exchange, load
 from tests.recordings.model import READS, Model, dumps, read_model
@@ -71,15 +73,12 @@ class RecordedSource:
             thread.join()
 
     async def _serve(self, place: list[Any], started: threading.Event) -> None:
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.2)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        stop = asyncio.Event()
-        place += [runner.addresses[0][1], asyncio.get_running_loop(), stop]
-        started.set()
-        await stop.wait()
-        await runner.cleanup()
+        server = web.Server(self._handle, access_log=None)
+        async with served(server, listen("127.0.0.1", 0), seconds_to_end=0.2) as (_, port):
+            stop = asyncio.Event()
+            place += [port, asyncio.get_running_loop(), stop]
+            started.set()
+            await stop.wait()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         target, body = request.raw_path, await request.read()

@@ -5,7 +5,6 @@ The source is the embedded endpoint; with COUCHDB_URL=http://admin:secret@127.0.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -27,7 +26,9 @@ from proxy.core.endpoints import Kind, route
 from proxy.endpoint.serve import start
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
+from proxy.http_server import served
 from proxy.identify import Principal
+from proxy.listening import listen
 from proxy.reading.revs_diff import post_revs_diff
 from proxy.upstream import Upstream
 from proxy.view import View, make_view
@@ -311,13 +312,6 @@ def _handler(view: View, server: Server) -> Callable[[web.BaseRequest], Awaitabl
 
 @asynccontextmanager
 async def _listening(handle: Any) -> AsyncIterator[str]:
-    runner = web.ServerRunner(web.Server(handle, access_log=None, auto_decompress=False), shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        host, port = runner.addresses[0][:2]
+    server = web.Server(handle, access_log=None, auto_decompress=False)
+    async with served(server, listen("127.0.0.1", 0), seconds_to_end=0.5) as (host, port):
         yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-        await asyncio.sleep(0)

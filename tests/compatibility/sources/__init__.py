@@ -22,6 +22,8 @@ from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core import jsonio
 from proxy.endpoint.serve import start
 from proxy.feeds.local import Feeds
+from proxy.http_server import served
+from proxy.listening import listen
 from tests.support.inprocess import ADMIN, USERS, Answer, Site, basic, profile
 from tests.support.lenses import OwnFacility, WithoutSecret
 
@@ -168,16 +170,9 @@ async def _serving(script: Script, behind: str, session: aiohttp.ClientSession, 
             return await _break_off(request, given)
         return web.Response(status=given.status, body=given.body, headers=given.headers)
 
-    runner = web.ServerRunner(
-        web.Server(handle, auto_decompress=False, access_log=None), handle_signals=False, shutdown_timeout=0.1
-    )
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    server = web.Server(handle, auto_decompress=False, access_log=None)
+    async with served(server, listen("127.0.0.1", 0), seconds_to_end=0.1) as (host, port):
+        yield f"http://{host}:{port}"
 
 
 async def _break_off(request: web.BaseRequest, given: Given) -> web.StreamResponse:
