@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
@@ -32,6 +32,7 @@ log = logging.getLogger("couch_tailor.http")
 
 PATIENCE = 60.0
 """Seconds that a client may keep the server waiting, where nothing else is said: what nginx grants."""
+_HEAD_ENDS = (b"\r\n\r\n", b"\n\n")
 _LOOKS = 4
 """How often the clock looks at a connection within these."""
 
@@ -105,25 +106,31 @@ class Unsent:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_answered", "_body", "_patience", "_unsent", "_until_head")
+    __slots__ = ("_answered", "_begun", "_body", "_goes_on", "_patience", "_unsent", "_until_head")
 
     def __init__(self, manager: web.Server, patience: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self._patience = patience
         self._until_head: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None
+        self._begun = False
         self._answered = False
+        self._goes_on = False
+        """Whether a part of the next head came with the last request."""
         self._unsent = Unsent()
 
     def begin(self, body: StreamReader) -> None:
         """A request begins to be handled; `body` is what it reads."""
-        self._body, self._answered = body, False
+        self._begun, self._body, self._answered = True, body, False
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         self._answered = True
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if self._goes_on:
+            self._expect_head()
+        return finished
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -152,6 +159,7 @@ class Connection(web.RequestHandler):
             return
         self._stop_waiting()
         if len(self._messages) > known:
+            self._goes_on = self._messages[-1][1] is EMPTY_PAYLOAD and not data.endswith(_HEAD_ENDS)
             self._break_off()
 
     def handle_error(
@@ -170,8 +178,12 @@ class Connection(web.RequestHandler):
         return Whole(error.status, [("Content-Type", "application/json")], body, close=True)
 
     def _is_idle(self) -> bool:
-        """Whether no request is there, nor one in the making beyond its head."""
-        return self._waiter is not None and not self._waiter.done()
+        """Whether no request is there, nor one in the making beyond its head. The first bytes may come before aiohttp
+        waits for them.
+        """
+        if self._waiter is None:
+            return not self._begun and not self._messages
+        return not self._waiter.done()
 
     def _expect_head(self) -> None:
         if self._until_head is None:

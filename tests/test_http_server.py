@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from proxy.errors import CouchError
-from proxy.http_server import HttpServer, Unsent, patient, served
+from proxy.http_server import Connection, HttpServer, Unsent, patient, served
 from proxy.listening import listen
 from proxy.sent import LARGE, Whole
 from proxy.sockets import untaken
@@ -132,6 +132,29 @@ async def test_a_head_that_begins_after_another_request_has_its_time_too(hurried
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await answer(reader)).status == 200
         writer.write(b"GET / HTTP/1.1\r\n")
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("sent", [b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_head_has_its_time_though_it_came_with_the_connection(
+    hurried: str, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some loops read before the task has begun that waits for requests."""
+    made = Connection.connection_made
+
+    def made_and_read(connection: Connection, transport: asyncio.BaseTransport) -> None:
+        made(connection, transport)
+        connection.data_received(sent)
+
+    monkeypatch.setattr(Connection, "connection_made", made_and_read)
+    async with connected(hurried) as (reader, _):
+        assert await reader.read() == b""
+
+
+async def test_a_head_that_begins_with_another_request_has_its_time_too(hurried: str) -> None:
+    async with connected(hurried) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET / HTTP/1.1\r\nHost: x\r\n")
+        assert (await answer(reader)).status == 200
         assert await reader.read() == b""
 
 
