@@ -58,7 +58,7 @@ class Former(NamedTuple):
     def look(self, body: Doc) -> Doc | None:
         """What was shown of a document of the source, without protocol members; None: nothing."""
         try:
-            return self.chain.shape(body, self.client)
+            return self.chain.show(body, self.client)
         except Withheld:
             return None
 

@@ -122,7 +122,7 @@ class View(Place):
 
     def _could_see(self, doc: Doc, formerly: bool) -> bool:
         try:
-            if self.profile.chain.shape(doc, self.client) is not None:
+            if self.profile.chain.show(doc, self.client) is not None:
                 return True
         except Withheld:
             pass
@@ -180,7 +180,7 @@ class View(Place):
             body = doc.copy()
             for name in protocol:
                 del body[name]
-        shaped = self.profile.chain.shape(body, self.client)
+        shaped = self.profile.chain.show(body, self.client)
         if shaped is body:
             return doc
         if shaped is None or not protocol:

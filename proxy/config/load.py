@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path as FilePath
@@ -17,6 +17,7 @@ from proxy.config.lines import Path, key_lines
 from proxy.config.model import Config, Cors, Database, Profile, Server, Source
 from proxy.config.problems import BadValue, ConfigError, Problems, did_you_mean
 from proxy.config.rules import Workshop
+from proxy.core.lens import Chain
 
 _SYNTAX_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
@@ -95,6 +96,7 @@ def _assemble(raw: dict[str, Any], workshop: Workshop, problems: Problems) -> Co
         for name, table in named["databases"].items()
     }
     profiles = {name: _profile(name, table, refer["databases"], workshop) for name, table in named["profiles"].items()}
+    profiles = {name: _keeping(profile, profiles.values()) for name, profile in profiles.items()}
     config = Config(
         server,
         sources,
@@ -170,6 +172,15 @@ def _profile(name: str, table: dict[str, Any], databases: Collection[str], works
         rules=rules,
         **values,
     )
+
+
+def _keeping(profile: Profile, profiles: Iterable[Profile]) -> Profile:
+    """The profile, so that its clients' deletions keep what decides for those of others whom they concern."""
+    others = [each.chain for each in profiles if not profile.databases.isdisjoint(each.databases)]
+    kept = frozenset[str]().union(*(chain.audience_fields for chain in others))
+    if kept <= profile.chain.kept_fields:
+        return profile
+    return replace(profile, chain=Chain(profile.chain.links, kept=kept))
 
 
 def _suffix(name: str, table: dict[str, Any], given: str | None, path: Path, problems: Problems) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,20 +44,25 @@ class Link:
 
 
 class Chain:
-    """The filters of a profile, in order, as one lens."""
+    """The filters of a profile, in order, as one lens. `kept`: top-level fields that decide whom the source's document
+    reaches by other profiles.
+    """
 
-    def __init__(self, links: Sequence[Link] = ()) -> None:
+    def __init__(self, links: Sequence[Link] = (), *, kept: Collection[str] = ()) -> None:
         self.links = tuple(links)
         self.passes_all = all(link.filter.passes_all for link in self.links)
         self.depends_on_client = any(depends_on_client(link.filter) for link in self.links)
         """Whether clients may be shown different things. If not, what one is shown is what all are."""
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
-        """Top-level fields of the source's document that decide whom it reaches: tombstones keep them."""
+        """Top-level fields of the source's document that decide whom it reaches."""
+        self.kept_fields = self.audience_fields.union(kept)
+        """Those that tombstones keep."""
         judging = [index for index, filter_ in enumerate(filters) if not filter_.passes_all]
         says = all(_promised(each, "by_fields") for each in filters[: judging[-1] + 1 if judging else 0])
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
+        self._deciding = None if self.decided_by is None else {name for name in self.decided_by if name[:1] != "_"}
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -91,6 +96,28 @@ class Chain:
         if shaped is not doc:
             return _same_identity(shaped, doc)
         return shaped
+
+    def show(self, doc: Doc, client: Client) -> Doc | None:
+        """`shape`, for who reads: None also for a deletion that says nothing of whom the document reached.
+
+        A condition may be true of a document without fields (`hidden != true`); then a bare deletion would tell
+        everybody of what was hidden. So the documents that it follows decide, as for one that is not shown.
+        """
+        shaped = self.shape(doc, client)
+        if shaped is not None and doc.get("_deleted") is True and self._is_undecided(doc, client):
+            return None
+        return shaped
+
+    def _is_undecided(self, doc: Doc, client: Client) -> bool:
+        """Whether a deletion, which is shown, has nothing by which filters decide, and is not shown for being one."""
+        if self.passes_all:
+            return False
+        if self._deciding is not None:
+            if not self._deciding or not self._deciding.isdisjoint(doc):
+                return False
+        elif body_of(doc):
+            return False
+        return self.shape({name: value for name, value in doc.items() if name != "_deleted"}, client) is not None
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""
@@ -237,7 +264,7 @@ class Chain:
         left = {name: value for name, value in whole.items() if not (name in hidden and same(hidden[name], value))}
         if "_attachments" not in edited:
             left.pop("_attachments", None)
-        kept = {name: value for name, value in original.items() if name in self.audience_fields}
+        kept = {name: value for name, value in original.items() if name in self.kept_fields}
         return {**left, **{name: value for name, value in kept.items() if name not in left}}
 
     def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:

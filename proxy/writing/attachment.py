@@ -175,7 +175,7 @@ def _check_is_there(seen: Sequence[Doc], name: str, rules: Rules) -> None:
 
 
 def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
-    seen = [leaf for leaf in held.leaves if rules.shape(leaf) is not None]
+    seen = [leaf for leaf in held.leaves if rules.shows(leaf)]
     if not seen:
         raise NotFound("missing")
     if "_rev" not in named:

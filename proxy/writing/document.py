@@ -140,7 +140,7 @@ async def delete_document(exchange: Exchange) -> web.StreamResponse:
         written = await edit(exchange, "DELETE", view.document_path(doc_id), pairs, headers)
         return stored(exchange, doc_id, written)
     held = (await fetch_stored(view, [pushed])).get(doc_id, NOTHING)
-    seen = [leaf for leaf in held.leaves if rules.shape(leaf) is not None]
+    seen = [leaf for leaf in held.leaves if rules.shows(leaf)]
     if not seen or not held.live:
         raise NotFound("deleted" if seen else "missing")
     written = await carry_out(exchange, pushed, plan(pushed, held, rules))

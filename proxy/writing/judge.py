@@ -118,8 +118,8 @@ def _settled(sent: Doc, original: Doc | None, rules: Rules, forged: Collection[s
         raise Refused(NOT_READ_BACK, differing[0])
     else:
         sent, whole = _without_surplus(whole, sent, original, rules)
-    if rules.chain.uncovers(described(whole), sent, rules.client, original):
-        raise Refused(UNCOVERS)
+    if _uncovers(whole, sent, original, rules):
+        whole = _without_others(whole, sent, original, rules)
     return sent, whole
 
 
@@ -128,11 +128,26 @@ UNCOVERS = "this write would show the client what is hidden from it"
 NOT_FOLLOWING = "attachments whose bodies follow cannot be left out or moved"
 
 
+def _without_others(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> Doc:
+    """A deletion without what it keeps for other profiles, if it is this that the client would be shown. Raises Refused
+    if not.
+    """
+    others = rules.chain.kept_fields - rules.chain.audience_fields if "_deleted" in sent else ()
+    left = {name: value for name, value in whole.items() if name in sent or name not in others}
+    if len(left) == len(whole) or _uncovers(left, sent, original, rules):
+        raise Refused(UNCOVERS)
+    return left
+
+
+def _uncovers(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> bool:
+    return rules.chain.uncovers(described(whole), sent, rules.client, original)
+
+
 def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules, more: Collection[str]) -> Doc:
     """A deletion without the fields in which something is hidden that is not the source's, nor `more` of them."""
     forged = _forged(whole, sent, original, rules).union(more)
     kept = {name: value for name, value in whole.items() if name not in forged}
-    for name in forged & rules.chain.audience_fields:
+    for name in forged & rules.chain.kept_fields:
         if original and name in original:
             kept[name] = original[name]
     if "_attachments" in kept:
@@ -177,7 +192,7 @@ def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     if deleted:
         whole["_deleted"] = True
         # also where a deletion follows a deletion
-        whole |= {n: original[n] for n in rules.chain.audience_fields if original and n in original and n not in whole}
+        whole |= {n: original[n] for n in rules.chain.kept_fields if original and n in original and n not in whole}
     return whole
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -56,8 +56,15 @@ class Rules:
 
     def shape(self, doc: Doc) -> Doc | None:
         """`doc`, a source's, as the client sees it without protocol members; None if it is withheld."""
+        return self._by(self.chain.shape, doc)
+
+    def shows(self, doc: Doc) -> bool:
+        """Whether the client sees that a source's document is there. A deletion may say nothing of whom it concerns."""
+        return self._by(self.chain.show, doc) is not None
+
+    def _by(self, shape: Callable[[Doc, Client], Doc | None], doc: Doc) -> Doc | None:
         try:
-            return self.chain.shape(content(doc), self.client)
+            return shape(content(doc), self.client)
         except Withheld as error:
             log.error("%s of %s withheld: %s", doc.get("_rev"), doc["_id"], error, exc_info=error.__cause__)
             return None

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.config import schema, values
+from proxy.config import load, schema, values
 from proxy.config.model import Profile, Server, Source
 from proxy.config.problems import BadValue
 from proxy.contract import Client
 from tests.config.conftest import Loader
 from tests.config.test_mistakes import GOOD
+from tests.config.test_together import HEAD
 
 FULL = """\
 [server]
@@ -101,6 +103,16 @@ def test_filters_become_a_chain_in_their_order(load_text: Loader) -> None:
     ann = Client("ann")
     assert phone.chain.shape({"_id": "a", "type": "visit", "ssn": 1}, ann) == {"_id": "a", "type": "visit"}
     assert phone.chain.shape({"_id": "a"}, ann) is None
+
+
+def test_deletions_keep_what_decides_for_clients_of_other_profiles(tmp_path: Path) -> None:
+    select = '[profiles.{0}]\ndatabases = ["{1}"]\nfilters = [{{ use = "select", where = "{0}_field" }}]\n'
+    profiles = (("here", "clinic"), ("beside", "clinic"), ("elsewhere", "stock"))
+    file = tmp_path / "clinic.toml"
+    file.write_text(HEAD + "".join(select.format(*each) for each in profiles), encoding="utf-8")
+    chain = load(file, {}).profiles["here"].chain
+    assert chain.audience_fields == {"here_field"}
+    assert chain.kept_fields == {"here_field", "beside_field"}
 
 
 def test_what_is_left_out(load_text: Loader) -> None:

@@ -266,6 +266,36 @@ def test_a_tombstone_can_be_edited_and_revived() -> None:
     assert CLINIC.restore(revived, stone, ANN) == {**revived, "ssn": "123"}
 
 
+def test_a_deletion_that_says_nothing_of_whom_it_reached_is_not_shown() -> None:
+    public = chain(Select(where="hidden != `true`"))
+    assert public.show(deletion(), ANN) is None
+    assert public.show(deletion(reason="moved"), ANN) is None
+    assert public.show(deletion(hidden=False), ANN) == deletion(hidden=False)
+    assert public.show({"_id": "p1"}, ANN) == {"_id": "p1"}
+    assert public.shape(deletion(), ANN) == deletion()  # whoever writes it may
+
+
+def test_a_deletion_that_is_shown_for_being_one_is_shown() -> None:
+    assert chain(Select(where="_deleted || hidden == `false`")).show(deletion(), ANN) == deletion()
+    assert chain(Select(where="starts_with(_id, 'p')")).show(deletion(), ANN) == deletion()
+    assert chain(Drop(paths=["ssn"])).show(deletion(), ANN) == deletion()
+
+
+def test_where_filters_do_not_say_what_decides_any_field_does() -> None:
+    class Public(Filter):
+        def shape(self, doc: Doc, client: Client) -> Doc | None:
+            return None if doc.get("hidden") else doc
+
+    own = chain(Public())
+    assert own.show(deletion(), ANN) is None
+    assert own.show(deletion(reason="moved"), ANN) == deletion(reason="moved")
+
+
+def test_a_deletion_keeps_what_decides_for_others() -> None:
+    plain = Chain([Link("drop", Drop(paths=["hidden"]))], kept=["hidden"])
+    assert plain.restore(deletion(), {**DOC, "hidden": True}, ANN) == deletion(hidden=True)
+
+
 def test_a_bare_deletion_is_accepted_where_tombstones_are_hidden() -> None:
     hiding = chain(Select(where="!_deleted"))
     assert hiding.check_putget(deletion(), deletion(), ANN) == []

@@ -7,12 +7,14 @@ import functools
 import json
 import operator
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 
+from filters.select import Select
 from tests.support.inprocess import Answer, Site, basic, profile, site
 from tests.support.lenses import OwnFacility, Raising, WithoutSecret
 
@@ -335,6 +337,43 @@ async def test_a_plain_deletion_at_the_source_reaches_those_who_saw_the_document
         assert row["doc"].keys() == {"_id", "_rev", "_deleted"}
         assert (await made.ask("GET", "/clinic-phone/doc:001")).json["reason"] == "deleted"
         assert (await made.ask("GET", "/clinic-phone/doc:002")).json["reason"] == "missing"
+
+
+@pytest.mark.parametrize("is_indexed", [False, True], ids=["direct", "indexed"])
+async def test_a_condition_that_is_true_of_what_is_gone_tells_nobody_of_what_was_hidden(
+    is_indexed: bool, tmp_path: Path
+) -> None:
+    public = profile("phone", Select(where="hidden != `true`"))
+    docs: list[dict[str, Any]] = [
+        {"_id": "seen"},
+        {"_id": "unseen", "hidden": True},
+        {"_id": "again", "hidden": True},
+    ]
+    server: dict[str, Any] = {"data": tmp_path} if is_indexed else {}
+    async with site(public, docs=docs, **server) as made:
+        if is_indexed:
+            await made.indexed()
+        gone = {}
+        for each in docs:
+            rev = (await made.at_source("GET", f"/clinic/{each['_id']}")).json["_rev"]
+            gone[each["_id"]] = (await made.at_source("DELETE", f"/clinic/{each['_id']}?rev={rev}")).json["rev"]
+        await made.put({"_id": "again", "hidden": True})
+        for style in ("main_only", "all_docs"):
+            answer = await made.ask("GET", f"/clinic-phone/_changes?include_docs=true&style={style}")
+            [row] = answer.json["results"]
+            assert row["doc"] == {"_id": "seen", "_rev": gone["seen"], "_deleted": True}
+        for doc_id, status, reason in (("seen", "ok", "deleted"), ("unseen", "error", "missing")):
+            assert (await made.ask("GET", f"/clinic-phone/{doc_id}")).json["reason"] == reason
+            asked = {"docs": [{"id": doc_id, "rev": gone[doc_id]}]}
+            [result] = (await made.ask("POST", "/clinic-phone/_bulk_get?revs=true", asked)).json["results"]
+            assert [*result["docs"][0]] == [status]
+            leaves = (await made.ask("GET", f"/clinic-phone/{doc_id}?open_revs=all&revs=true")).body.decode()
+            assert (gone[doc_id] in leaves) == (status == "ok")
+            [listed] = (await made.ask("POST", "/clinic-phone/_all_docs", {"keys": [doc_id]})).json["rows"]
+            assert ("error" in listed) == (status == "error")
+            missing = (await made.ask("POST", "/clinic-phone/_revs_diff", {doc_id: ["9-a"]})).json
+            assert ("possible_ancestors" in missing[doc_id]) == (status == "ok")
+        assert (await made.ask("DELETE", "/clinic-phone/unseen")).json["reason"] == "missing"
 
 
 async def test_of_a_conflict_the_visible_branch_is_shown() -> None:
