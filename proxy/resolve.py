@@ -264,8 +264,9 @@ async def resolve(
     at_once: bool = False,
 ) -> list[list[Shown]]:
     """For each (id, rev) what the view shows: all its leaves for rev None, with `latest` the leaves that descend from
-    rev, otherwise that revision. An empty list: nothing that this client may know of. `encodings`: with the encodings
-    of attachments. `at_once`: raises TooMany if the documents are too large to be held together.
+    rev, otherwise that revision, as also where none descends from it. An empty list: nothing that this client may know
+    of. `encodings`: with the encodings of attachments. `at_once`: raises TooMany if the documents are too large to be
+    held together.
     """
     extra = [("att_encoding_info", "true")] if encodings else []
     by_leaves = [doc_id for doc_id, rev in wanted if rev is None or latest]
@@ -289,8 +290,19 @@ async def resolve(
             unknown.append((doc_id, rev))
         results.append(found)
     if unknown:
-        await _fill_grafts(view, wanted, results, unknown, extra)
+        _fill(wanted, results, await find_grafts(view, unknown, extra))
+        if latest:
+            _fill(wanted, results, await without_descendants(view, unknown, extra, at_once=at_once))
     return results
+
+
+async def without_descendants(
+    view: View, revs: Sequence[Revision], extra: Sequence[tuple[str, str]], *, at_once: bool = False
+) -> dict[Revision, Shown]:
+    """Those of the revisions that the view shows, though none of its leaves descends from them: deletions that are
+    shown bare, of documents that were made anew and are hidden. Whoever was told of one asks for it.
+    """
+    return await _resolve_exact(view, [*revs], extra, at_once)
 
 
 async def _resolve_exact(
@@ -309,18 +321,13 @@ async def _resolve_exact(
     return named
 
 
-async def _fill_grafts(
-    view: View,
-    wanted: Sequence[tuple[str, str | None]],
-    results: list[list[Shown]],
-    unknown: list[tuple[str, str]],
-    extra: Sequence[tuple[str, str]],
+def _fill(
+    wanted: Sequence[tuple[str, str | None]], results: list[list[Shown]], found: Mapping[Revision, Shown]
 ) -> None:
-    """Put the grafts among revisions that the source does not know into `results`."""
-    grafts = await find_grafts(view, unknown, extra)
+    """Put what was found of revisions into `results`, where there is nothing."""
     for index, (doc_id, rev) in enumerate(wanted):
-        if rev is not None and not results[index] and (doc_id, rev) in grafts:
-            results[index] = [grafts[doc_id, rev]]
+        if rev is not None and not results[index] and (doc_id, rev) in found:
+            results[index] = [found[doc_id, rev]]
 
 
 async def find_grafts(

@@ -28,7 +28,7 @@ from proxy.feeds.index import Damaged, Full, has_leaf
 from proxy.fetch import documents_of, is_answer
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.reply import Reply
-from proxy.resolve import Shown, find_grafts, judge, resolve
+from proxy.resolve import Shown, find_grafts, judge, resolve, without_descendants
 from proxy.sizes import in_parts
 from proxy.turns import Turn, in_turns
 from proxy.upstream import JSON_HEADERS
@@ -342,17 +342,19 @@ class _Looker:
         return settled
 
     async def _add_grafts(self, settled: list[Settled], leaves: dict[str, list[Doc]]) -> None:
-        """Fill in revisions that only this view has, of documents that the source has."""
+        """Fill in revisions that no leaf of the view descends from, of documents that the source has."""
         lost = [
             (entry.doc_id, entry.asked)
             for entry, shown in settled
             if not shown and entry.asked and leaves.get(entry.doc_id)
         ]
+        if not lost:
+            return
         extra = [("att_encoding_info", "true")] if self._encodings else []
-        grafts = await find_grafts(self._view, lost, extra) if lost else {}
+        found = await without_descendants(self._view, lost, extra) | await find_grafts(self._view, lost, extra)
         for index, (entry, shown) in enumerate(settled):
-            if not shown and entry.asked and (entry.doc_id, entry.asked) in grafts:
-                settled[index] = (entry, [grafts[entry.doc_id, entry.asked]])
+            if not shown and entry.asked and (entry.doc_id, entry.asked) in found:
+                settled[index] = (entry, [found[entry.doc_id, entry.asked]])
 
     async def resolve(self, entries: Sequence[Entry]) -> AsyncGenerator[list[Settled], None]:
         """The results of entries without a look at bulk replies."""

@@ -376,6 +376,30 @@ async def test_a_condition_that_is_true_of_what_is_gone_tells_nobody_of_what_was
         assert (await made.ask("DELETE", "/clinic-phone/unseen")).json["reason"] == "missing"
 
 
+async def test_a_deletion_that_was_told_of_is_served_though_the_document_is_there_again_and_hidden() -> None:
+    public = profile("phone", Select(where="hidden != `true`"))
+    one, two, three = (f"{number}-{name * 32}" for number, name in ((1, "a"), (2, "b"), (3, "c")))
+    async with site(public) as made:
+
+        async def replicate(path: list[str], **fields: Any) -> None:
+            revisions = {"start": len(path), "ids": [rev.partition("-")[2] for rev in path]}
+            docs = [{"_id": "x", "_rev": path[0], "_revisions": revisions, **fields}]
+            assert (await made.at_source("POST", "/clinic/_bulk_docs", {"new_edits": False, "docs": docs})).json == []
+
+        await replicate([one], name="Ada")
+        await replicate([two, one], _deleted=True, hidden=True)
+        [row] = (await made.ask("GET", "/clinic-phone/_changes?style=all_docs")).json["results"]
+        assert row["changes"] == [{"rev": two}]
+        await replicate([three, two, one], hidden=True)
+        bare = {"_id": "x", "_rev": two, "_deleted": True}
+        for latest in ("", "&latest=true"):
+            asked = {"docs": [{"id": "x", "rev": two}]}
+            [result] = (await made.ask("POST", f"/clinic-phone/_bulk_get?revs=false{latest}", asked)).json["results"]
+            assert result["docs"] == [{"ok": bare}]
+            asked_for = f"/clinic-phone/x?open_revs={quote(json.dumps([two, three]))}{latest}"
+            assert (await made.ask("GET", asked_for)).json == [{"ok": bare}, {"missing": three}]
+
+
 async def test_of_a_conflict_the_visible_branch_is_shown() -> None:
     async with site(PHONE) as made:
         branches = [("f1", "a" * 32), ("f2", "b" * 32)]
