@@ -98,6 +98,27 @@ class Stored:
         """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
         return min([newest_known(leaf, path) for leaf in self.leaves], default=len(path))
 
+    def own_path(self, path: tuple[Rev, ...], known: int) -> tuple[Rev, ...]:
+        """The path as the source has it from `path[known]` on, the first revision of it that it knows.
+
+        It may be longer than the source's. Whoever says that a revision has other ancestors would have CouchDB hang it
+        below these once more: a leaf among them were none any more.
+        """
+        rev, claimed = path[known], path[known + 1 :]
+        if not claimed:
+            return path
+        own: list[str] | None = None
+        for leaf in self.leaves:
+            if descends(leaf, str(rev)):
+                revisions = leaf.get("_revisions") or {"start": rev.generation, "ids": [rev.hash]}
+                above = revisions["ids"][revisions["start"] - rev.generation + 1 :]
+                same = all(name == each.hash for name, each in zip(above, claimed, strict=False))
+                if same and not any(self.knows(str(each)) for each in claimed[len(above) :]):
+                    return path
+                own = above if own is None else own
+        generation = rev.generation - 1
+        return (*path[: known + 1], *(Rev(generation - age, name) for age, name in enumerate(own or ())))
+
     def newest_body(self, path: Sequence[Rev]) -> Doc | None:
         """The body of the first revision of a path of which there is one."""
         for rev in path:

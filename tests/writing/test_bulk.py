@@ -325,6 +325,21 @@ async def test_a_pushed_graft_is_acknowledged_and_not_written() -> None:
         assert (await there.leaves("p1"))[rev(3, "a")]["ssn"] == "1-2-3"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_leaf_that_is_hidden_stays_one_whatever_path_is_claimed(deleted: bool) -> None:
+    async with world() as there:
+        root, mine, theirs = rev(1, "a"), rev(3, "c"), rev(2, "d")
+        await there.replicate(
+            revision("p1", root, owner="ann"),
+            revision("p1", mine, rev(2, "b"), root, owner="ann", ssn="1-2-3"),
+            revision("p1", theirs, root, owner="bob"),
+        )
+        fields = {"_deleted": True} if deleted else {}
+        pushed = revision("p1", rev(4, "e"), mine, theirs, root, owner="ann", **fields)
+        assert await there.push(pushed) == []
+        assert {*await there.leaves("p1")} == {rev(4, "e"), theirs}
+
+
 async def test_a_deletion_keeps_who_it_was_for() -> None:
     async with world() as there:
         first = await there.put({**ANN, "notes": "private"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -238,6 +239,36 @@ def test_a_second_round_is_the_last(steps: list[tuple[int, str, bool, bool]], ba
     fetched = Stored(leaves.leaves, {rev: body for rev in asked if (body := everything.bodies.get(rev))})
     assert needed(pushed, fetched, asked) == []
     assert repr(plan(pushed, fetched, rules())) == repr(plan(pushed, everything, rules()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, st.integers(1, 6), st.data())
+def test_what_the_source_has_stays_where_it_is_whatever_path_is_claimed(
+    steps: list[tuple[int, str, bool, bool]], start: int, data: st.DataObject
+) -> None:
+    source = tree(steps)
+    claimed = []
+    for generation in range(start, data.draw(st.integers(0, start - 1)), -1):
+        known = [rev for rev in source.parents if rev.startswith(f"{generation}-")]
+        claimed.append(data.draw(st.sampled_from([*known, f"{generation}-{'e' * 32}"])))
+    outcome = plan(revision(claimed, {"owner": "ann"}), source.stored(), rules())
+    if isinstance(outcome, Send):
+        sent = list(map(str, read_pushed(outcome.doc, False).path))
+        for rev, above in itertools.pairwise(sent):
+            assert source.parents.get(rev, above) == above
+
+
+def test_a_hidden_leaf_is_not_put_below_another_by_a_claim() -> None:
+    a, b, c, d, e = (f"{name}" * 32 for name in "abcde")
+    source = Source()
+    source.add(f"1-{a}", None, {"owner": "ann"})
+    source.add(f"2-{b}", f"1-{a}", {"owner": "ann"})
+    source.add(f"3-{c}", f"2-{b}", {"owner": "ann", "ssn": "1"})
+    source.add(f"2-{d}", f"1-{a}", {"owner": "bob"})
+    outcome = plan(revision([f"4-{e}", f"3-{c}", f"2-{d}", f"1-{a}"], {"owner": "ann"}), source.stored(), rules())
+    assert isinstance(outcome, Send)
+    assert outcome.doc["_revisions"] == {"start": 4, "ids": [e, c, b, a]}
+    assert outcome.doc["ssn"] == "1"
 
 
 def test_a_long_history_is_not_fetched_whole() -> None:
