@@ -41,14 +41,18 @@ class Feed:
         """The sequence that a client's `since` means: 0 if it is from a previous database of this name.
 
         `now` is the present update_seq; quotes around it (CouchDB 2.x replicators) are ignored. Raises BadRequest
-        "Malformed sequence supplied in 'since' parameter." for what is no sequence.
+        "Malformed sequence supplied in 'since' parameter." for what is no sequence,
+        or only a number that is yet to come.
         """
         if text == "now":
             return self.update_seq
         match = _SEQ.fullmatch(text)
         if match is None:
             raise BadRequest("Malformed sequence supplied in 'since' parameter.")
-        return int(match[1]) if match[2] in (None, self._tag) else 0
+        seq = int(match[1])
+        if match[2] is None and seq > self.update_seq:  # a number alone does not tell of which database it is
+            raise BadRequest("Malformed sequence supplied in 'since' parameter.")
+        return seq if match[2] in (None, self._tag) else 0
 
     def changes(
         self,

@@ -109,7 +109,8 @@ async def post_database(exchange: Exchange) -> web.StreamResponse:
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
     if "_id" not in doc:
-        doc = {"_id": uuid4().hex, **doc}
+        left = {name: value for name, value in doc.items() if name not in ("_rev", "_revisions")}  # of no document
+        doc = {"_id": uuid4().hex, **left}
     doc_id = check_id(doc["_id"])
     if doc_id.startswith(LOCAL):
         written = await _put_local(exchange, doc)

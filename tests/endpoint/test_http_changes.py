@@ -62,6 +62,7 @@ async def test_since(wire: Wire) -> None:
     assert ids((await wire("GET", f"/db/_changes?last-event-id={seq}")).json) == ["d3", "d4"]
     assert ids((await wire("GET", f"/db/_changes?since=0&SINCE={seq}")).json) == ["d3", "d4"]
     assert (await wire("GET", "/db/_changes?since=bogus")).status == 400
+    assert (await wire("GET", "/db/_changes?since=99999")).status == 400
     nothing = (await wire("GET", "/db/_changes?limit=0")).json
     assert (nothing["results"], number(nothing["last_seq"]), nothing["pending"]) == ([], 0, 5)
 

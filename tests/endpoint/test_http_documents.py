@@ -133,6 +133,7 @@ async def test_new_documents_get_ids(wire: Wire) -> None:
     assert len(answer.json["id"]) == 32
     assert (await wire("GET", f"/db/{answer.json['id']}")).json["a"] == 1
     assert (await wire("POST", "/db", {"_id": "mine"})).json["id"] == "mine"
+    assert (await wire("POST", "/db", {"_rev": "1-a"})).json["rev"].startswith("1-")
     assert (await wire("POST", "/db", {"_id": "_local/mine"})).json["rev"] == "0-1"
     for wrong in (1, "", None, "_x"):
         assert (await wire("POST", "/db", {"_id": wrong})).json["error"] == "illegal_docid"

@@ -179,6 +179,7 @@ async def test_post_to_the_database() -> None:
         assert (await there.ask("POST", "", {"_id": "x", "owner": "ann"})).error == CONFLICT
         assert (await there.ask("POST", "", {"_id": "z", "owner": "ann", "_deleted": True})).status == 201
         assert (await there.ask("POST", "", {"_id": "y", "owner": "bob"})).status == 403
+        assert (await there.ask("POST", "", {"_rev": "1-abc", "owner": "ann"})).json["rev"].startswith("1-")
         assert (await there.ask("POST", "", [])).error == (400, "bad_request", "Document must be a JSON object")
         local = await there.ask("POST", "", {"_id": "_local/cp", "seq": 1})
         assert (local.status, local.json) == (201, {"ok": True, "id": "_local/cp", "rev": "0-1"})

@@ -43,6 +43,7 @@ async def new_document(call: Call, database: Database) -> Reply:
         raise BadRequest("Document id must be a string", error="illegal_docid")
     if "_id" not in doc:
         doc_id = call.endpoint.server.uuids(1)[0]
+        doc = {name: value for name, value in doc.items() if name not in ("_rev", "_revisions")}  # of no document
     return await stored(call, database, doc_id, doc, tagged=False)
 
 
