@@ -105,7 +105,6 @@ def test_a_document_of_very_many_values_is_not_shaped_for_each() -> None:
         ([Stamp(fields={"by": "client.name"}), Validate(where="a")], True),
         ([Select(where="a"), Drop(paths=["notes[?private].by"])], False),
     ],
-    ids=str,
 )
 def test_whether_what_is_hidden_goes_by_its_place(filters: list[Filter], by_place: bool) -> None:
     assert of(*filters).hides_by_place is by_place

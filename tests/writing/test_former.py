@@ -213,7 +213,6 @@ TAGS = {
             of(Rename(fields={"name": "full2"}), Rename(fields={"name": "note"})),
         ),
     ],
-    ids=str,
 )
 def test_what_cannot_be_told_is_refused(original: Doc, before: Chain, now: Chain, on_surplus: Any) -> None:
     edited = {**shown(before, original), "bed": 9}

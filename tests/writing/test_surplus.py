@@ -235,7 +235,6 @@ def test_where_surplus_is_discarded_none_is_stored(sent: Doc, stored: Doc, origi
         ([Drop(paths=["ssn"]), Redact(paths=["pin"], writable=True)], {"pin": "9"}, {"pin": "9"}),
         ([Stamp(fields={"owner": "client.name"}), Drop(paths=["owner"])], {"owner": "eve"}, None),
     ],
-    ids=str,
 )
 def test_what_filters_set_hides_nothing_of_the_client(filters: list[Filter], sent: Doc, stored: Doc | None) -> None:
     """`stored`: where it is not refused, which nobody promises of what is None."""
@@ -264,7 +263,6 @@ def test_what_filters_set_hides_nothing_of_the_client(filters: list[Filter], sen
         ([Drop(paths=["n[?private]"])], {"n": [{"private": True, "x": 1}]}, {"n": [{"private": True, "mine": 1}]}),
         ([Drop(paths=["n[?private]"])], {"n": [{"private": True, "x": 1}]}, {"n": [{"private": True}]}),
     ],
-    ids=str,
 )
 def test_a_deletion_is_judged_by_all_that_was_sent(filters: list[Filter], original: Doc, sent: Doc) -> None:
     """What is left out of it is none of the rules' business: they have passed it."""
@@ -331,7 +329,6 @@ def test_what_a_client_writes_to_a_filled_field_is_stored_or_refused() -> None:
         ),
         ([Drop(paths=["notes[?private].t"])], {"notes": [{"t": "a"}]}, {"notes": [{"t": "b", "private": True}]}),
     ],
-    ids=str,
 )
 def test_what_a_client_was_shown_is_no_surplus_even_if_it_hides_it(
     filters: list[Filter], original: Doc, sent: Doc

@@ -40,7 +40,9 @@ def test_a_bomb_is_not_inflated() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"abc")[:-1], gzip.compress(b"abc") + b"x"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"abc", mtime=0)[:-1], gzip.compress(b"abc", mtime=0) + b"x"]
+)
 def test_what_is_not_gzip(data: bytes) -> None:
     with pytest.raises(BadRequest, match="not properly gzipped"):
         inflate(data, 100)
