@@ -50,7 +50,9 @@ def string(value: Any) -> str:
 
 def directory(value: Any) -> Path:
     """A directory, which need not be there yet."""
-    return Path(string(value))
+    if "\0" in string(value):
+        raise BadValue("cannot be the name of a directory: there is a null character in it; write its path")
+    return Path(value)
 
 
 def hidden(value: Any) -> str:

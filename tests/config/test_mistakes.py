@@ -51,6 +51,8 @@ SERVER = [
     ('bind = "a b:1"', 'server.bind: "a b" is neither an IP address nor a host name'),
     ("bind = 5984", "server.bind: expected a string, not the number 5984"),
     ('bind = ""', "server.bind: is empty; give a value or leave the key out"),
+    ('data = "\\u0000x"',
+     "server.data: cannot be the name of a directory: there is a null character in it; write its path"),
     ('max_body = "64 megs"',
      'server.max_body: expected a size such as "64MiB", "500kB" or a number of bytes, not the string "64 megs"'),
     ("max_body = 1.5",
