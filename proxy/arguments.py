@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
+from proxy.config import values
+from proxy.config.problems import BadValue
+
 _LAST_PORT = 65535
 
 
@@ -12,6 +15,14 @@ def port(text: str) -> int:
     if not _is_whole(text) or int(text) > _LAST_PORT:
         raise ArgumentTypeError(f'"{text}" is not a port; write a number from 0 (any free port) to {_LAST_PORT}')
     return int(text)
+
+
+def host(text: str) -> str:
+    """Where to listen, without the port."""
+    try:
+        return values.host(text)
+    except BadValue as error:
+        raise ArgumentTypeError(error.message if text else "is empty; write an address, as 127.0.0.1") from None
 
 
 def size(text: str) -> int:

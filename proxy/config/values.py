@@ -142,13 +142,31 @@ def _host(host: str) -> str:
     try:
         address = ip_address(host[1:-1] if bracketed else host)
     except ValueError:
-        if bracketed or not _HOST_NAME.fullmatch(host) or host.replace(".", "").isdigit():
+        if bracketed or not _is_host_name(host):
             raise BadValue(f'"{host}" is neither an IP address nor a host name') from None
         return host
     if (address.version == 6) != bracketed:
         remedy = f"[{host}]" if address.version == 6 else host[1:-1]
         raise BadValue(f'write the host as "{remedy}": brackets are for IPv6 addresses, and only for them')
     return str(address)
+
+
+def _is_host_name(host: str) -> bool:
+    return _HOST_NAME.fullmatch(host) is not None and not host.replace(".", "").isdigit()
+
+
+def host(value: Any) -> str:
+    """Where to listen, without a port: as in `bind`, or an IPv6 address without brackets."""
+    text = string(value)
+    return text if _is_address(text) else _host(text)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def url(value: Any) -> str:
@@ -172,9 +190,22 @@ def _url(value: Any, remedy: str) -> str:
         raise BadValue("a URL must not hold credentials; put them into username and password")
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"[\s\x00-\x1f]", text):
         raise BadValue(f'"{text}" is not an http or https URL; {remedy}')
+    if not (_is_address(parts.hostname) or _is_host_name(parts.hostname)):
+        fault = f'"{parts.hostname}" is neither an IP address nor a host name'
+        raise BadValue(f'"{text}" names no host: {fault}; {_in_ascii(parts.hostname) or remedy}')
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise BadValue(f'"{text}" has a query or a fragment; {remedy}')
     return text
+
+
+def _in_ascii(host: str) -> str:
+    """What to write for a name in other letters; nothing if it is none."""
+    try:
+        name = host.encode("idna")
+        same = name.decode("idna") == host  # Python's rules are of 2003: some letters mean another host by now
+    except UnicodeError:
+        return ""
+    return f'write it as "{name.decode()}"' if same and not host.isascii() else ""
 
 
 def secret(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
-from proxy.arguments import port, size
+from proxy.arguments import host, port, size
 from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data", type=Path, metavar="DIRECTORY", help="where databases live; without it they are in memory")
-    add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    add("--host", type=host, default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=port, default=5984, help="port to listen at, 0 for any (default: %(default)s)")
     add("--admin", type=_admin, action="append", default=[], metavar="NAME:PASSWORD", help="an administrator")
     add(

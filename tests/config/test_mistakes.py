@@ -173,16 +173,30 @@ def test_profile(load_text: Loader, line: str, message: str) -> None:
         ("ftp://x", f'"ftp://x" is not an http or https URL; {URL_REMEDY}'),
         ("127.0.0.1:5984", f'"127.0.0.1:5984" is not an http or https URL; {URL_REMEDY}'),
         ("http://", f'"http://" is not an http or https URL; {URL_REMEDY}'),
+        ("http://a..b", f'"http://a..b" names no host: "a..b" is neither an IP address nor a host name; {URL_REMEDY}'),
+        (f"http://{'a' * 64}/db", f'"http://{"a" * 64}/db" names no host: "{"a" * 64}" is neither an IP address nor a '
+         f"host name; {URL_REMEDY}"),
+        ("http://1.2.3.400", '"http://1.2.3.400" names no host: "1.2.3.400" is neither an IP address nor a host name; '
+         f"{URL_REMEDY}"),
+        ("http://zürich.ch", '"http://zürich.ch" names no host: "zürich.ch" is neither an IP address nor a host name; '
+         'write it as "xn--zrich-kva.ch"'),
         ("http://a b", f'"http://a b" is not an http or https URL; {URL_REMEDY}'),
         ("http://x:y", f"\"http://x:y\" is not a URL: Port could not be cast to integer value as 'y'; {URL_REMEDY}"),
         ("http://x/?a=1", f'"http://x/?a=1" has a query or a fragment; {URL_REMEDY}'),
         ("http://x/#", f'"http://x/#" has a query or a fragment; {URL_REMEDY}'),
         ("http://u:topsecret@x", "a URL must not hold credentials; put them into username and password"),
     ],
-)
+)  # fmt: skip
 def test_url(load_text: Loader, url: str, message: str) -> None:
     text = GOOD.replace("http://127.0.0.1:5984", url)
     assert mistakes(load_text, text) == [f"clinic.toml:{URL}: sources.main.url: {message}"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:5984", "http://[fe80::1%25eth0]", "https://my_couch.example.org.:6984/a", "http://LOCALHOST"]
+)
+def test_hosts_that_are_right(load_text: Loader, url: str) -> None:
+    assert load_text(GOOD.replace("http://127.0.0.1:5984", url)).sources["main"].url == url
 
 
 @pytest.mark.parametrize(
