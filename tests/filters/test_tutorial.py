@@ -6,6 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import PathDistribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ def block(step: str, start: str) -> str:
 FIRST, FINISHED = block("1", "from proxy"), block("4", "from proxy")
 CONFIGURATION, COMMANDS = block("2", "[server]"), block("2", "couch-tailor check")
 TESTS = block("3", "from clinic_filters")
+PACKAGE = block("6", "[project]")
 REPAIRED = FIRST.replace('if "name" not in doc', 'if not isinstance(doc.get("name"), str)')
 
 
@@ -69,3 +73,25 @@ def test_the_finished_filters_options_are_checked(tmp_path: Path) -> None:
     result = run(tmp_path, "couch-tailor", "check", "tailor.toml")
     assert result.returncode == 2
     assert "mark: must be a string, not 1" in result.stderr
+
+
+def test_the_package_has_the_module_and_not_its_tests() -> None:
+    described = tomllib.loads(PACKAGE)
+    assert described["tool"]["setuptools"]["py-modules"] == ["clinic_filters"]
+    [offered] = described["project"]["entry-points"]["couch_tailor.filters"].values()
+    assert offered == "clinic_filters:Initials"
+
+
+@pytest.mark.skipif(find_spec("setuptools") is None, reason="without setuptools, which pip would fetch")
+def test_the_package_can_be_made(tmp_path: Path) -> None:
+    for name, text in {
+        "pyproject.toml": PACKAGE,
+        "clinic_filters.py": FINISHED,
+        "test_clinic_filters.py": TESTS,
+    }.items():
+        (tmp_path / name).write_text(text)
+    result = run(tmp_path, sys.executable, "-c", "from setuptools import setup; setup()", "-q", "egg_info")
+    assert result.returncode == 0, result.stderr
+    made = PathDistribution(tmp_path / "clinic_filters.egg-info")
+    assert made.read_text("top_level.txt") == "clinic_filters\n"
+    assert [(entry.name, entry.value) for entry in made.entry_points] == [("initials", "clinic_filters:Initials")]
