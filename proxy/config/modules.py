@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path as FilePath
 from types import ModuleType
+from typing import cast
 
 from proxy.config.problems import BadValue, did_you_mean
+from proxy.config.soundness import class_fault
 from proxy.contract import Filter
 
 GROUP = "couch_tailor.filters"
@@ -67,21 +68,16 @@ def _registered(use: str, entry: EntryPoint) -> Found:
         cls = entry.load()
     except FAULTS as error:
         raise BadValue(f'"{use}" ({entry.value}) cannot be loaded: {type(error).__name__}: {error}') from error
-    _check_class(cls, entry.value)
+    cls = _checked(cls, entry.value)
     foreign = entry.dist is not None and entry.dist.name != _OWN_DISTRIBUTION
     return Found(cls, f"{entry.dist.name} {entry.dist.version}" if foreign and entry.dist else "")
 
 
-def _check_class(cls: object, name: str) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, Filter)):
-        raise BadValue(f'"{name}" is not a filter: it must be a class that inherits proxy.contract.Filter')
-    for hook in _HOOKS:
-        if inspect.iscoroutinefunction(getattr(cls, hook)) or inspect.isasyncgenfunction(getattr(cls, hook)):
-            raise BadValue(f'"{name}" is not a filter: filters are synchronous; make {hook}() a def, not an async def')
-
-
-_HOOKS = [name for name, member in vars(Filter).items() if inspect.isfunction(member)]
-"""The methods of filters."""
+def _checked(cls: object, name: str) -> type[Filter]:
+    fault = class_fault(cls)
+    if fault is not None:
+        raise BadValue(f'"{name}" {fault}')
+    return cast("type[Filter]", cls)
 
 
 def _beside(module_name: str, class_name: str, directory: FilePath) -> Found:
@@ -98,8 +94,7 @@ def _beside(module_name: str, class_name: str, directory: FilePath) -> Found:
     if found is None:
         classes = (name for name, value in vars(module).items() if isinstance(value, type) and value is not Filter)
         raise BadValue(f'{module.__file__} has no class "{class_name}"{did_you_mean(class_name, classes)}')
-    _check_class(found, f"{module_name}:{class_name}")
-    return Found(found, _digest(loaded))
+    return Found(_checked(found, f"{module_name}:{class_name}"), _digest(loaded))
 
 
 def _import(name: str, directory: FilePath) -> ModuleType:

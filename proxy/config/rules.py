@@ -15,6 +15,7 @@ from proxy.config import modules
 from proxy.config.lines import Path, dotted
 from proxy.config.model import Rule
 from proxy.config.problems import BadValue, Problems, did_you_mean, kind_of
+from proxy.config.soundness import fault
 from proxy.contract import Filter, OptionError
 from proxy.core.audience import audience_of
 from proxy.core.lens import Chain, Link
@@ -97,6 +98,9 @@ class Workshop:
     def _construct(self, use: str, found: modules.Found, options: dict[str, Any], path: Path) -> Rule | None:
         try:
             built = found.cls(**options)
+            if (wrong := fault(built)) is not None:
+                self.problems.add((*path, "use"), f'"{use}" {wrong}')
+                return None
             audience_of(Chain([Link(use, built)]))  # asks it for what a chain needs to know: that may fail as well
             return Rule(use, options, built, _description(built, options), _identity(use, found, options))
         except OptionError as error:

@@ -60,8 +60,11 @@ def test_a_filter_that_moves_changes_it(load_text: Loader) -> None:
     assert epoch(load_text, GOOD + turned) != epoch(load_text, GOOD + RULES)
 
 
+KEEP = "class Keep(Filter):\n def shape(self, doc, client): return doc\n"
+
+
 def test_a_helper_of_a_site_module_counts(load_text: Loader) -> None:
-    Path("rules.py").write_text("import helper\nfrom proxy.contract import Filter\nclass Keep(Filter): pass\n")
+    Path("rules.py").write_text("import helper\nfrom proxy.contract import Filter\n" + KEEP)
     text = GOOD + 'filters = [{ use = "rules:Keep" }]\n'
     found = set()
     for helper in ("", "A = 1\n"):
