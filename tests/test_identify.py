@@ -419,6 +419,16 @@ async def test_a_browser_keeps_no_document_for_who_logs_in_next() -> None:
         assert (await served.ask("GET", "/clinic/one")).headers["Cache-Control"] == "no-store"
 
 
+async def test_a_browser_keeps_no_local_document_for_who_logs_in_next() -> None:
+    """CouchDB 1.x gives those of all users the ETag of how often they were written."""
+    async with site(profile("whole"), docs=DOCS) as served:
+        await served.ask("PUT", "/clinic-whole/_local/cp", {"seq": 5})
+        got = await served.ask("GET", "/clinic-whole/_local/cp")
+        assert got.headers["Cache-Control"] == "no-store"
+        again = await served.ask("GET", "/clinic-whole/_local/cp", headers={"If-None-Match": got.headers["ETag"]})
+        assert (again.status, again.headers["Cache-Control"]) == (304, "no-store")
+
+
 async def test_the_sources_word_is_remembered_for_a_while_and_refusals_are_not() -> None:
     async with site(PHONE, docs=DOCS, session_ttl=3600.0) as served:
         assert await seen(served, "clinic-phone", "ann") == ["one"]

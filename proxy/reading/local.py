@@ -148,6 +148,8 @@ async def _pass(
         body=body,
     ) as reply:
         kept = {"ETag": reply.headers["ETag"]} if "ETag" in reply.headers else {}
+        if method == "GET":  # another user's can have the same ETag: a browser must not keep it for them
+            kept["Cache-Control"] = "no-store"
         if reply.status == 304:
             return exchange.whole(b"", 304, exchange.headers(kept))
         if reply.status not in _ANSWERED:
