@@ -60,7 +60,12 @@ def test_couchdb_attachments_and_changes(place: Place, couchdb: Driver) -> None:
     follows(place, couchdb)
 
 
-@row("pypi", "CouchDB-Python", VERSION, "`len(db)` and `couchdb-dump`, through a profile without filters")
+@row(
+    "pypi",
+    "CouchDB-Python",
+    VERSION,
+    "`len(db)` and `couchdb-dump`, through a profile without filters, with `design_docs = true`",
+)
 @row(
     "pypi",
     "CouchDB-Python",

@@ -74,7 +74,9 @@ def test_ibmcloudant_changes_follower(place: Place, ibmcloudant: Driver) -> None
     assert len(place.wire.paths("_changes")) < 10
 
 
-@row("pypi", "ibmcloudant", VERSION, "pages of `_all_docs`, through a profile without filters")
+@row(
+    "pypi", "ibmcloudant", VERSION, "pages of `_all_docs`, through a profile without filters, with `design_docs = true`"
+)
 @row(
     "pypi",
     "ibmcloudant",
