@@ -97,7 +97,7 @@ class View(Place):
                 doc["_id"],
                 self.profile.name,
                 error,
-                exc_info=error.__cause__,
+                exc_info=self.profile.chain.traceback_of(error),
             )
             return None
 

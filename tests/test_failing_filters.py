@@ -124,6 +124,18 @@ async def test_other_documents_are_served(what: type[BaseException], indexed: bo
         assert [list(result["docs"][0]) for result in found.json["results"]] == [["ok"], ["error"]]
 
 
+async def test_a_filter_that_always_fails_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Each document is named, and where the filter failed is told once."""
+    docs = [{"_id": name, "bad": "shape"} for name in "abc"]
+    async with site(profile("phone", Raising(ValueError)), docs=docs) as at:
+        caplog.clear()
+        assert await _ids(at, "GET", "/_all_docs") == []
+        assert (await at.ask("GET", "/clinic-phone/a")).status == 404
+    told = [record for record in caplog.records if record.name == "couch_tailor.view"]
+    assert [record.getMessage().split()[2] for record in told][:4] == ["a", "b", "c", "a"]
+    assert [number for number, record in enumerate(told) if record.exc_info] == [0]
+
+
 async def test_a_request_that_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every cancellation is a filter's own."""
     chain = Chain([Link("raising", Raising(asyncio.CancelledError))])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from proxy.core.equality import canonical, same
 from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths, quote
-from proxy.core.slow import watched
+from proxy.core.slow import OnceAMinute, watched
 
 
 class Withheld(Exception):
@@ -75,6 +75,7 @@ class Chain:
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
+        self._tracebacks: defaultdict[tuple[str, type], OnceAMinute] = defaultdict(OnceAMinute)
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -118,6 +119,13 @@ class Chain:
         elif body_of(doc):
             return False
         return self.shape({name: value for name, value in doc.items() if name != "_deleted"}, client) is not None
+
+    def traceback_of(self, error: Withheld) -> BaseException | None:
+        """What to log the traceback of, for a filter that raised: with each kind of error, once a minute. It may well
+        raise for every document.
+        """
+        cause = error.__cause__
+        return cause if self._tracebacks[error.filter_name, type(cause)].is_due() else None
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""

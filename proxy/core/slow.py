@@ -21,6 +21,21 @@ SLOW_SECONDS = 0.1
 _AGAIN_SECONDS = 60.0
 
 
+class OnceAMinute:
+    """When something that may happen with every document is told again."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def is_due(self) -> bool:
+        """Whether it is to be told now; if so, not again for a minute."""
+        now = monotonic()
+        if now < self._until:
+            return False
+        self._until = now + _AGAIN_SECONDS
+        return True
+
+
 class Failed(Exception):
     """A filter raised what is no Exception: `sys.exit`, a cancellation, what extensions raise."""
 
@@ -31,7 +46,7 @@ class Watched(Filter):
     def __init__(self, filter_: Filter, name: str) -> None:
         self._filter = filter_
         self._name = name
-        self._silent_until = 0.0
+        self._again = OnceAMinute()
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         return self._called("shape", doc, lambda: self._filter.shape(doc, client))
@@ -58,8 +73,7 @@ class Watched(Filter):
 
     def _ended(self, began: float, method: str, doc: Doc) -> None:
         now = monotonic()
-        if now - began > SLOW_SECONDS and now >= self._silent_until:
-            self._silent_until = now + _AGAIN_SECONDS
+        if now - began > SLOW_SECONDS and self._again.is_due():
             text = "%s: %s took %.0f ms for %s, in which nobody else was served"
             log.warning(text, self._name, method, (now - began) * 1000, doc.get("_id"))
 

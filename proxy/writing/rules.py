@@ -66,7 +66,8 @@ class Rules:
         try:
             return shape(content(doc), self.client)
         except Withheld as error:
-            log.error("%s of %s withheld: %s", doc.get("_rev"), doc["_id"], error, exc_info=error.__cause__)
+            trace = self.chain.traceback_of(error)
+            log.error("%s of %s withheld: %s", doc.get("_rev"), doc["_id"], error, exc_info=trace)
             return None
 
 

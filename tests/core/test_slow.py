@@ -131,3 +131,28 @@ def test_built_in_filters_are_not_watched(clock: Clock) -> None:
     drop = Drop(paths=["x"])
     assert watched(drop, NAME) is drop
     assert isinstance(watched(Guarded(Slow(clock, 0.0)), NAME), Watched)
+
+
+class Raising(Filter):
+    what: type[Exception] = ValueError
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        raise self.what
+
+
+def test_where_a_filter_fails_is_told_once_a_minute(clock: Clock) -> None:
+    filter_ = Raising()
+    made = chain(filter_)
+
+    def has_traceback() -> bool:
+        with pytest.raises(Withheld) as caught:
+            made.shape({"_id": "d"}, ANN)
+        return made.traceback_of(caught.value) is not None
+
+    assert [has_traceback(), has_traceback()] == [True, False]
+    filter_.what = KeyError  # another fault
+    assert [has_traceback(), has_traceback()] == [True, False]
+    clock.now += 59
+    assert not has_traceback()
+    clock.now += 1
+    assert [has_traceback(), has_traceback()] == [True, False]
