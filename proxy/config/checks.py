@@ -20,7 +20,7 @@ def check(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     if config.server.metrics is not None and _is_taken(config.server.metrics, (config.server.host, config.server.port)):
         problems.add(("server", "metrics"), "is the address of server.bind; choose another port")
     if config.server.cors is not None:
-        _check_cors(config.server.cors, problems)
+        _check_cors(config.server.cors, raw["server"]["cors"], problems)
     for source in config.sources.values():
         _check_source(source, len(config.sources) == 1, problems)
     for database in config.databases.values():
@@ -46,8 +46,9 @@ def _is_taken(address: tuple[str, int], by: tuple[str, int]) -> bool:
     return same and port == taken != 0
 
 
-def _check_cors(cors: Cors, problems: Problems) -> None:
-    if cors.credentials and "*" in cors.origins:
+def _check_cors(cors: Cors, table: Any, problems: Problems) -> None:
+    listed = table.get("origins") if isinstance(table, dict) else None
+    if cors.credentials and isinstance(listed, list) and "*" in listed:
         message = 'cannot be true with origins = ["*"]: any page could act for whoever visits it; name the origins'
         problems.add(("server", "cors", "credentials"), message)
 

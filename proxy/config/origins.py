@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.config.problems import BadValue
-from proxy.config.values import header_name, strings
+from proxy.config.values import each, header_name, strings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "COPY")
 """What the proxy serves."""
@@ -22,13 +21,16 @@ def origins(value: Any) -> tuple[str, ...]:
     listed = strings(value)
     if not listed:
         raise BadValue('is empty; name the origins of your pages, as origins = ["https://app.example.org"]')
-    if "*" in listed and len(listed) > 1:
-        raise BadValue('"*" stands for every origin; write it alone, or leave it out')
-    for index, origin in enumerate(listed):
-        fault = None if origin == "*" else _fault(origin)
-        if fault is not None:
-            raise BadValue(f'"{origin}" {fault}', (index,))
+    mixed = BadValue('"*" stands for every origin; write it alone, or leave it out')
+    each(enumerate(listed), _origin, [mixed] if "*" in listed and len(listed) > 1 else ())
     return listed
+
+
+def _origin(origin: str) -> str:
+    fault = None if origin == "*" else _fault(origin)
+    if fault is not None:
+        raise BadValue(f'"{origin}" {fault}')
+    return origin
 
 
 def _fault(origin: str) -> str | None:
@@ -48,21 +50,11 @@ def _fault(origin: str) -> str | None:
 
 def header_names(value: Any) -> frozenset[str]:
     """Lower-case names of request headers."""
-    return frozenset(_each(strings(value), header_name))
+    return frozenset(each(enumerate(strings(value)), header_name).values())
 
 
 def methods(value: Any) -> tuple[str, ...]:
-    return tuple(_each(strings(value), _method))
-
-
-def _each(items: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
-    found = []
-    for index, item in enumerate(items):
-        try:
-            found.append(read(item))
-        except BadValue as error:
-            raise BadValue(error.message, (index,)) from None
-    return found
+    return tuple(each(enumerate(strings(value)), _method).values())
 
 
 def _method(name: str) -> str:

@@ -18,12 +18,16 @@ class ConfigError(Exception):
 
 
 class BadValue(ValueError):
-    """A value is wrong: `message` says how, and what to write; `path` leads from the value to the fault."""
+    """A value is wrong: `message` says how, and what to write; `path` leads from the value to the fault.
 
-    def __init__(self, message: str, path: Path = ()) -> None:
+    `more`: what else is wrong with it, as other elements of an array.
+    """
+
+    def __init__(self, message: str, path: Path = (), more: Iterable[BadValue] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
+        self.more = tuple(more)
 
 
 class Problems:

@@ -137,7 +137,8 @@ def _read_one(table: dict[str, Any], path: Path, key: Key, problems: Problems) -
         try:
             return key.read(table[key.name]), True
         except BadValue as error:
-            problems.add((*path, key.name, *error.path), error.message)
+            for each in (error, *error.more):
+                problems.add((*path, key.name, *each.path), each.message)
     if key.default is REQUIRED:
         return None, False
     if key.default is None or key.default == ():

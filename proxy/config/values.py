@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from proxy.config.problems import BadValue, kind_of
+
+K = TypeVar("K", bound=str | int)
+V = TypeVar("V")
+R = TypeVar("R")
 
 MIN_SECRET = 16
 """Characters below which a secret counts as guessable."""
@@ -66,10 +70,28 @@ def strings(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         hint = f'; write ["{value}"]' if isinstance(value, str) else ""
         raise BadValue(f"expected an array of strings, not {kind_of(value)}{hint}")
-    for index, item in enumerate(value):
-        if not isinstance(item, str) or not item:
-            raise BadValue(f"expected a string that is not empty, not {kind_of(item)}", (index,))
-    return tuple(value)
+    return tuple(each(enumerate(value), _filled).values())
+
+
+def _filled(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadValue(f"expected a string that is not empty, not {kind_of(value)}")
+    return value
+
+
+def each(items: Iterable[tuple[K, V]], read: Callable[[V], R], faults: Iterable[BadValue] = ()) -> dict[K, R]:
+    """What `read` gives for each item, by its key or index. Raises BadValue with all mistakes, `faults` among them."""
+    found: dict[K, R] = {}
+    wrong = list(faults)
+    for key, item in items:
+        try:
+            found[key] = read(item)
+        except BadValue as error:
+            wrong.append(BadValue(error.message, (key, *error.path)))
+    if wrong:
+        first, *more = wrong
+        raise BadValue(first.message, first.path, more)
+    return found
 
 
 def databases(value: Any) -> tuple[str, ...]:
@@ -270,10 +292,4 @@ def header_names(value: Any) -> dict[str, str]:
     """Attribute → lower-case header name."""
     if not isinstance(value, dict):
         raise BadValue(f'expected a table, as {{ model = "X-Device-Model" }}, not {kind_of(value)}')
-    found = {}
-    for attribute, name in value.items():
-        try:
-            found[attribute] = header_name(name)
-        except BadValue as error:
-            raise BadValue(error.message, (attribute,)) from None
-    return found
+    return each(value.items(), header_name)

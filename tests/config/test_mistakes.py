@@ -305,6 +305,25 @@ def test_cors(load_text: Loader, lines: str, message: str) -> None:
     assert mistake.partition(": ")[2] == f"server.cors.{message}"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "keys"),
+    [
+        ("[sources", '[server.cors]\norigins = ["*", "a", "https://b", "HTTP://c"]\ncredentials = true\n[sources',
+         ["server.cors.origins", "server.cors.origins[1]", "server.cors.origins[3]", "server.cors.credentials"]),
+        ("[sources", '[server.cors]\norigins = ["*"]\nmethods = ["GET", "get", "put"]\nheaders = ["a b", "c d"]\n'
+         "[sources", ["server.cors.methods[1]", "server.cors.methods[2]", "server.cors.headers[0]",
+                      "server.cors.headers[1]"]),
+        ('["clinic", "stock"]', '["clinic", 3, "stock", ""]', [
+            "profiles.phone.databases[1]", "profiles.phone.databases[3]"]),
+        ("[profiles.phone]", '[profiles.phone]\ndevice = { a = "b c", d = "e", f = 1 }', [
+            "profiles.phone.device.a", "profiles.phone.device.f"]),
+    ],
+)  # fmt: skip
+def test_all_of_an_array_is_told(load_text: Loader, old: str, new: str, keys: list[str]) -> None:
+    found = mistakes(load_text, GOOD.replace(old, new, 1))
+    assert sorted(each.split(": ")[1] for each in found) == sorted(keys)
+
+
 @pytest.mark.parametrize("lines", [
     'metrics = "127.0.0.1:5985"', 'metrics = "127.0.0.2:5984"', 'metrics = "[::]:5984"',
     'bind = "127.0.0.1:0"\nmetrics = "127.0.0.1:0"',
