@@ -254,6 +254,16 @@ def test_check_reports_all_mistakes(command: Command) -> None:
     )
 
 
+def test_a_variable_that_is_ignored_is_told_of_with_the_mistakes(command: Command) -> None:
+    command.write("clinic.toml", CONFIG.replace('secret = "0123456789abcdef"\n', "").replace(', "stock"', ""))
+    status, _, err = command.run("check", "clinic.toml", env={"COUCH_TAILOR_SECRT": "0123456789abcdef"})
+    assert status == 2
+    ignored, missing, count = err.splitlines()
+    assert ignored == "warning: COUCH_TAILOR_SECRT: unknown variable, ignored; did you mean COUCH_TAILOR_SECRET?"
+    assert missing.startswith("clinic.toml:1: server.secret: is missing")
+    assert count == "couch-tailor: 1 mistake in the configuration"
+
+
 def test_check_warns(command: Command) -> None:
     command.write("clinic.toml", CONFIG.replace('"clinic", "stock"', '"clinic"'))
     status, out, err = command.run("check", "-q", "clinic.toml")

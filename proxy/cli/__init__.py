@@ -15,6 +15,7 @@ from io import TextIOWrapper
 import proxy
 from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
 from proxy.cli.errors import RunError, UsageError
+from proxy.cli.files import print_warnings
 from proxy.config import ConfigError
 
 _DESCRIPTION = (
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = _parser().parse_args(arguments)
         return int(parsed.run(parsed) or 0)
     except ConfigError as error:
+        print_warnings(error.warnings)
         _complain(str(error))
         count = len(error.problems)
         return _complain(f"couch-tailor: {count} mistake{'s' if count > 1 else ''} in the configuration", 2)

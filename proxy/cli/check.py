@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.file)
-    print_warnings(config)
+    print_warnings(config.warnings)
     answers: list[str] = []
     if arguments.connect:
         from proxy.cli.connect import ask

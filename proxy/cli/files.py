@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from proxy.cli.errors import UsageError
@@ -34,9 +35,9 @@ def load_config(given: str | None) -> Config:
     return load(config_path(given), os.environ)
 
 
-def print_warnings(config: Config) -> None:
+def print_warnings(warnings: Iterable[str]) -> None:
     """To standard error, so that what a command has to say stays clean."""
-    for warning in config.warnings:
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 

@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
-    print_warnings(config)
+    print_warnings(config.warnings)
     databases = _chosen(config, arguments.databases)
     assert config.server.data is not None
     if arguments.action == "status":

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
-    print_warnings(config)
+    print_warnings(config.warnings)
     if arguments.bind is not None:
         try:
             host, port = bind(arguments.bind)

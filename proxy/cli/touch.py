@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from proxy.loop import run_loop, tune
 
     config = load_config(arguments.config)
-    print_warnings(config)
+    print_warnings(config.warnings)
     databases = [_chosen(config, name) for name in dict.fromkeys(arguments.databases)]
     tune()
     run_loop(_touch_all(config, databases))

@@ -47,8 +47,9 @@ def load(
 def places(path: str | FilePath, env: Mapping[str, str]) -> Problems:
     """No mistakes yet, and where each would be: for those that are found elsewhere, once `load` has found none."""
     raw, text = _parse(FilePath(path))
-    problems = Problems(str(path), key_lines(text))
-    environment.apply(raw, env, problems)
+    told, problems = (Problems(str(path), key_lines(text)) for _ in range(2))
+    environment.apply(raw, env, told)
+    problems.origins |= told.origins
     return problems
 
 

@@ -10,11 +10,15 @@ from proxy.config.lines import Path, dotted, line_of
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` holds a message for every mistake, in the file's order."""
+    """The configuration cannot be used. `problems` holds a message for every mistake, in the file's order.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    `warnings`: those that may be why, as of a variable that was to set what is missing.
+    """
+
+    def __init__(self, problems: Sequence[str], warnings: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
 
 
 class BadValue(ValueError):
@@ -39,6 +43,7 @@ class Problems:
         self._found: list[tuple[int, str]] = []
         self._paths: set[Path] = set()
         self._warned: list[tuple[int, str]] = []
+        self._ignored: list[str] = []
         self.origins: dict[Path, str] = {}
         """Keys that an environment variable has set, and which: messages name it instead of a line."""
 
@@ -60,15 +65,16 @@ class Problems:
         self._found.append((_LAST, f"{place}: {message}"))
 
     def warn_at(self, place: str, message: str) -> None:
-        self._warned.append((_LAST, f"{place}: {message}"))
+        """Note something of the environment that is ignored: it may be the reason for a mistake."""
+        self._ignored.append(f"{place}: {message}")
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return _in_order(self._warned)
+        return (*_in_order(self._warned), *self._ignored)
 
     def raise_if_any(self) -> None:
         if self._found:
-            raise ConfigError(_in_order(self._found))
+            raise ConfigError(_in_order(self._found), self._ignored)
 
     def _placed(self, path: Path, message: str) -> tuple[int, str]:
         key = f"{dotted(path)}: " if path else ""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import environment
+from proxy.config import ConfigError, environment
+from proxy.config.load import places
 from tests.config.conftest import Loader
 from tests.config.test_mistakes import GOOD, mistakes
 
@@ -130,6 +131,15 @@ def test_unknown_variables(load_text: Loader) -> None:
     assert load_text(GOOD, {**ours, **orchestrator, environment.CONFIG: "x.toml"}).warnings == (
         "COUCH_TAILOR_SECRT: unknown variable, ignored; did you mean COUCH_TAILOR_SECRET?",
         "COUCH_TAILOR_XYZZY: unknown variable, ignored",
+    )
+    assert places("clinic.toml", ours).warnings == ()  # for what is found later: they are told by then
+
+
+def test_unknown_variables_are_told_with_mistakes(load_text: Loader) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(GOOD.replace("[databases.stock]", "[databases.stock]\nx = 1"), {"COUCH_TAILOR_SECRT": "x"})
+    assert caught.value.warnings == (
+        "COUCH_TAILOR_SECRT: unknown variable, ignored; did you mean COUCH_TAILOR_SECRET?",
     )
 
 
