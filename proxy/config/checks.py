@@ -65,7 +65,7 @@ def _check_source(source: Source, only: bool, problems: Problems) -> None:
     for key in _LOGIN_KEYS.get(source.auth, ()):
         if getattr(source, key) is None and not problems.about((*path, key)):
             problems.add((*path, key), f'is missing; auth = "{source.auth}" logs in with it{in_environment(key)}')
-    if source.auth == "proxy" and source.proxy_secret is None:
+    if source.auth == "proxy" and source.proxy_secret is None and not problems.about((*path, "proxy_secret")):
         remedy = "set it to the [chttpd_auth] secret of that CouchDB" + in_environment("proxy_secret")
         problems.add((*path, "proxy_secret"), f'is missing; auth = "proxy" signs with it: {remedy}')
     if source.auth != "proxy" and source.proxy_hash != "sha256":

@@ -52,9 +52,9 @@ def apply(raw: dict[str, Any], env: Mapping[str, str], problems: Problems) -> No
     known = {CONFIG, ENDPOINT_SECRET}
     for variable in _variables(raw, env, problems):
         known |= {variable.name, f"{variable.name}_FILE"}
-        value = _value(variable, env, problems)
-        if value is not None and _put(raw, variable.path, value):
-            problems.origins[variable.path] = variable.name
+        found = _value(variable, env, problems)
+        if found is not None and _put(raw, variable.path, found[1]):
+            problems.origins[variable.path] = found[0]
     _report_unknown(env, known, problems)
 
 
@@ -98,20 +98,22 @@ def _named(source: str, key: str) -> str:
     return f"{_NAMED_SOURCE}{re.sub('[^A-Za-z0-9]', '_', source).upper()}_{key.upper()}"
 
 
-def _value(variable: Variable, env: Mapping[str, str], problems: Problems) -> str | None:
-    value, file = env.get(variable.name), env.get(f"{variable.name}_FILE")
+def _value(variable: Variable, env: Mapping[str, str], problems: Problems) -> tuple[str, str] | None:
+    """What a variable says, or the file that it names, behind the name that it has in the environment."""
+    in_file = f"{variable.name}_FILE"
+    value, file = env.get(variable.name), env.get(in_file)
     if value and file:
-        problems.add_at(variable.name, f"is set, and so is {variable.name}_FILE; set only one of them")
+        problems.add_at(variable.name, f"is set, and so is {in_file}; set only one of them")
     if value and not _is_text(value):
-        problems.add_at(variable.name, "is not UTF-8 text")
+        problems.add_at(variable.name, "is not UTF-8 text", variable.path)
         return None
     if value or not file:
-        return value or None
+        return (variable.name, value) if value else None
     try:
-        return FilePath(file).read_text(encoding="utf-8").rstrip("\r\n")
+        return in_file, FilePath(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        problems.add_at(f"{variable.name}_FILE", f"cannot read {file}: {reason}")
+        problems.add_at(in_file, f"cannot read {file}: {reason}", variable.path)
         return None
 
 

@@ -53,15 +53,17 @@ class Problems:
         self._found.append(self._placed(path, message))
 
     def about(self, path: Path) -> bool:
-        """Whether a mistake was noted at this very key."""
+        """Whether a mistake was noted at this very key, or why it is not set."""
         return path in self._paths
 
     def warn(self, path: Path, message: str) -> None:
         """Note something that is allowed, and dangerous or without effect."""
         self._warned.append(self._placed(path, message))
 
-    def add_at(self, place: str, message: str) -> None:
-        """Note a mistake that is not in the file, as in an environment variable."""
+    def add_at(self, place: str, message: str, key: Path | None = None) -> None:
+        """Note a mistake that is not in the file, as in an environment variable. `key`: what is not set for it."""
+        if key is not None:
+            self._paths.add(key)
         self._found.append((_LAST, f"{place}: {message}"))
 
     def warn_at(self, place: str, message: str) -> None:

@@ -124,7 +124,8 @@ def read(
     result = {}
     for key in keys:
         if key.name not in table and key.default is REQUIRED:
-            problems.add((*path, key.name), f"is missing; {key.remedy}{elsewhere.get(key.name, '')}")
+            if not problems.about((*path, key.name)):
+                problems.add((*path, key.name), f"is missing; {key.remedy}{elsewhere.get(key.name, '')}")
             continue
         value, ok = _read_one(table, path, key, problems)
         if ok:

@@ -91,6 +91,29 @@ def test_files_that_cannot_be_read(load_text: Loader, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("auth", "variable"),
+    [
+        ("client", "COUCH_TAILOR_SECRET_FILE"),
+        ("service", "COUCH_TAILOR_SOURCE_PASSWORD_FILE"),
+        ("proxy", "COUCH_TAILOR_SOURCE_PROXY_SECRET_FILE"),
+        ("iam", "COUCH_TAILOR_SOURCE_API_KEY_FILE"),
+    ],
+)
+def test_what_a_file_was_to_set_is_not_missing_as_well(
+    load_text: Loader, tmp_path: Path, auth: str, variable: str
+) -> None:
+    text = GOOD.replace("[databases.clinic]", f'auth = "{auth}"\nusername = "tailor"\n[databases.clinic]')
+    text = text.replace('secret = "0123456789abcdef"\n', "" if auth == "client" else 'secret = "0123456789abcdef"\n')
+    assert mistakes(load_text, text, {variable: "/nowhere"}) == [
+        f"{variable}: cannot read /nowhere: {os.strerror(2)}",
+    ]
+    (tmp_path / "empty").write_text("\n")
+    [message] = mistakes(load_text, text, {variable: str(tmp_path / "empty")})
+    assert message.startswith(f"{variable}: ")
+    assert message.endswith(": is empty; give a value or leave the key out")
+
+
 def test_what_is_no_text(load_text: Loader) -> None:
     bytes_of_none = os.fsdecode(b"\xff" * 20)
     assert mistakes(load_text, GOOD, {"COUCH_TAILOR_SECRET": bytes_of_none}) == [
