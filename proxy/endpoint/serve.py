@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +22,10 @@ from proxy.signals import ignore_hangups, stop_signals
 
 Account = tuple[str, tuple[str, ...]]
 """Password and roles."""
+
+
+class DataError(Exception):
+    """The directory for databases cannot be used."""
 
 
 class Running:
@@ -64,10 +69,10 @@ async def start(
 
     `admins`: passwords of administrators by name. `users`: password and roles of others, written to `_users` if they
     are not there with these. `open_to_all`: everybody is an administrator, credentials or not. See Endpoint for the
-    others. Raises OSError if the address or the directory cannot be used.
+    others. Raises OSError if the address cannot be used, and DataError if the directory cannot.
     """
     async with AsyncExitStack() as until_end:
-        server = Server(directory, admins=admins, iterations=iterations)
+        server = _server(directory, admins or {}, iterations)
         until_end.push_async_callback(server.close)
         await _add_users(server, users or {})
         endpoint = Endpoint(
@@ -81,6 +86,16 @@ async def start(
         until_end.push_async_callback(endpoint.finish)
         where = await until_end.enter_async_context(served(endpoint.web_server(), listen(host, port)))
         return Running(server, until_end.pop_all(), *where)
+
+
+def _server(directory: Path | None, admins: Mapping[str, str], iterations: int) -> Server:
+    try:
+        return Server(directory, admins=admins, iterations=iterations)
+    except CouchError as error:
+        raise DataError(error.reason) from error
+    except (OSError, sqlite3.Error) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise DataError(f"{directory} cannot be used: {why}; name a directory that is there or can be made") from error
 
 
 async def _add_users(server: Server, users: Mapping[str, Account]) -> None:
@@ -113,9 +128,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("name an administrator with --admin NAME:PASSWORD, or let everybody do everything with --open")
     if given.open and not _is_loopback(given.host):
         parser.error(f"--open is for loopback addresses only, and {given.host} is none")
+    if both := sorted(dict(given.admin).keys() & dict(given.user).keys()):
+        parser.error(f'--user: "{both[0]}" is an administrator already; choose another name, or leave one of them out')
     ignore_hangups()
     try:
         run_loop(_serve(given))
+    except DataError as error:
+        print(f"couch-tailor: --data: {error}", file=sys.stderr)
+        return 1
     except CouchError as error:
         print(f"couch-tailor: a user cannot be made: {error.reason}", file=sys.stderr)
         return 2
@@ -150,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--data", type=Path, metavar="DIRECTORY", help="where databases live; without it they are in memory")
+    add("--data", type=_directory, metavar="DIRECTORY", help="where databases live; without it they are in memory")
     add("--host", type=host, default="127.0.0.1", help="address to listen at (default: %(default)s)")
     add("--port", type=port, default=5984, help="port to listen at, 0 for any (default: %(default)s)")
     add("--admin", type=_admin, action="append", default=[], metavar="NAME:PASSWORD", help="an administrator")
@@ -171,6 +191,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--max-body", type=size, default=MAX_BODY, metavar="BYTES", help="largest JSON body (default: %(default)s)")
     return parser
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a directory, or leave it out to keep nothing")
+    return Path(text)
 
 
 def _admin(text: str) -> tuple[str, str]:

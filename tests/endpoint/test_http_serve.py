@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from proxy.endpoint import serve
+from proxy.endpoint.server import Server
 from proxy.endpoint.sqlite_writer import SqliteTransaction
 from tests.endpoint.http_client import Wire, serving
 
@@ -61,6 +62,8 @@ async def test_an_address_in_use_is_an_os_error() -> None:
         (["--admin", "a:b", "--user", "x::r"], "NAME:PASSWORD[:ROLE,ROLE...]"),
         (["--open", "--host", "0.0.0.0"], "loopback"),
         (["--open", "--host", "example.test"], "loopback"),
+        (["--admin", "a:b", "--user", "a:c"], '--user: "a" is an administrator already'),
+        (["--admin", "a:b", "--data", ""], "--data: is empty; name a directory"),
         (["--admin", "a:b", "--host", "a..b"], '"a..b" is neither an IP address nor a host name'),
         (["--admin", "a:b", "--host", "1.2.3.400"], '"1.2.3.400" is neither an IP address nor a host name'),
         (["--admin", "a:b", "--host", ""], "is empty"),
@@ -80,6 +83,24 @@ def test_mistakes_on_the_command_line(arguments: list[str], message: str, capsys
 def test_a_user_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert serve.main(["--admin", "a:b", "--user", "x:y:_admin", "--port", "0"]) == 2
     assert "a user cannot be made: No system roles" in capsys.readouterr().err
+
+
+def test_directories_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no directory")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "server.sqlite").write_text("no database of SQLite's, and long enough to tell")
+    held = Server(tmp_path / "held")
+    remedy = "name a directory that is there or can be made"
+    for name, why in (
+        ("file", f"{os.strerror(errno.EEXIST)}; {remedy}"),
+        ("file/below", f"{os.strerror(errno.ENOTDIR)}; {remedy}"),
+        ("other", f"file is not a database; {remedy}"),
+    ):
+        assert serve.main(["--admin", "a:b", "--port", "0", "--data", str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err == f"couch-tailor: --data: {tmp_path / name} cannot be used: {why}\n"
+    assert serve.main(["--admin", "a:b", "--port", "0", "--data", str(tmp_path / "held")]) == 1
+    assert capsys.readouterr().err.endswith("cannot be used (database is locked): is another endpoint running on it?\n")
+    asyncio.run(held.close())
 
 
 async def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
