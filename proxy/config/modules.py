@@ -50,7 +50,7 @@ def find(use: str, registered: Mapping[str, list[EntryPoint]], directory: FilePa
     """The filter that `use` names. Raises BadValue with the place of the fault."""
     if ":" in use:
         module_name, _, class_name = use.partition(":")
-        return _beside(module_name, class_name, directory)
+        return _beside(module_name, class_name, registered, directory)
     entries = registered.get(use, [])
     if not entries:
         raise BadValue(f'no filter is called "{use}"{did_you_mean(use, registered)}')
@@ -80,14 +80,17 @@ def _checked(cls: object, name: str) -> type[Filter]:
     return cast("type[Filter]", cls)
 
 
-def _beside(module_name: str, class_name: str, directory: FilePath) -> Found:
+def _beside(
+    module_name: str, class_name: str, registered: Mapping[str, list[EntryPoint]], directory: FilePath
+) -> Found:
     if not class_name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
         raise BadValue(f'"{module_name}:{class_name}" does not name a class; write "module:Class"')
     top = module_name.partition(".")[0]
+    if top in _RESERVED:
+        remedy = "rename it" if top in _module_names(directory) else _instead(module_name, class_name, registered)
+        raise BadValue(f"the module \"{top}\" has the name of one of Python's or couch-tailor's own; {remedy}")
     if top not in _module_names(directory):
         raise BadValue(f'there is no module "{top}" beside the configuration file; create {directory / top}.py')
-    if top in _RESERVED:
-        raise BadValue(f"the module \"{top}\" has the name of one of Python's or couch-tailor's own; rename it")
     with _importing_from(directory) as loaded:
         module = _import(module_name, directory)
     found = getattr(module, class_name, None)
@@ -95,6 +98,13 @@ def _beside(module_name: str, class_name: str, directory: FilePath) -> Found:
         classes = (name for name, value in vars(module).items() if isinstance(value, type) and value is not Filter)
         raise BadValue(f'{module.__file__} has no class "{class_name}"{did_you_mean(class_name, classes)}')
     return Found(_checked(found, f"{module_name}:{class_name}"), _digest(loaded))
+
+
+def _instead(module_name: str, class_name: str, registered: Mapping[str, list[EntryPoint]]) -> str:
+    """What to write for a module that is not beside the configuration: the name by which it is registered, if it is."""
+    value = f"{module_name}:{class_name}"
+    name = next((name for name, entries in registered.items() if any(each.value == value for each in entries)), None)
+    return "give yours another name" if name is None else f'write use = "{name}"'
 
 
 def _import(name: str, directory: FilePath) -> ModuleType:

@@ -69,7 +69,9 @@ class Workshop:
             return None
         use = item.get("use")
         if not isinstance(use, str) or not use:
-            what = "is missing" if use is None else f"expected a string, not {kind_of(use)}"
+            what = (
+                "is missing" if use is None else "is empty" if use == "" else f"expected a string, not {kind_of(use)}"
+            )
             self.problems.add((*path, "use"), f'{what}; name a filter, as use = "drop" or use = "module:Class"')
             return None
         try:

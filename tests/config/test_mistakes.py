@@ -144,6 +144,11 @@ PROFILE = [
      "filters[0].where: a bracket is not closed\n    \tb[\n    \t ^"),
     ('filters = [{ use = "sub:Keep" }]', 'filters[0].use: there is no module "sub" beside the configuration file; '
      "create {directory}/sub.py"),
+    ('filters = [{ use = "json:Keep" }]', 'filters[0].use: the module "json" has the name of one of Python\'s or '
+     "couch-tailor's own; give yours another name"),
+    ('filters = [{ use = "filters.drop:Drop", paths = [] }]', 'filters[0].use: the module "filters" has the name of '
+     "one of Python's or couch-tailor's own; give yours another name"),
+    ('filters = [{ use = "" }]', 'filters[0].use: is empty; name a filter, as use = "drop" or use = "module:Class"'),
     ('filters = [{ use = "../sub:Keep" }]', 'filters[0].use: "../sub:Keep" does not name a class; '
      'write "module:Class"'),
 ]  # fmt: skip

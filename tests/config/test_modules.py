@@ -95,6 +95,15 @@ def test_standard_library_modules_cannot_be_replaced(load_text: Loader) -> None:
     assert sys.modules["json"] is json
 
 
+def test_built_in_filters_have_names(load_text: Loader) -> None:
+    Path("clinic.toml").write_text(USE.replace("rules:Keep", "filters.drop:Drop"))
+    with pytest.raises(ConfigError) as caught:
+        load("clinic.toml", {})
+    assert caught.value.problems[0].endswith(
+        'the module "filters" has the name of one of Python\'s or couch-tailor\'s own; write use = "drop"'
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
