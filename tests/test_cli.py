@@ -438,6 +438,14 @@ def test_mistakes_in_what_was_asked(command: Command, arguments: list[str], mess
     assert command.shape(*arguments) == (2, "", f"couch-tailor: {message}\n")
 
 
+def test_a_mistake_is_one_line(command: Command) -> None:
+    assert command.shape("doc.json", profile="pho\nne") == (
+        2,
+        "",
+        'couch-tailor: --profile: there is no profile "pho\\nne"; did you mean "phone"?\n',
+    )
+
+
 def test_what_is_not_json_is_placed(command: Command) -> None:
     command.write("bad.json", '{"_id": "a",\n"b": x}')
     status, out, err = command.shape("bad.json")

@@ -17,6 +17,7 @@ from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
 from proxy.cli.errors import RunError, UsageError
 from proxy.cli.files import print_warnings
 from proxy.config import ConfigError
+from proxy.config.problems import in_one_line
 
 _DESCRIPTION = (
     "A reverse proxy that cuts CouchDB documents to fit each client while they replicate, "
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         count = len(error.problems)
         return _complain(f"couch-tailor: {count} mistake{'s' if count > 1 else ''} in the configuration", 2)
     except UsageError as error:
-        return _complain(f"couch-tailor: {error}", 2)
+        return _complain(in_one_line(f"couch-tailor: {error}"), 2)
     except RunError as error:
         return _complain(f"couch-tailor: {error}", 1)
     except KeyboardInterrupt:

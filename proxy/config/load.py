@@ -15,7 +15,7 @@ from proxy.config.checks import check
 from proxy.config.epoch import epoch
 from proxy.config.lines import Path, key_lines
 from proxy.config.model import Config, Cors, Database, Profile, Server, Source
-from proxy.config.problems import BadValue, ConfigError, Problems, did_you_mean
+from proxy.config.problems import BadValue, ConfigError, Problems, did_you_mean, in_one_line
 from proxy.config.rules import Workshop
 from proxy.core.lens import Chain
 
@@ -59,14 +59,14 @@ def _parse(path: FilePath) -> tuple[dict[str, Any], str]:
         text = data.decode("utf-8-sig")  # some editors begin a file with a mark
         return tomllib.loads(text), text
     except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError([in_one_line(f"{path}: cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}:{line}: is not UTF-8 text; save the file in that encoding"]) from None
+        raise ConfigError([in_one_line(f"{path}:{line}: is not UTF-8 text; save the file in that encoding")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_error(path, str(error), text)]) from None
+        raise ConfigError([in_one_line(_syntax_error(path, str(error), text))]) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise ConfigError([f"{path}: cannot be parsed: {error}"]) from None
+        raise ConfigError([in_one_line(f"{path}: cannot be parsed: {error}")]) from None
 
 
 def _syntax_error(path: FilePath, message: str, text: str) -> str:

@@ -47,10 +47,11 @@ class Problems:
         self.origins: dict[Path, str] = {}
         """Keys that an environment variable has set, and which: messages name it instead of a line."""
 
-    def add(self, path: Path, message: str) -> None:
-        """Note a mistake at a key (which may be missing from the file)."""
+    def add(self, path: Path, message: str, excerpt: str = "") -> None:
+        """Note a mistake at a key (which may be missing from the file). `excerpt`: lines to show below the message."""
         self._paths.add(path)
-        self._found.append(self._placed(path, message))
+        line, text = self._placed(path, message)
+        self._found.append((line, text + excerpt))
 
     def about(self, path: Path) -> bool:
         """Whether a mistake was noted at this very key, or why it is not set."""
@@ -64,11 +65,11 @@ class Problems:
         """Note a mistake that is not in the file, as in an environment variable. `key`: what is not set for it."""
         if key is not None:
             self._paths.add(key)
-        self._found.append((_LAST, f"{place}: {message}"))
+        self._found.append((_LAST, in_one_line(f"{place}: {message}")))
 
     def warn_at(self, place: str, message: str) -> None:
         """Note something of the environment that is ignored: it may be the reason for a mistake."""
-        self._ignored.append(f"{place}: {message}")
+        self._ignored.append(in_one_line(f"{place}: {message}"))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -82,10 +83,10 @@ class Problems:
         key = f"{dotted(path)}: " if path else ""
         variable = next((self.origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.origins), None)
         if variable is not None:
-            return _LAST, f"{variable}: {key}{message}"
+            return _LAST, in_one_line(f"{variable}: {key}{message}")
         line = line_of(path, self._lines)
         place = self._file if line is None else f"{self._file}:{line}"
-        return line or _LAST, f"{place}: {key}{message}"
+        return line or _LAST, in_one_line(f"{place}: {key}{message}")
 
 
 _LAST = 1 << 62
@@ -93,6 +94,20 @@ _LAST = 1 << 62
 
 def _in_order(found: list[tuple[int, str]]) -> tuple[str, ...]:
     return tuple(message for _, message in sorted(found, key=lambda item: item[0]))
+
+
+def in_one_line(text: str) -> str:
+    """A text with what a terminal would not show, or take for a command, escaped: it may have come from anywhere."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return short.get(character) or (
+        f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -106,7 +106,7 @@ class Workshop:
             audience_of(Chain([Link(use, built)]))  # asks it for what a chain needs to know: that may fail as well
             return Rule(use, options, built, _description(built, options), _identity(use, found, options))
         except OptionError as error:
-            self.problems.add((*path, *option_path(error.option)), error.message + _caret(error))
+            self.problems.add((*path, *option_path(error.option)), error.message, _caret(error))
         except modules.FAULTS as error:
             place = modules.place_in(self.directory, error)
             self.problems.add(path, f"the filter {use} failed: {place}{type(error).__name__}: {error}")
@@ -134,12 +134,17 @@ def _caret(error: OptionError) -> str:
     if error.text is None:
         return ""
     if error.at is None:
-        return f"\n    {error.text}"
+        return "".join(f"\n    {_visible(line)}" for line in error.text.splitlines())
     at = min(max(error.at, 0), len(error.text))
     start = error.text.rfind("\n", 0, at) + 1
     line = error.text[start:].partition("\n")[0]
     indent = "".join("\t" if character == "\t" else " " for character in line[: at - start])
-    return f"\n    {line}\n    {indent}^"
+    return f"\n    {_visible(line)}\n    {indent}^"
+
+
+def _visible(line: str) -> str:
+    """A line that takes as many columns as it has characters."""
+    return "".join(character if character.isprintable() or character == "\t" else "?" for character in line)
 
 
 def _description(built: Filter, options: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import ConfigError
+from proxy.config import ConfigError, load
 from proxy.config.model import Cors
 from tests.config.conftest import Loader
 
@@ -327,6 +327,44 @@ def test_cors(load_text: Loader, lines: str, message: str) -> None:
 def test_all_of_an_array_is_told(load_text: Loader, old: str, new: str, keys: list[str]) -> None:
     found = mistakes(load_text, GOOD.replace(old, new, 1))
     assert sorted(each.split(": ")[1] for each in found) == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("http://127.0.0.1:5984", r"http://a\u0000b\n",
+         rf'"http://a\u0000b\n" is not an http or https URL; {URL_REMEDY}'),
+        ('"stock"]', r'"st\u001b[2Jck"]', r'there is no database "st\u001b[2Jck"; did you mean "stock"?'),
+        ("[databases.stock]", '[databases.stock]\n' r'index = "a\tb\r\n\u00a0\U000e0001"',
+         r'expected true or false (without quotes), not the string "a\tb\r\n\u00a0\U000e0001"'),
+        ("[profiles.phone]", '[profiles.phone]\n' r'filters = [{ use = "a\nb" }]',
+         r'no filter is called "a\nb"; known: broken, drop, gone, odd, select, twice'),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(load_text: Loader, old: str, new: str, message: str) -> None:
+    [found] = mistakes(load_text, GOOD.replace(old, new, 1))
+    assert found.isprintable()
+    assert found.partition(": ")[2].partition(": ")[2] == message
+
+
+def test_a_filters_words_are_one_line_and_an_excerpt(load_text: Loader) -> None:
+    rules = r"""
+from proxy.contract import Filter, OptionError
+class Keep(Filter):
+    def __init__(self, *, where):
+        raise OptionError("where", "is wrong\nin two ways", text=where, at=3)
+    def shape(self, doc, client): return doc
+"""
+    Path("rules.py").write_text(rules)
+    text = GOOD + r'filters = [{ use = "rules:Keep", where = "a\u0000bc\nd" }]'
+    assert mistakes(load_text, text) == [
+        r"clinic.toml:9: profiles.phone.filters[0].where: is wrong\nin two ways" "\n    a?bc\n       ^"
+    ]
+
+
+def test_a_file_whose_name_is_no_line() -> None:
+    with pytest.raises(ConfigError, match=r"^/nowhere/a\\nb: cannot be read: [^\n]*$"):
+        load("/nowhere/a\nb", {})
 
 
 @pytest.mark.parametrize("lines", [
