@@ -98,7 +98,15 @@ def databases(value: Any) -> tuple[str, ...]:
     """Those that a profile shows: without any, nothing could choose it."""
     if value == []:
         raise BadValue('is empty; name those that it shows, as databases = ["clinic"], or remove the profile')
-    return strings(value)
+    named: set[str] = set()
+
+    def once(name: str) -> str:
+        if name in named:
+            raise BadValue(f'names "{name}" again; leave it out')
+        named.add(name)
+        return name
+
+    return tuple(each(enumerate(strings(value)), once).values())
 
 
 def choice(*words: str) -> Callable[[Any], str]:
@@ -232,8 +240,10 @@ def _in_ascii(host: str) -> str:
 
 def secret(value: Any) -> bytes:
     text = hidden(value)
-    if len(text) < MIN_SECRET:
-        raise BadValue(f"has {len(text)} characters and needs at least {MIN_SECRET}; {MAKE_SECRET}")
+    count = len(text.strip())
+    if count < MIN_SECRET:
+        beside = "" if count == len(text) else ", but for the space around them,"
+        raise BadValue(f"has {count} characters{beside} and needs at least {MIN_SECRET}; {MAKE_SECRET}")
     return text.encode()
 
 

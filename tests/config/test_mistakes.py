@@ -212,6 +212,12 @@ def test_hosts_that_are_right(load_text: Loader, url: str) -> None:
             "the same on every node"]),
         ("0123456789abcdef", "0123456789abcde", [
             f"clinic.toml:2: server.secret: has 15 characters and needs at least 16; {REMEDY}"]),
+        ("0123456789abcdef", " " * 26, [
+            "clinic.toml:2: server.secret: has 0 characters, but for the space around them, and needs at least 16; "
+            f"{REMEDY}"]),
+        ('"stock"]', '"stock", "clinic", "clinic"]', [
+            'clinic.toml:8: profiles.phone.databases[2]: names "clinic" again; leave it out',
+            'clinic.toml:8: profiles.phone.databases[3]: names "clinic" again; leave it out']),
         ('url = "http://127.0.0.1:5984"\n', "", [
             "clinic.toml:3: sources.main.url: is missing; write the CouchDB's address, "
             'as url = "http://127.0.0.1:5984", or set COUCH_TAILOR_SOURCE_URL']),
