@@ -427,6 +427,10 @@ def test_edits_that_no_couchdb_takes(command: Command) -> None:
          '--device: profile phone reads no device attribute "modl"; did you mean "model"?'),
         (["none.json"], "none.json: cannot be read: No such file or directory"),
         (["list.json"], "list.json: is not a document: a document is a JSON object"),
+        (
+            ["numbered.json"],
+            "numbered.json: is not a document of CouchDB: its _id must be a string that is not empty",
+        ),
         (["anonymous.json"], "anonymous.json: is not a document of CouchDB: it has no _id; add one"),
         (["doc.json", "--restore", "other.json"], 'other.json: is an edit of "b", not of "a"'),
     ],
@@ -434,6 +438,7 @@ def test_edits_that_no_couchdb_takes(command: Command) -> None:
 def test_mistakes_in_what_was_asked(command: Command, arguments: list[str], message: str) -> None:
     command.write("list.json", "[]")
     command.write("anonymous.json", "{}")
+    command.write("numbered.json", {"_id": 3})
     command.write("other.json", {"_id": "b"})
     assert command.shape(*arguments) == (2, "", f"couch-tailor: {message}\n")
 

@@ -53,6 +53,8 @@ def read_document(path: str) -> Doc:
         raise UsageError(f"{name}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     if not isinstance(doc, dict):
         raise UsageError(f"{name}: is not a document: a document is a JSON object")
-    if not isinstance(doc.get("_id"), str) or not doc["_id"]:
+    if "_id" not in doc:
         raise UsageError(f"{name}: is not a document of CouchDB: it has no _id; add one")
+    if not isinstance(doc["_id"], str) or not doc["_id"]:
+        raise UsageError(f"{name}: is not a document of CouchDB: its _id must be a string that is not empty")
     return doc
