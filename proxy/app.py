@@ -25,7 +25,7 @@ from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer, served
 from proxy.identify import Following, Identifier
-from proxy.listening import listen
+from proxy.listening import authority, listen
 from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render
 from proxy.reading import all_docs, attachments, bulk_get, changes, document, find, info, local, revs_diff
@@ -275,5 +275,5 @@ async def serve(config: Config, scrapes: Sequence[socket.socket] = ()) -> None:
         return render(of_process("worker 1", [*requests.samples(), *hub_samples(feeds.hubs)]))
 
     async with running(config, feeds, requests=requests) as (host, port), scraped(scrapes, collect):
-        print(f"couch-tailor listens on http://{host}:{port}", flush=True)
+        print(f"couch-tailor listens on http://{authority(host, port)}", flush=True)
         await stop.wait()

@@ -10,6 +10,11 @@ BACKLOG = 1024
 """Connections that may wait to be accepted."""
 
 
+def authority(host: str, port: int) -> str:
+    """Host and port as they stand in a URL: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that are bound to all addresses of a host, as far as this machine has them. Raises OSError."""
     missing = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -180,6 +181,31 @@ def test_serve_until_told_to_stop(command: Command, number: int) -> None:
             assert process.wait() == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("arguments", [["serve", "-c", "clinic.toml", "--bind", "[::1]:0", "--workers", "1"],
+                                       ["serve", "-c", "clinic.toml", "--bind", "[::1]:0", "--workers", "2"],
+                                       ["endpoint", "--open", "--host", "::1", "--port", "0"]])  # fmt: skip
+def test_an_address_of_ipv6_is_printed_as_in_a_url(command: Command, arguments: list[str]) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as local:
+            local.bind(("::1", 0))
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    with subprocess.Popen(
+        [sys.executable, "-m", "proxy.cli", *arguments],
+        cwd=command.directory,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert re.search(r"http://\[::1\]:[0-9]+( |$)", process.stdout.readline())
+        finally:
+            process.terminate()
+            process.communicate()
 
 
 def test_serve_where_somebody_else_listens(command: Command) -> None:

@@ -6,7 +6,7 @@ import socket
 from contextlib import ExitStack
 
 from proxy.cli.errors import RunError
-from proxy.listening import listen
+from proxy.listening import authority, listen
 
 
 def bind_all(until_end: ExitStack, address: tuple[str, int] | None) -> list[socket.socket]:
@@ -21,4 +21,4 @@ def bind_all(until_end: ExitStack, address: tuple[str, int] | None) -> list[sock
 
 def cannot_listen(address: tuple[str, int], error: OSError) -> RunError:
     """That an address is taken, or not ours."""
-    return RunError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror or error}")
+    return RunError(f"cannot listen on {authority(*address)}: {error.strerror or error}")

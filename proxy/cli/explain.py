@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core.audience import declares_audience
+from proxy.listening import authority
 
 _INDENT = "             "
 
@@ -21,9 +22,8 @@ def explain(config: Config) -> Iterator[str]:
 
 
 def _server(server: Server) -> Iterator[str]:
-    host = f"[{server.host}]" if ":" in server.host else server.host
     without = "clients without an account are served" if server.anonymous else "clients need an account"
-    yield f"listens on {host}:{server.port}; {without}"
+    yield f"listens on {authority(server.host, server.port)}; {without}"
     if server.cors is not None:
         whose = "of every origin" if "*" in server.cors.origins else f"from {_listed(server.cors.origins)}"
         yield f"pages {whose} are served{', with cookies' if server.cors.credentials else ''}"

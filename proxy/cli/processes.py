@@ -23,7 +23,7 @@ from proxy.cli.errors import RunError
 from proxy.config.fingerprint import fingerprint
 from proxy.config.model import Config
 from proxy.feeds.lock import InUse, lock
-from proxy.listening import BACKLOG
+from proxy.listening import BACKLOG, authority
 from proxy.metrics import render
 from proxy.scrapes import scraped
 from proxy.signals import stop_signals
@@ -59,7 +59,7 @@ def serve(config: Config, path: str, workers: int, log_level: str) -> int:
         for number in range(1, workers + 1):
             name = f"worker {number}"
             children.append(Child(name, [*_command(name, sockets), *common, *feeds], sockets))
-        where = "{}:{}".format(*listening[0].getsockname()[:2])
+        where = authority(*listening[0].getsockname()[:2])
         try:
             asyncio.run(_supervise(children, where, scrapes))
         except Failed as error:

@@ -15,6 +15,7 @@ from proxy.cli.errors import RunError, UsageError
 from proxy.cli.recordings import read_recording
 from proxy.config.problems import BadValue
 from proxy.config.values import bind, url
+from proxy.listening import authority
 from proxy.traffic.exchange import Exchange, dump
 
 _DESCRIPTION = """\
@@ -92,7 +93,7 @@ async def _record(host: str, port: int, to: str, arguments: argparse.Namespace) 
                 out.flush()
 
         async with Recorder(to, write).listening(host, port) as listening:
-            print(f"couch-tailor record: http://{host}:{listening} -> {to}", flush=True)
+            print(f"couch-tailor record: http://{authority(host, listening)} -> {to}", flush=True)
             await stopping.wait()
         exchanges.sort(key=lambda exchange: exchange.n)
         out.seek(0)

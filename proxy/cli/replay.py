@@ -13,6 +13,7 @@ from proxy.cli.errors import RunError, UsageError
 from proxy.cli.recordings import read_recording
 from proxy.config.problems import BadValue
 from proxy.config.values import bind, url
+from proxy.listening import authority
 from proxy.traffic.exchange import Exchange
 
 _DESCRIPTION = """\
@@ -107,6 +108,6 @@ async def _stage(exchanges: Sequence[Exchange], host: str, port: int, paced: boo
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     stage = Stage(exchanges, paced=paced)
     async with stage.serving(host, port) as listening:
-        print(f"couch-tailor replay: http://{host}:{listening}", flush=True)
+        print(f"couch-tailor replay: http://{authority(host, listening)}", flush=True)
         await stopping.wait()
     return 1 if stage.unknown else 0

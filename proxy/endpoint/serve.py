@@ -16,7 +16,7 @@ from proxy.endpoint.http.app import MAX_BODY, Endpoint
 from proxy.endpoint.server import Server
 from proxy.errors import CouchError, NotFound
 from proxy.http_server import served
-from proxy.listening import listen
+from proxy.listening import authority, listen
 from proxy.loop import run_loop
 from proxy.signals import ignore_hangups, stop_signals
 
@@ -38,7 +38,7 @@ class Running:
         self.server = server
         self.host = host
         self.port = port
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.url = f"http://{authority(host, port)}"
         self._until_end = until_end
 
     async def stop(self) -> None:
@@ -81,7 +81,7 @@ async def start(
             proxy_secret=proxy_secret,
             max_body=max_body,
             session_seconds=session_seconds,
-            host=f"{host}:{port}",
+            host=authority(host, port),
         )
         until_end.push_async_callback(endpoint.finish)
         where = await until_end.enter_async_context(served(endpoint.web_server(), listen(host, port)))
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"couch-tailor: a user cannot be made: {error.reason}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"couch-tailor: cannot serve at {given.host}:{given.port}: {error}", file=sys.stderr)
+        print(f"couch-tailor: cannot serve at {authority(given.host, given.port)}: {error}", file=sys.stderr)
         return 1
     return 0
 
