@@ -6,11 +6,12 @@ What is wrong here would show in service only: each document withheld, or each o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from proxy.config.problems import did_you_mean
 from proxy.contract import Filter
+from proxy.core.slow import are_strings
 
 _HOOKS: dict[str, Callable[..., Any]] = {
     name: member for name, member in vars(Filter).items() if inspect.isfunction(member)
@@ -24,6 +25,11 @@ _TOLD = frozenset(("describe", "describe_audience", "version"))
 """What a filter may have besides, for people."""
 
 _FLAGS = ("passes_all", "pure", "declares_audience")
+
+
+_BOOLEANS = ("depends_on_client", "by_fields", "hides_by_place")
+_STRINGS = ("audience_fields", "sets_fields", "fills_fields", "writes_unseen")
+"""Methods that are asked before there is any document."""
 
 
 def class_fault(cls: object) -> str | None:
@@ -54,6 +60,22 @@ def fault(filter_: Filter) -> str | None:
         own = {name for name in dir(type(filter_)) if not hasattr(Filter, name)} - _TOLD
         near = next((hint for name in sorted(own) if (hint := _near(name))), "")
         return f"does nothing: it has no shape(), and documents would be shown whole{near}"
+    return _misstatement(filter_)
+
+
+def _misstatement(filter_: Filter) -> str | None:
+    """What a method says that is not of its kind: a forgotten `return` of None would count as a promise."""
+    for hook in _BOOLEANS:
+        told = getattr(filter_, hook)()
+        if not isinstance(told, bool):
+            return f"returns {told!r} from {hook}(); it must be True or False"
+    for hook in _STRINGS:
+        told = getattr(filter_, hook)()
+        if not are_strings(told):
+            return f'returns {told!r} from {hook}(); it must be strings, as ["name"]'
+    told = filter_.origins()
+    if not isinstance(told, Mapping) or not all(map(are_strings, (told, *told.values()))):
+        return f'returns {told!r} from origins(); it must be strings by name, as {{"name": ["first", "last"]}}'
     return None
 
 

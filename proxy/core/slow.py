@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from proxy.contract import Client, Doc, Filter
 
@@ -55,10 +55,10 @@ class Watched(Filter):
         return self._called("restore", edited, lambda: self._filter.restore(edited, original, client))
 
     def audience(self, doc: Doc) -> Iterable[str] | None:
-        return self._called("audience", doc, lambda: _all(self._filter.audience(doc)))
+        return self._called("audience", doc, lambda: _all("audience", self._filter.audience(doc)))
 
     def client_keys(self, client: Client) -> Iterable[str]:
-        return self._called("client_keys", {}, lambda: _all(self._filter.client_keys(client)) or ())
+        return self._called("client_keys", {}, lambda: _all("client_keys", self._filter.client_keys(client)) or ())
 
     def _called(self, method: str, doc: Doc, call: Callable[[], R]) -> R:
         began = monotonic()
@@ -84,5 +84,15 @@ def watched(filter_: Filter, name: str) -> Filter:
     return filter_ if is_built_in else Watched(filter_, name)
 
 
-def _all(keys: Iterable[str] | None) -> frozenset[str] | None:
-    return None if keys is None else frozenset(keys)
+def _all(method: str, keys: Any) -> frozenset[str] | None:
+    if keys is None:
+        return None
+    found = keys if isinstance(keys, str) or not isinstance(keys, Iterable) else frozenset(keys)
+    if not are_strings(found):
+        raise TypeError(f"{method} returned {type(keys).__name__}, not strings")
+    return cast("frozenset[str]", found)
+
+
+def are_strings(told: object) -> bool:
+    """Whether it is strings that can be gone through, and not one of them."""
+    return isinstance(told, Iterable) and not isinstance(told, str) and all(isinstance(each, str) for each in told)

@@ -43,6 +43,14 @@ OTHERS = "is called with other arguments; write"
          "says declares_audience = True, and has no audience(); write def audience(self, doc)"),
         (f"{SHAPE}\n    declares_audience = True\n    def audience(self, doc): return ()",
          "says declares_audience = True, and has no client_keys(); write def client_keys(self, client)"),
+        (f"{SHAPE}\n    def audience_fields(self): return 3",
+         'returns 3 from audience_fields(); it must be strings, as ["name"]'),
+        (f"{SHAPE}\n    def sets_fields(self): return 'owner'",
+         "returns 'owner' from sets_fields(); it must be strings, as [\"name\"]"),
+        (f"{SHAPE}\n    def depends_on_client(self): pass",
+         "returns None from depends_on_client(); it must be True or False"),
+        (f"{SHAPE}\n    def origins(self): return {{'a': 'b'}}",
+         "returns {'a': 'b'} from origins(); it must be strings by name, as {\"name\": [\"first\", \"last\"]}"),
     ],
 )  # fmt: skip
 def test_what_is_not_meant(load_text: Loader, body: str, message: str) -> None:

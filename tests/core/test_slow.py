@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -156,3 +157,20 @@ def test_where_a_filter_fails_is_told_once_a_minute(clock: Clock) -> None:
     assert not has_traceback()
     clock.now += 1
     assert [has_traceback(), has_traceback()] == [True, False]
+
+
+@pytest.mark.parametrize("keys", [3, "north", [1], {"a": 1}.items()])
+def test_keys_that_are_no_strings_are_the_methods_fault(keys: Any) -> None:
+    class Telling(Slow):
+        def audience(self, doc: Doc) -> Iterable[str]:
+            return keys  # type: ignore[no-any-return]
+
+        def client_keys(self, client: Client) -> Iterable[str]:
+            return keys  # type: ignore[no-any-return]
+
+    filter_ = watched(Telling(Clock(), 0), NAME)
+    kind = type(keys).__name__
+    with pytest.raises(TypeError, match=f"^audience returned {kind}, not strings$"):
+        filter_.audience({"_id": "d"})
+    with pytest.raises(TypeError, match=f"^client_keys returned {kind}, not strings$"):
+        filter_.client_keys(ANN)
