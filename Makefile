@@ -1,4 +1,5 @@
-# make test    everything a change must pass, besides `make lint`
+# make test    everything a change must pass, besides `make lint`, by as many processes as there are processors, 4 at
+#              most (ARGS="-n 0 tests/core": those alone, by one)
 # make demo    a proxy in front of a small CouchDB of its own, with a worked example (ONCE=1: print it and end)
 # make bench   measurements; installs wrk and nginx-light where they are missing (as root)
 # make plots   how costs grow, as pictures in docs/plots; likewise, and installs matplotlib
@@ -60,7 +61,7 @@ balancer:
 	    echo "there is no haproxy: the test of several nodes is skipped (on Debian: apt-get install haproxy)" >&2
 
 test: install clients browser balancer
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check .
