@@ -9,17 +9,19 @@ Rules (wire reference 1.7; traps 7 and 8):
   - a source that breaks off, or answers with an error, makes the client's connection break off, and so does a client
     that is not who it was any more; not that of a longpoll, which ends without further rows: nothing is lost after its
     `last_seq`, and some clients (PouchDB 7 and 8 in Node, whose `fetch` is too old) never notice a body that breaks
-    off. They hear of it by the answer to their next request.
+    off. They hear of it by the answer to their next request;
+  - a row with the bodies of attachments in it is written as they come. It is written to its end once it has begun, or
+    the connection breaks off, of a longpoll as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -42,6 +44,7 @@ from proxy.reading.changes_rows import Change, Rows
 from proxy.reading.epochs import Epochs
 from proxy.reading.index_feed import IndexFeed, is_own, keys_of, starting_point
 from proxy.reading.source_feed import Row, SourceFeed
+from proxy.resolve import Shown
 
 
 async def get_changes(exchange: Exchange) -> web.StreamResponse:
@@ -57,7 +60,8 @@ async def get_changes(exchange: Exchange) -> web.StreamResponse:
 
 
 _MOST_HELD = 256 * 1024
-"""Bytes of rows that are held to be written at once: those with attachments in them are large."""
+"""Bytes of rows that are held to be written at once: those with attachments in them are large. One that is larger is
+written as it comes."""
 
 
 RECHECK_SECONDS = 60.0
@@ -72,6 +76,24 @@ log = logging.getLogger("couch_tailor.changes")
 
 class _SomebodyElse(Exception):
     """The client is not any more who it was when its feed began."""
+
+
+class _Begun(NamedTuple):
+    """The first pieces of a row. `is_all`: there are no more."""
+
+    text: bytes
+    is_all: bool
+
+
+async def _first_of(pieces: AsyncGenerator[bytes, None]) -> _Begun:
+    """As many as may be held."""
+    held, size = [], 0
+    async for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size > _MOST_HELD:
+            return _Begun(b"".join(held), is_all=False)
+    return _Begun(b"".join(held), is_all=True)
 
 
 class _Feed:
@@ -93,6 +115,8 @@ class _Feed:
         self.count = 0
         self.written = 0.0
         """When the last bytes were, by the event loop's clock."""
+        self.within_row = False
+        """Whether a row has begun to be written that has not ended: nothing fits in between."""
         self.last: Any = 0
         """The source's sequence up to which this feed has got."""
         self.unread = 0
@@ -245,7 +269,7 @@ class _Feed:
             except TimeoutError:
                 return
             except CouchError as error:  # whatever it is: the client hears of it when it asks again
-                if self.wanted.feed != "longpoll":
+                if self.wanted.feed != "longpoll" or self.within_row:
                     raise
                 what = f"{self.exchange.request.raw_path} ended early"
                 if error.status >= 500:
@@ -272,13 +296,24 @@ class _Feed:
             if size > _MOST_HELD:
                 written += await self._send(pieces, reached)
                 pieces, size = [], 0
-            reached = change.seq
             if change.text is None:
+                reached = change.seq
                 continue
-            text = change.text if change.leaf is None else await self._with_bodies(change)
-            seq = jsonio.dumps(encode(reached, carried))
-            pieces.append(row(b'{"seq":%b,%b' % (seq, text[1:]), seq))
-            size += len(text)
+            seq = jsonio.dumps(encode(change.seq, carried))
+            text = b'{"seq":%b,%b' % (seq, change.text[1:])
+            if change.leaf is None:
+                pieces.append(row(text, seq))
+            else:
+                async with aclosing(self._with_bodies(change.leaf, text, seq)) as parts:
+                    begun = await _first_of(parts)
+                    if begun.is_all:
+                        pieces.append(begun.text)
+                    else:
+                        written += await self._send(pieces, reached) + 1
+                        pieces, size = [], 0
+                        await self._undivided(self._stream(begun.text, parts, change.seq))
+            reached = change.seq
+            size += len(pieces[-1]) if pieces else 0
             if self.left is not None:
                 self.left -= 1
                 if self.full:
@@ -288,13 +323,8 @@ class _Feed:
         return written + await self._send(pieces, reached)
 
     async def _send(self, pieces: list[bytes], reached: Any) -> int:
-        if pieces and self.wanted.waits:
-            age = asyncio.get_running_loop().time() - self.identified
-            if age > self.exchange.server.session_ttl and not await self._is_the_same():
-                if self.wanted.feed == "longpoll":
-                    raise _SomebodyElse
-                self.exchange.abort()
-                raise ConnectionResetError("the client is no longer who it was")
+        if pieces:
+            await self._check_client()
         self.last = reached  # together with the write: a time-out between the two would lose rows
         if pieces:
             self.count += len(pieces)
@@ -303,14 +333,50 @@ class _Feed:
             self.source.wrote(pieces)
         return len(pieces)
 
-    async def _with_bodies(self, change: Change) -> bytes:
-        """The JSON of a row whose document has the bodies of its attachments in it."""
-        assert change.text is not None
-        assert change.leaf is not None
-        doc = change.leaf.doc
-        names = following(doc, None, everything=True)
-        pieces = [piece async for piece in inline_json(self.view, change.leaf, doc, names)]
-        return b"".join([change.text[:-1], b',"doc":', *pieces, b"}"])
+    async def _check_client(self) -> None:
+        """See that the client still is who it was, before it is told anything. Raises what ends the feed otherwise."""
+        if not self.wanted.waits:
+            return
+        age = asyncio.get_running_loop().time() - self.identified
+        if age > self.exchange.server.session_ttl and not await self._is_the_same():
+            if self.wanted.feed == "longpoll":
+                raise _SomebodyElse
+            self.exchange.abort()
+            raise ConnectionResetError("the client is no longer who it was")
+
+    async def _with_bodies(self, leaf: Shown, text: bytes, seq: bytes) -> AsyncGenerator[bytes, None]:
+        """A row whose document has the bodies of its attachments in it, in pieces. `text`: its JSON without that."""
+        yield self.encoder.begin_row() + text[:-1] + b',"doc":'
+        async for piece in inline_json(self.view, leaf, leaf.doc, following(leaf.doc, None, everything=True)):
+            yield piece
+        yield b"}" + self.encoder.end_row(seq)
+
+    async def _stream(self, begun: bytes, rest: AsyncGenerator[bytes, None], reached: Any) -> None:
+        """Write a row as it comes: it is too large to be held. Nothing else is written meanwhile."""
+        await self._check_client()
+        self.within_row = True
+        await self.response.write(begun)
+        async for piece in rest:
+            await self.response.write(piece)
+        self.within_row = False
+        self.last = reached
+        self.count += 1
+        self.written = asyncio.get_running_loop().time()
+
+    async def _undivided(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write all of a row, even if the feed's time is over meanwhile; where that fails it can only be broken off."""
+        task = asyncio.ensure_future(writing)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            transport = self.exchange.request.transport
+            if transport is None or transport.is_closing():
+                task.cancel()
+            await task
+            raise
+        finally:
+            if self.within_row:
+                self.exchange.abort()
 
     async def _watch(self) -> None:
         """End the feed once the client is no longer who it was, and see that what it is shown stays recorded."""
@@ -357,4 +423,6 @@ class _Feed:
             await asyncio.sleep(self.written + interval - loop.time())
             if loop.time() >= self.written + interval:
                 self.written = loop.time()
+                if self.within_row:
+                    continue
                 await self.response.write(self.encoder.heartbeat())

@@ -35,6 +35,9 @@ async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
     lines.append(["attachment up", f"{size // _MIB:,} MiB", *_cells(up, idle)])
     down = await _peak(stage, _receive(stage, "GET", f"{database}/large/film.bin", None, size))
     lines.append(["attachment down", f"{size // _MIB:,} MiB", *_cells(down, idle)])
+    row = f"{database}/_changes?include_docs=true&attachments=true&filter=_doc_ids&doc_ids=%5B%22large%22%5D"
+    within = await _peak(stage, _receive(stage, "GET", row, None, size))
+    lines.append(["attachment within a row of _changes", f"{size // _MIB:,} MiB", *_cells(within, idle)])
     await fill(stage, rows - DOCS, start=DOCS)
     for profile in ("none", "phone"):
         feed = await _peak(stage, _receive(stage, "GET", f"/{DATABASE}-{profile}/_changes", None, rows * 40))

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.payload import BytesPayload
 
-from proxy.http_server import served
+from proxy.http_server import HttpServer, served
 from proxy.listening import listen
 
 Doc = dict[str, Any]
@@ -292,6 +292,6 @@ def _in_range(rows: list[Doc], query: Any) -> list[Doc]:
 @asynccontextmanager
 async def serving(couch: Couch) -> AsyncIterator[Couch]:
     """`couch`, listening on a port of its own."""
-    async with served(web.Server(couch.handle, access_log=None), listen("127.0.0.1", 0)) as (host, port):
+    async with served(HttpServer(couch.handle), listen("127.0.0.1", 0)) as (host, port):
         couch.url = f"http://{host}:{port}"
         yield couch

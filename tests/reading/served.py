@@ -16,7 +16,7 @@ from proxy.core.endpoints import Kind, route
 from proxy.core.lens import Chain, Link
 from proxy.errors import CouchError
 from proxy.exchange import Exchange
-from proxy.http_server import served
+from proxy.http_server import HttpServer, served
 from proxy.identify import Principal
 from proxy.listening import listen
 from proxy.upstream import Upstream
@@ -127,7 +127,7 @@ async def front(
 
     try:
         async with (
-            served(web.Server(handle, access_log=None), listen("127.0.0.1", 0)) as (host, port),
+            served(HttpServer(handle), listen("127.0.0.1", 0)) as (host, port),
             aiohttp.ClientSession(auto_decompress=False) as session,
         ):
             yield Front(f"http://{host}:{port}", view, session)

@@ -2,7 +2,7 @@
 
 TouchDB on Android reads the normal feed line by line (exact first line, exact `],`, `"last_seq"` at the
 start of its line), so the layout is part of the protocol. A feed is `head()`, any number of `row` and
-`heartbeat`, and `tail`.
+`heartbeat`, and `tail`. A row that is written in pieces stands between `begin_row` and `end_row`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ class ChangesEncoder(Protocol):
         """One change: the row as JSON on one line, and its `seq` as JSON once more (event streams repeat
         it).
         """
+
+    def begin_row(self) -> bytes:
+        """What precedes a row that is written in pieces."""
+
+    def end_row(self, seq: bytes) -> bytes:
+        """What follows it; `seq` as in `row`."""
 
     def heartbeat(self) -> bytes:
         """A sign of life, allowed between any two rows and before the first."""
@@ -44,8 +50,14 @@ class NormalFeed:
         return b'{"results":[\n'
 
     def row(self, row: bytes, seq: bytes) -> bytes:
+        return self.begin_row() + row
+
+    def begin_row(self) -> bytes:
         separator, self._separator = self._separator, b",\r\n"
-        return separator + row
+        return separator
+
+    def end_row(self, seq: bytes) -> bytes:
+        return b""
 
     def heartbeat(self) -> bytes:
         return b"\n"
@@ -64,6 +76,12 @@ class ContinuousFeed:
 
     def row(self, row: bytes, seq: bytes) -> bytes:
         return row + b"\n"
+
+    def begin_row(self) -> bytes:
+        return b""
+
+    def end_row(self, seq: bytes) -> bytes:
+        return b"\n"
 
     def heartbeat(self) -> bytes:
         return b"\n"
@@ -84,6 +102,12 @@ class EventSourceFeed:
 
     def row(self, row: bytes, seq: bytes) -> bytes:
         return b"data: %b\nid: %b\n\n" % (row, seq)
+
+    def begin_row(self) -> bytes:
+        return b"data: "
+
+    def end_row(self, seq: bytes) -> bytes:
+        return b"\nid: %b\n\n" % seq
 
     def heartbeat(self) -> bytes:
         return b"event: heartbeat\ndata: \n\n"

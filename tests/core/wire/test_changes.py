@@ -67,6 +67,13 @@ def test_heartbeats() -> None:
     assert encoder.content_type == "text/event-stream"
 
 
+@pytest.mark.parametrize("feed", ["normal", "longpoll", "continuous", "eventsource"])
+def test_rows_in_pieces_are_as_whole_ones(feed: str) -> None:
+    whole, pieces = changes_encoder(feed), changes_encoder(feed)
+    for seq in (b"1", b"2"):
+        assert pieces.begin_row() + b'{"seq":1}' + pieces.end_row(seq) == whole.row(b'{"seq":1}', seq)
+
+
 def test_unknown_feeds() -> None:
     with pytest.raises(KeyError):
         changes_encoder("bogus")
