@@ -2,7 +2,7 @@
 
 The source's indexes are not used: they know fields that the client does not, and a selector on one of those would tell
 what is in it. So every query is a scan, which CouchDB would call an unindexed one; and every sort is possible. What is
-counted and what a bookmark holds are visible documents only.
+counted and what a bookmark holds are visible documents only: those up to the last one that is given, or all of them.
 """
 
 from __future__ import annotations
@@ -139,7 +139,11 @@ class _Search:
         return {"_id", *(path[0] for path in self._request.sort.fields if path)}
 
     async def _matching(self, after: str | None) -> AsyncGenerator[list[Doc], None]:
-        """The visible documents that match, in the order of ids, after one of them. Design documents are none."""
+        """The visible documents that match, in the order of ids, after one of them. Design documents are none.
+
+        Without `sort` it ends with the last that is wanted. None behind it is counted as examined: where the source's
+        batches end depends on what is hidden.
+        """
         request = self._request
         options = ListOptions(
             start=after,
@@ -147,7 +151,7 @@ class _Search:
             descending=request.descending and request.sort is None,
             conflicts=request.conflicts,
         )
-        enough = request.skip + request.limit if request.sort is None else 1 << 30
+        enough = left = request.skip + request.limit if request.sort is None else 1 << 30
         async with aclosing(Scan(self._view, options).pages(enough)) as batches:
             async for batch in batches:
                 matching = []
@@ -161,9 +165,14 @@ class _Search:
                         doc = {**doc, "_conflicts": list(listed.conflicts)}
                     if request.matches(doc):
                         matching.append(doc)
+                        left -= 1
+                        if not left:
+                            break
                     if turn.is_over():
                         await turn.pass_on()
                 yield matching
+                if not left:
+                    return
 
 
 def _read_bookmark(view: View, request: FindRequest) -> Any:

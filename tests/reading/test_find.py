@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -262,3 +263,53 @@ async def test_a_sorted_result_is_a_part_of_the_whole_order(
     async with serving(Couch(docs)) as couch, front(couch, post_find) as ann:
         found = await ids(ann, {}, sort=[{"n": direction}, {"m": direction}], skip=skip, limit=limit)
     assert found == expected[skip : skip + limit]
+
+
+hidden = st.lists(st.booleans(), max_size=3)
+"""Documents of somebody else, some of them deleted."""
+
+
+@given(
+    st.lists(st.tuples(hidden, st.integers(0, 2)), max_size=8),
+    hidden,
+    st.fixed_dictionaries(
+        {
+            "selector": st.sampled_from([{}, {"n": 0}, {"n": {"$gt": 0}}]),
+            "sort": st.sampled_from([[], [{"_id": "desc"}], ["n"], [{"n": "desc"}]]),
+            "skip": st.integers(0, 3),
+            "limit": st.integers(0, 4),
+        }
+    ),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+async def test_nothing_of_an_answer_depends_on_what_is_hidden(
+    seen: list[tuple[list[bool], int]], rest: list[bool], request: dict[str, Any], page: int
+) -> None:
+    docs = []
+    for place, (before, n) in enumerate([*seen, (rest, None)]):
+        for index, deleted in enumerate(before):
+            more = {"_deleted": True} if deleted else {}
+            docs.append(revision(f"d{place}-{index}", "a", owner="bob", n=0, **more))
+        if n is not None:
+            docs.append(revision(f"d{place}-9", "a", owner="ann", n=n))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "PAGE", page)
+        patch.setattr(scan, "_FIRST_PAGE", 1)
+        with_them = await everything_told(docs, request)
+    without = await everything_told([doc for doc in docs if doc["owner"] == "ann"], request)
+    assert with_them == without
+
+
+async def everything_told(docs: list[Doc], request: dict[str, Any]) -> list[bytes]:
+    """The answers to a query, bookmark by bookmark, without the time that each took."""
+    told: list[bytes] = []
+    async with serving(Couch(docs)) as couch, front(couch, post_find) as ann:
+        asked = {**request, "execution_stats": True}
+        while True:
+            _, text, _ = await ann.raw("POST", FIND, asked)
+            told.append(re.sub(rb'"execution_time_ms":[0-9.]+', b"", text))
+            found = json.loads(text)
+            if not found["docs"] or len(told) == 4:
+                return told
+            asked["bookmark"] = found["bookmark"]
