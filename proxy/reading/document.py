@@ -40,7 +40,7 @@ class Wanted:
 
     @property
     def meta(self) -> bool:
-        """Whether members are asked for that depend on more than the revision: such replies have no ETag."""
+        """Whether members are asked for that depend on more than the revision."""
         return self.revs_info or self.conflicts or self.deleted_conflicts or self.local_seq
 
     @property
@@ -86,6 +86,9 @@ _NOTHING_MORE = Wanted(
 )
 
 
+_META = frozenset(["_revs_info", "_local_seq", "_conflicts", "_deleted_conflicts"])
+
+
 def _open_revs_of(query: Query) -> str | list[str] | None:
     """As in CouchDB an empty list is as if there were none."""
     text = query.last("open_revs")
@@ -111,11 +114,12 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     if not wanted.revs:
         doc = _without(doc, "_revisions")
     names = following(shown.doc, wanted.atts_since, wanted.attachments) if wanted.bodies else []
-    headers = {} if wanted.meta else {"ETag": f'"{shown.rev}"', **_caching(exchange.view)}
-    if names:
-        return await _with_bodies(exchange, shown, doc, names, wanted, headers)
+    # as in CouchDB, what depends on more than the revision has no ETag
+    headers = {} if doc.keys() & _META else {"ETag": f'"{shown.rev}"', **_caching(exchange.view)}
     if headers and etag_matches(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
         return exchange.whole(b"", 304, exchange.headers(headers))
+    if names:
+        return await _with_bodies(exchange, shown, doc, names, wanted, headers)
     return exchange.json(doc, headers=headers)
 
 

@@ -1,0 +1,56 @@
+"""GET of a document: what CouchDB answers to parameters that go together with others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.reading.document import get_document
+from tests.reading.couch import Couch, rev, revision, serving
+from tests.reading.served import Front, front
+from tests.reading.test_multipart import BODIES, PHOTO
+
+JSON = {"Accept": "application/json"}
+TAG = f'"{rev(2, "b")}"'
+
+
+@pytest.fixture
+async def ann() -> AsyncIterator[Front]:
+    torn = [revision("torn", "ba", owner="ann"), revision("torn", "ca", owner="ann")]
+    half = [revision("half", "ba", owner="ann"), revision("half", "ca", owner="bob")]
+    couch = Couch([PHOTO, *torn, *half])
+    couch.bodies = dict(BODIES)
+    async with serving(couch), front(couch, get_document) as ann:
+        yield ann
+
+
+@pytest.mark.parametrize("accept", ["application/json", "multipart/related"])
+@pytest.mark.parametrize("query", ["attachments=true", "atts_since=[]", f'atts_since=["{rev(2, "b")}"]', "revs=true"])
+async def test_a_client_that_has_the_revision_is_told_so_whatever_goes_with_it(
+    ann: Front, query: str, accept: str
+) -> None:
+    for asked in ("GET", "HEAD"):
+        status, body, headers = await ann.raw(
+            asked, f"/db-phone/p?{query}", headers={"Accept": accept, "If-None-Match": TAG}
+        )
+        assert (status, body, headers["ETag"]) == (304, b"", TAG)
+    other = {"Accept": accept, "If-None-Match": f'"{rev(1, "a")}"'}
+    status, body, headers = await ann.raw("GET", f"/db-phone/p?{query}", headers=other)
+    assert (status, bool(body), headers["ETag"]) == (200, True, TAG)
+
+
+@pytest.mark.parametrize("name", ["conflicts", "deleted_conflicts"])
+async def test_without_conflicts_there_is_an_etag(ann: Front, name: str) -> None:
+    for doc_id in ("p", "half"):
+        path = f"/db-phone/{doc_id}?{name}=true"
+        tag = (await ann.raw("GET", path, headers=JSON))[2]["ETag"]
+        assert tag == TAG
+        assert (await ann.raw("GET", path, headers={**JSON, "If-None-Match": tag}))[0] == 304
+
+
+@pytest.mark.parametrize("query", ["conflicts=true", "revs_info=true", "meta=true"])
+async def test_what_depends_on_more_than_the_revision_has_no_etag(ann: Front, query: str) -> None:
+    winner = f'"{rev(2, "c")}"'
+    status, _, headers = await ann.raw("GET", f"/db-phone/torn?{query}", headers={**JSON, "If-None-Match": winner})
+    assert (status, "ETag" in headers) == (200, False)
