@@ -118,9 +118,17 @@ async def get_document(exchange: Exchange) -> web.StreamResponse:
     headers = {} if doc.keys() & _META else {"ETag": f'"{shown.rev}"', **_caching(exchange.view)}
     if headers and etag_matches(exchange.request.headers.get("If-None-Match"), headers["ETag"]):
         return exchange.whole(b"", 304, exchange.headers(headers))
-    if names:
-        return await _with_bodies(exchange, shown, doc, names, wanted, headers)
-    return exchange.json(doc, headers=headers)
+    in_parts = wanted.bodies and accepts(exchange.request.headers.get("Accept"), "multipart/related")
+    if wanted.bodies and not in_parts and not wanted.att_encoding_info:
+        doc = without_encoding_info(doc)
+    if not names:
+        return exchange.json(doc, headers=headers)
+    if in_parts:
+        parts = document_parts(exchange.view, shown, doc, names)
+        headers = {**headers, "Content-Type": parts.content_type, "Content-Length": str(parts.length)}
+        return await send(exchange, headers, parts.body)
+    body = inline_json(exchange.view, shown, doc, names)
+    return await send(exchange, {**headers, "Content-Type": "application/json"}, line(body))
 
 
 def _caching(view: View) -> dict[str, str]:
@@ -140,19 +148,6 @@ async def _find(view: View, doc_id: str, wanted: Wanted) -> Shown:
         extra.append(("att_encoding_info", "true"))
     rev = None if wanted.latest else wanted.rev
     return await visible_document(view, doc_id, rev, extra=extra)
-
-
-async def _with_bodies(
-    exchange: Exchange, shown: Shown, doc: Doc, names: list[str], wanted: Wanted, headers: dict[str, str]
-) -> web.StreamResponse:
-    if accepts(exchange.request.headers.get("Accept"), "multipart/related"):
-        parts = document_parts(exchange.view, shown, doc, names)
-        headers = {**headers, "Content-Type": parts.content_type, "Content-Length": str(parts.length)}
-        return await send(exchange, headers, parts.body)
-    if not wanted.att_encoding_info:
-        doc = without_encoding_info(doc)
-    body = inline_json(exchange.view, shown, doc, names)
-    return await send(exchange, {**headers, "Content-Type": "application/json"}, line(body))
 
 
 async def send(exchange: Exchange, headers: dict[str, str], body: AsyncIterator[bytes]) -> web.StreamResponse:

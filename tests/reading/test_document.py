@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -54,3 +55,14 @@ async def test_what_depends_on_more_than_the_revision_has_no_etag(ann: Front, qu
     winner = f'"{rev(2, "c")}"'
     status, _, headers = await ann.raw("GET", f"/db-phone/torn?{query}", headers={**JSON, "If-None-Match": winner})
     assert (status, "ETag" in headers) == (200, False)
+
+
+async def test_encodings_are_told_of_in_json_if_they_are_asked_for(ann: Front) -> None:
+    for since in ("[]", f'["{rev(1, "a")}"]', f'["{rev(2, "b")}"]'):
+        for more, told in (("", False), ("&att_encoding_info=true", True)):
+            _, text, _ = await ann.raw("GET", f"/db-phone/p?atts_since={since}{more}", headers=JSON)
+            entry = json.loads(text)["_attachments"]["sub/late.txt"]
+            assert ("encoding" in entry, "encoded_length" in entry) == (told, told)
+    # where a part could follow, as in CouchDB
+    _, text, _ = await ann.raw("GET", f'/db-phone/p?atts_since=["{rev(2, "b")}"]', headers={"Accept": "*/*"})
+    assert json.loads(text)["_attachments"]["sub/late.txt"]["encoding"] == "gzip"
