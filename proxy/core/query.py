@@ -58,6 +58,10 @@ class Query:
     def first(self, name: str, default: str | None = None) -> str | None:
         return next((value for key, value in self.pairs if key == name), default)
 
+    def all(self, name: str) -> list[str]:
+        """All that have the name, in their order."""
+        return [value for key, value in self.pairs if key == name]
+
     def sticky(self, name: str) -> bool:
         """A flag of document GET and `_changes`: once `true`, it stays so."""
         return name in self._last and any(key == name and value == "true" for key, value in self.pairs)

@@ -17,7 +17,7 @@ from proxy.core import jsonio
 from proxy.errors import NotFound, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import attachments_of, path_of
-from proxy.reading.visible import visible_document
+from proxy.reading.visible import named_rev, visible_document
 from proxy.reply import Reply
 from proxy.resolve import Shown
 from proxy.view import View
@@ -41,7 +41,7 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\Z")
 async def get_attachment(exchange: Exchange) -> web.StreamResponse:
     """GET and HEAD of an attachment: authorised by the revision that it belongs to, then streamed, with ranges."""
     target = exchange.target
-    shown = await visible_document(exchange.view, target.doc_id, exchange.query.first("rev"))
+    shown = await visible_document(exchange.view, target.doc_id, named_rev(exchange.query))
     entry = attachments_of(shown.doc).get(target.attachment)
     if shown.origin is None or entry is None:
         raise NotFound("Document is missing attachment")

@@ -16,7 +16,7 @@ from proxy.exchange import Exchange, etag_matches
 from proxy.fetch import ancestry, attachments_of, look_at
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
-from proxy.reading.visible import check_rev, visible_document
+from proxy.reading.visible import check_rev, named_rev, visible_document
 from proxy.resolve import Shown, resolve, view_leaves
 from proxy.view import View
 
@@ -57,7 +57,7 @@ def parse_wanted(query: Query) -> Wanted:
     winner = "rev" not in query or latest
     meta = query.sticky("meta")
     return Wanted(
-        rev=None if (rev := query.last("rev")) is None else check_rev(rev),
+        rev=named_rev(query),
         open_revs=_open_revs_of(query),
         latest=latest,
         revs=query.sticky("revs"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.contract import Doc
+from proxy.core.query import Query
 from proxy.core.revisions import canonical
 from proxy.errors import BadRequest, NotFound, Unavailable
 from proxy.fetch import attachments_of, path_of
@@ -20,6 +21,12 @@ def check_rev(rev: str) -> str:
         return canonical(rev)
     except ValueError as error:
         raise BadRequest(str(error)) from None
+
+
+def named_rev(query: Query) -> str | None:
+    """The revision that a query names: the last of several, as in CouchDB. Raises BadRequest if one of them is none."""
+    revs = [check_rev(text) for text in query.all("rev")]
+    return revs[-1] if revs else None
 
 
 async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: Sequence[tuple[str, str]] = ()) -> Shown:

@@ -131,6 +131,10 @@ class Reading:
                 noted.add(name)
                 return super().first(name, default)
 
+            def all(self, name: str) -> list[str]:
+                noted.add(name)
+                return super().all(name)
+
             def sticky(self, name: str) -> bool:
                 noted.add(name)
                 return super().sticky(name)

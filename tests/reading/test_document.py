@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.core.endpoints import Kind
+from proxy.reading.attachments import get_attachment
 from proxy.reading.document import get_document
 from tests.reading.couch import Couch, rev, revision, serving
 from tests.reading.served import Front, front
@@ -66,3 +68,20 @@ async def test_encodings_are_told_of_in_json_if_they_are_asked_for(ann: Front) -
     # where a part could follow, as in CouchDB
     _, text, _ = await ann.raw("GET", f'/db-phone/p?atts_since=["{rev(2, "b")}"]', headers={"Accept": "*/*"})
     assert json.loads(text)["_attachments"]["sub/late.txt"]["encoding"] == "gzip"
+
+
+async def test_of_revisions_in_a_query_the_last_counts_and_none_may_be_malformed() -> None:
+    first, second = rev(1, "a"), rev(2, "b")
+    entry = {"content_type": "x/y", "revpos": 1, "digest": "md5-y==", "length": 1, "stub": True}
+    with_it, without = revision("d", "ba", owner="ann", _attachments={"f": entry}), revision("d", "a", owner="ann")
+    couch = Couch([with_it, without])
+    couch.bodies["d", "f"] = b"x"
+    handlers = {Kind.DOCUMENT: get_document, Kind.ATTACHMENT: get_attachment}
+    async with serving(couch), front(couch, handlers) as ann:
+        for path in ("/db-phone/d", "/db-phone/d/f"):
+            assert (await ann.raw("GET", f"{path}?rev={first}&rev={second}"))[0] == 200
+            for pair in (f"rev=bad&rev={second}", f"rev={second}&rev=bad", f"rev={second}&rev="):
+                assert await ann.error("GET", f"{path}?{pair}") == (400, "bad_request", "Invalid rev format")
+        older = f"rev={second}&rev={first}"
+        assert (await ann.json("GET", f"/db-phone/d?{older}"))["_rev"] == first
+        assert (await ann.error("GET", f"/db-phone/d/f?{older}"))[0] == 404
