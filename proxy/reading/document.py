@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Query
+from proxy.core.revisions import parse_rev, rank
 from proxy.core.wire.accept import accepts
 from proxy.errors import BadRequest, NotFound
 from proxy.exchange import Exchange, etag_matches
@@ -239,6 +240,8 @@ async def _open_revs(exchange: Exchange, wanted: Wanted) -> web.StreamResponse:
         results.extend(leaf for leaf in leaves if all(leaf is not r and _rev(r) != leaf.rev for r in results))
         if rev is not None and not leaves:
             results.append(rev)
+    if wanted.open_revs != "all":
+        results.sort(key=_place)
     if accepts(exchange.request.headers.get("Accept"), "multipart/mixed"):
         parts = mixed_parts(view, results, wanted.revs, wanted.atts_since)
         return await send(exchange, {"Content-Type": parts.content_type}, parts.body)
@@ -247,6 +250,11 @@ async def _open_revs(exchange: Exchange, wanted: Wanted) -> web.StreamResponse:
 
 def _rev(result: Shown | str) -> str:
     return result if isinstance(result, str) else result.rev
+
+
+def _place(result: Shown | str) -> tuple[bool, tuple[int, bytes]]:
+    """Where CouchDB lists one of several revisions that were asked for, in whatever order: those missing at the end."""
+    return isinstance(result, str), rank(parse_rev(_rev(result)))
 
 
 async def _open_revs_json(view: View, results: list[Shown | str], wanted: Wanted) -> AsyncIterator[bytes]:

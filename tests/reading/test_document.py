@@ -85,3 +85,13 @@ async def test_of_revisions_in_a_query_the_last_counts_and_none_may_be_malformed
         older = f"rev={second}&rev={first}"
         assert (await ann.json("GET", f"/db-phone/d?{older}"))["_rev"] == first
         assert (await ann.error("GET", f"/db-phone/d/f?{older}"))[0] == 404
+
+
+async def test_revisions_are_listed_as_couchdb_lists_them_in_whatever_order_they_are_asked_for() -> None:
+    docs = [revision("d", path, owner="ann") for path in ("b", "c", "da")]
+    leaves = [rev(1, "b"), rev(1, "c"), rev(2, "d")]
+    missing = [rev(1, "e"), rev(1, "f"), rev(2, "0")]
+    async with serving(Couch(docs)) as couch, front(couch, get_document) as ann:
+        for asked in ([*missing, *leaves], [*leaves[::-1], *missing[::-1]], [*missing[1:], *leaves, missing[0]]):
+            found = await ann.json("GET", f"/db-phone/d?open_revs={json.dumps(asked)}", headers=JSON)
+            assert [each["ok"]["_rev"] if "ok" in each else each["missing"] for each in found] == [*leaves, *missing]
