@@ -43,7 +43,7 @@ _LISTED = (
 )
 _CHANGES = (
     *("feed", "since", "last-event-id", "limit", "descending", "style", "include_docs", "conflicts", "attachments"),
-    *("att_encoding_info", "filter", "doc_ids", "timeout", "heartbeat"),
+    *("att_encoding_info", "filter", "doc_ids", "timeout", "heartbeat", "seq_interval"),
 )
 _READ = (
     *("rev", "open_revs", "latest", "revs", "revs_info", "conflicts", "deleted_conflicts", "meta", "local_seq"),

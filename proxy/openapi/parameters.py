@@ -70,6 +70,7 @@ QUERY = {
     "rev": Parameter(_REV, "The revision: the one to read, or the one that is edited."),
     "revs": Parameter(_FLAG, "Add `_revisions`: the revisions from this one to the root."),
     "revs_info": Parameter(_FLAG, "Add `_revs_info`: those revisions and whether they can still be read."),
+    "seq_interval": Parameter({"type": "integer", "minimum": 1}, "No effect: every row has its sequence."),
     "since": Parameter(_TEXT, "After this sequence: a `seq` or `last_seq` of this database, `0`, or `now`."),
     "skip": Parameter(_COUNT, "Leave out so many rows at first."),
     "startkey": Parameter(_ANY, "From this id on.", json=True),

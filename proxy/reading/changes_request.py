@@ -83,6 +83,7 @@ def parse_wanted(query: Query, body: dict[str, Any], event_id: str | None, trust
     style = query.last("style", "main_only")
     if style not in ("main_only", "all_docs"):
         raise BadRequest(f"Invalid style: {style!r}; use main_only or all_docs.")
+    _check_interval(query)
     return Wanted(
         feed="continuous" if feed == "live" else feed,
         since=since,
@@ -114,6 +115,13 @@ def _limit(query: Query) -> int | None:
     if value is not None and number is None:
         raise BadRequest(f"Invalid value for limit: {value!r} is not an integer.", error="query_parse_error")
     return None if number is None or number < 0 else min(number, _NO_LIMIT)
+
+
+def _check_interval(query: Query) -> None:
+    """`seq_interval` has no effect: every row has its sequence. What CouchDB refuses is refused."""
+    value = query.last("seq_interval")
+    if value is not None and (_integer(value) or 0) <= 0:
+        raise BadRequest("invalid_seq_interval")
 
 
 def _integer(text: str) -> int | None:

@@ -182,6 +182,7 @@ async def test_bad_parameters_are_refused_in_couchdbs_words(clinic: Site) -> Non
     [
         *("feed=", "since=", "last-event-id=", "since=0&last-event-id=", "style=", "limit=", "limit=1.5", "timeout="),
         *("heartbeat=false", "heartbeat=", "heartbeat=-1"),
+        *("seq_interval=", "seq_interval=0", "seq_interval=-1", "seq_interval=x"),
     ],
 )
 async def test_what_couchdb_refuses(clinic: Site, path: str, query: str) -> None:
@@ -191,7 +192,16 @@ async def test_what_couchdb_refuses(clinic: Site, path: str, query: str) -> None
 
 @pytest.mark.parametrize("path", ["/clinic-phone", "/clinic"])
 @pytest.mark.parametrize(
-    "query", ["limit=-1", "limit=%2B1000", f"limit={10**20}", "timeout=-1", f"timeout={10**20}", f"heartbeat={10**20}"]
+    "query",
+    [
+        "limit=-1",
+        "seq_interval=1",
+        "limit=%2B1000",
+        f"limit={10**20}",
+        "timeout=-1",
+        f"timeout={10**20}",
+        f"heartbeat={10**20}",
+    ],
 )
 async def test_what_couchdb_accepts(clinic: Site, path: str, query: str) -> None:
     ask = clinic.at_source if path == "/clinic" else clinic.ask
