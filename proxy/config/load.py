@@ -176,12 +176,13 @@ def _profile(name: str, table: dict[str, Any], databases: Collection[str], works
 
 
 def _keeping(profile: Profile, profiles: Iterable[Profile]) -> Profile:
-    """The profile, so that its clients' deletions keep what decides for those of others whom they concern."""
+    """The profile, so that its clients' deletions keep what decides for those of others whom they concern. Not where
+    others hide fields on conditions: without the fields that these read, they would show what is kept.
+    """
     others = [each.chain for each in profiles if not profile.databases.isdisjoint(each.databases)]
-    kept = frozenset[str]().union(*(chain.audience_fields for chain in others))
-    if kept <= profile.chain.kept_fields:
+    if not all(chain.hides_by_place for chain in others):
         return profile
-    return replace(profile, chain=Chain(profile.chain.links, kept=kept))
+    return replace(profile, chain=Chain(profile.chain.links, others=[chain.audience_fields for chain in others]))
 
 
 def _suffix(name: str, table: dict[str, Any], given: str | None, path: Path, problems: Problems) -> str | None:

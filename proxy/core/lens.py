@@ -44,11 +44,11 @@ class Link:
 
 
 class Chain:
-    """The filters of a profile, in order, as one lens. `kept`: top-level fields that decide whom the source's document
-    reaches by other profiles.
+    """The filters of a profile, in order, as one lens. `others`: of other profiles, the top-level fields that decide
+    whom the source's document reaches.
     """
 
-    def __init__(self, links: Sequence[Link] = (), *, kept: Collection[str] = ()) -> None:
+    def __init__(self, links: Sequence[Link] = (), *, others: Iterable[frozenset[str]] = ()) -> None:
         self.links = tuple(links)
         self.passes_all = all(link.filter.passes_all for link in self.links)
         self.depends_on_client = any(depends_on_client(link.filter) for link in self.links)
@@ -56,13 +56,18 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches."""
-        self.kept_fields = self.audience_fields.union(kept)
+        others = list(others)
+        self.kept_fields = self.audience_fields.union(*others)
         """Those that tombstones keep."""
         judging = [index for index, filter_ in enumerate(filters) if not filter_.passes_all]
         says = all(_promised(each, "by_fields") for each in filters[: judging[-1] + 1 if judging else 0])
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
-        self._deciding = None if self.decided_by is None else {name for name in self.decided_by if name[:1] != "_"}
+        self.deciding = _fields(self.decided_by or ())
+        """Of these, those that a deletion may lack. None at all where it is not known what decides, or nothing does, or
+        where filters say by themselves to whom deletions are shown.
+        """
+        self._groups = [names for names in {self.deciding, *map(_fields, others)} if names]
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -104,21 +109,9 @@ class Chain:
         A condition may be true of a document without fields (`hidden != true`); then a bare deletion would tell
         everybody of what was hidden. So the documents that it follows decide, as for one that is not shown.
         """
-        shaped = self.shape(doc, client)
-        if shaped is not None and doc.get("_deleted") is True and self._is_undecided(doc, client):
+        if doc.get("_deleted") is True and self.deciding and self.deciding.isdisjoint(doc):
             return None
-        return shaped
-
-    def _is_undecided(self, doc: Doc, client: Client) -> bool:
-        """Whether a deletion, which is shown, has nothing by which filters decide, and is not shown for being one."""
-        if self.passes_all:
-            return False
-        if self._deciding is not None:
-            if not self._deciding or not self._deciding.isdisjoint(doc):
-                return False
-        elif body_of(doc):
-            return False
-        return self.shape({name: value for name, value in doc.items() if name != "_deleted"}, client) is not None
+        return self.shape(doc, client)
 
     def traceback_of(self, error: Withheld) -> BaseException | None:
         """What to log the traceback of, for a filter that raised: with each kind of error, once a minute. It may well
@@ -223,11 +216,14 @@ class Chain:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
 
         That is no surplus to be discarded: it is hidden, and a condition for it to be so is gone. Only values count,
-        by their path without the indices of arrays. Not compared is what filters set or fill. Raises Withheld.
+        by their path without the indices of arrays. Not compared is what filters set or fill, and what a deletion has
+        as null. Raises Withheld.
         """
         shaped = self._read_of_source(whole, edited, client, original)
         if shaped is None:
             return False
+        if "_deleted" in edited:
+            shaped = {name: value for name, value in shaped.items() if value is not None}
         sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)
         known = {*values_of(sent), *values_of(shown)}
         return any(value not in known for value in values_of(self._compared(shaped, client)))
@@ -272,8 +268,20 @@ class Chain:
         left = {name: value for name, value in whole.items() if not (name in hidden and same(hidden[name], value))}
         if "_attachments" not in edited:
             left.pop("_attachments", None)
+        return self.routed(left, original)
+
+    def routed(self, stone: Doc, original: Doc | None) -> Doc:
+        """A deletion with what decides whom it concerns, as the `original` has it: null, where that has nothing of it.
+        Without that a deletion says nothing of whom it concerns (see `show`).
+        """
+        if original is None:
+            return stone
         kept = {name: value for name, value in original.items() if name in self.kept_fields}
-        return {**left, **{name: value for name, value in kept.items() if name not in left}}
+        routed = {**stone, **{name: value for name, value in kept.items() if name not in stone}}
+        for names in self._groups:
+            if names.isdisjoint(routed):
+                routed |= dict.fromkeys(sorted(names))
+        return routed
 
     def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """What a deletion without a body would carry on of the original, except for what filters set anew."""
@@ -325,6 +333,12 @@ def _unquoted(name: str) -> str:
 
 _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
 """What a path begins with."""
+
+
+def _fields(names: Collection[str]) -> frozenset[str]:
+    """Those that deletions may lack. None if deletions themselves are among them."""
+    return frozenset() if "_deleted" in names else frozenset(name for name in names if not name.startswith("_"))
+
 
 _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
 """The steps back: of each filter `restore`, what it was given of the original, and its place in the chain."""

@@ -147,9 +147,7 @@ def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules, m
     """A deletion without the fields in which something is hidden that is not the source's, nor `more` of them."""
     forged = _forged(whole, sent, original, rules).union(more)
     kept = {name: value for name, value in whole.items() if name not in forged}
-    for name in forged & rules.chain.kept_fields:
-        if original and name in original:
-            kept[name] = original[name]
+    kept = rules.chain.routed(kept, original)
     if "_attachments" in kept:
         shown = (rules.chain.read_back(described(whole), rules.client, original) or {}).get("_attachments") or {}
         kept["_attachments"] = {name: entry for name, entry in kept["_attachments"].items() if name in shown}
@@ -191,8 +189,7 @@ def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if deleted:
         whole["_deleted"] = True
-        # also where a deletion follows a deletion
-        whole |= {n: original[n] for n in rules.chain.kept_fields if original and n in original and n not in whole}
+        whole = rules.chain.routed(whole, original)  # also where a deletion follows a deletion
     return whole
 
 

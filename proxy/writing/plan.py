@@ -8,7 +8,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      there is none any more (rule 7). Below a revision that the source has it was judged when that was pushed. A return
      is not sent either; what edits one edits the revision that it shows again.
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
-     Of a revision that the source has the ancestors are the source's, whatever the client says.
+     A leaf that the client does not see is no ancestor of what the source has, whatever the client says.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
   5. An interactive write (`new_edits`) edits the leaf that `_rev` names, or creates; anything else is a conflict, as in
@@ -131,8 +131,8 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     path = pushed.path
     known = stored.newest_known(path)
-    if 0 < known < len(path):
-        path = stored.own_path(path, known)
+    if 0 < known < len(path) - 1 and rules.chain:
+        path = stored.own_path(path, known, (leaf for leaf in stored.leaves if rules.shape(leaf) is None))
         pushed = pushed._replace(path=path)
     graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
     if graft == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -99,26 +99,22 @@ class Stored:
         """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
         return min([newest_known(leaf, path) for leaf in self.leaves], default=len(path))
 
-    def own_path(self, path: tuple[Rev, ...], known: int) -> tuple[Rev, ...]:
-        """The path as the source has it from `path[known]` on, the first revision of it that it knows.
+    def own_path(self, path: tuple[Rev, ...], known: int, hidden: Iterable[Doc]) -> tuple[Rev, ...]:
+        """The path, without any leaf among the ancestors of `path[known]`, the newest revision that the source knows,
+        that is one of the `hidden`: then with the ancestors that the source has instead.
 
-        It may be longer than the source's. Whoever says that a revision has other ancestors would have CouchDB hang it
-        below these once more: a leaf among them were none any more.
+        Whoever says that a revision has other ancestors has CouchDB hang it below these once more: a leaf among them
+        would be none any more. What an honest client says is left as it is, for it may be more than the source has.
         """
-        rev, claimed = path[known], path[known + 1 :]
-        if not claimed:
+        leaves = {leaf["_rev"] for leaf in hidden}
+        if not leaves or leaves.isdisjoint(map(str, path[known + 1 :])):
             return path
-        own: list[str] | None = None
-        for leaf in self.leaves:
-            if descends(leaf, str(rev)):
-                revisions = leaf.get("_revisions") or {"start": rev.generation, "ids": [rev.hash]}
-                above = revisions["ids"][revisions["start"] - rev.generation + 1 :]
-                same = all(name == each.hash for name, each in zip(above, claimed, strict=False))
-                if same and not any(self.knows(str(each)) for each in claimed[len(above) :]):
-                    return path
-                own = above if own is None else own
-        generation = rev.generation - 1
-        return (*path[: known + 1], *(Rev(generation - age, name) for age, name in enumerate(own or ())))
+        rev = path[known]
+        leaf = next(leaf for leaf in self.leaves if descends(leaf, str(rev)))
+        revisions = leaf.get("_revisions") or {"start": rev.generation, "ids": [rev.hash]}
+        above = revisions["ids"][revisions["start"] - rev.generation + 1 :]
+        own = (Rev(rev.generation - age, name) for age, name in enumerate(above, 1))
+        return (*path[: known + 1], *own)
 
     def newest_body(self, path: Sequence[Rev]) -> Doc | None:
         """The body of the first revision of a path of which there is one."""

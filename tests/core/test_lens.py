@@ -275,25 +275,39 @@ def test_a_deletion_that_says_nothing_of_whom_it_reached_is_not_shown() -> None:
     assert public.shape(deletion(), ANN) == deletion()  # whoever writes it may
 
 
-def test_a_deletion_that_is_shown_for_being_one_is_shown() -> None:
-    assert chain(Select(where="_deleted || hidden == `false`")).show(deletion(), ANN) == deletion()
+@pytest.mark.parametrize("where", ["_deleted || hidden != `true`", "hidden != `true` || _deleted"])
+def test_a_condition_that_names_deletions_has_the_say(where: str) -> None:
+    assert chain(Select(where=where)).show(deletion(), ANN) == deletion()
+    assert chain(Select(where=where), Select(where="!secret || _deleted")).show(deletion(), ANN) == deletion()
+
+
+def test_a_deletion_that_lacks_nothing_is_shown() -> None:
     assert chain(Select(where="starts_with(_id, 'p')")).show(deletion(), ANN) == deletion()
     assert chain(Drop(paths=["ssn"])).show(deletion(), ANN) == deletion()
 
 
-def test_where_filters_do_not_say_what_decides_any_field_does() -> None:
+def test_where_filters_do_not_say_what_decides_they_do_themselves() -> None:
     class Public(Filter):
         def shape(self, doc: Doc, client: Client) -> Doc | None:
             return None if doc.get("hidden") else doc
 
-    own = chain(Public())
-    assert own.show(deletion(), ANN) is None
-    assert own.show(deletion(reason="moved"), ANN) == deletion(reason="moved")
+    assert chain(Public()).show(deletion(), ANN) == deletion()
+
+
+def test_a_deletion_of_what_has_nothing_that_decides_says_so() -> None:
+    public = chain(Select(where="hidden != `true`"))
+    stone = public.restore(deletion(), {"_id": "p1", "_rev": "3-c", "name": "Ann"}, ANN)
+    assert stone == deletion(hidden=None)
+    assert public.show(stone, ANN) == stone
+    assert not public.uncovers(stone, deletion(), ANN, {"_id": "p1", "_rev": "3-c", "name": "Ann"})
+    again = public.routed(deletion(), stone)
+    assert again == stone
 
 
 def test_a_deletion_keeps_what_decides_for_others() -> None:
-    plain = Chain([Link("drop", Drop(paths=["hidden"]))], kept=["hidden"])
-    assert plain.restore(deletion(), {**DOC, "hidden": True}, ANN) == deletion(hidden=True)
+    plain = Chain([Link("drop", Drop(paths=["hidden"]))], others=[frozenset({"hidden"}), frozenset({"a", "b", "_id"})])
+    assert plain.restore(deletion(), {**DOC, "hidden": True, "a": 1}, ANN) == deletion(hidden=True, a=1)
+    assert plain.restore(deletion(), DOC, ANN) == deletion(hidden=None, a=None, b=None)
 
 
 def test_a_bare_deletion_is_accepted_where_tombstones_are_hidden() -> None:

@@ -386,6 +386,20 @@ async def test_a_condition_that_is_true_of_what_is_gone_tells_nobody_of_what_was
         assert (await made.ask("DELETE", "/clinic-phone/unseen")).json["reason"] == "missing"
 
 
+async def test_a_deletion_through_the_proxy_says_whom_it_concerns_though_nothing_decided() -> None:
+    public = profile("phone", Select(where="hidden != `true`"))
+    async with site(public) as made:
+        rev = await made.put({"_id": "seen"})
+        gone = (await made.ask("DELETE", f"/clinic-phone/seen?rev={rev}")).json["rev"]
+        assert (await made.at_source("POST", "/clinic/_compact", {})).status == 202
+        while (await made.at_source("GET", f"/clinic/seen?rev={rev}")).status == 200:
+            await asyncio.sleep(0.01)
+        [row] = (await made.ask("GET", "/clinic-phone/_changes")).json["results"]
+        assert (row["changes"], row["deleted"]) == ([{"rev": gone}], True)
+        assert (await made.ask("POST", "/clinic-phone/_revs_diff", {"seen": [gone]})).json == {}
+        assert (await made.ask("DELETE", "/clinic-phone/seen")).json["reason"] == "deleted"
+
+
 async def test_a_deletion_that_was_told_of_is_served_though_the_document_is_there_again_and_hidden() -> None:
     public = profile("phone", Select(where="hidden != `true`"))
     one, two, three = (f"{number}-{name * 32}" for number, name in ((1, "a"), (2, "b"), (3, "c")))
