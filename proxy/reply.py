@@ -217,16 +217,35 @@ class Reply:
         except (ValueError, TypeError, KeyError, TooLong):
             return self._where.failure(f"answered {self.status} without saying why")
         is_verdict = of_document and reason not in OF_ACCESS
-        if self._own is not None and self.status in self._own.refusals and not is_verdict:
-            words = f" ({self.status} {error}: {reason}); {self._own.remedy}"
-            refusal = self._where.refusal("refuses the proxy itself", words)
-            refusal.of_account = True
-            return refusal
+        if self.of_account and not is_verdict:
+            return self._refusal(error, reason)
         if self.status >= 500 and not verbatim:
             answered = f"answered {self.status} {error}: {reason}"
             self._where.troubles.failed(f"{self._where.called} {answered}", f"{self._where.exactly} {answered}")
             error, reason = word(error), f"The source answered {self.status}; the proxy's log has its words."
         return CouchError(reason, error=error, status=self.status)
+
+    @property
+    def of_account(self) -> bool:
+        """Whether it has a status by which a source refuses the proxy's own account, and the request had that."""
+        return self._own is not None and self.status in self._own.refusals
+
+    def refusal_in(self, said: bytes) -> CouchError | None:
+        """The error that the source refuses the proxy itself, if that is what the body, `said`, tells in CouchDB's
+        words: functions of design documents answer with such a status for reasons of their own.
+        """
+        try:
+            error, reason = _words_of(said)
+        except (ValueError, TypeError, KeyError):
+            return None
+        return self._refusal(error, reason) if self.of_account and reason in OF_ACCESS else None
+
+    def _refusal(self, error: str, reason: str) -> CouchError:
+        assert self._own is not None
+        words = f" ({self.status} {error}: {reason}); {self._own.remedy}"
+        refusal = self._where.refusal("refuses the proxy itself", words)
+        refusal.of_account = True
+        return refusal
 
     def unusable(self, what: str) -> Unavailable:
         """The error that the reply is not what was asked for."""
@@ -240,11 +259,7 @@ class Reply:
         phrase = HTTPStatus(self.status).phrase  # raises for a number that stands for nothing
         if self._bodiless:
             return _ERRORS.get(self.status, "unknown_error"), phrase
-        body = jsonio.loads(await self.read(SHORT))
-        error, reason = body["error"], body["reason"]
-        if not (isinstance(error, str) and isinstance(reason, str)):
-            raise TypeError
-        return error, reason
+        return _words_of(await self.read(SHORT))
 
     async def __aenter__(self) -> Self:
         return self
@@ -259,6 +274,15 @@ class Reply:
         if self._connection is not None:
             self._pool.give_back(self._connection)
             self._connection = None
+
+
+def _words_of(said: bytes) -> tuple[str, str]:
+    """The `error` and `reason` of a body. Raises ValueError, TypeError or KeyError if there are none."""
+    body = jsonio.loads(said)
+    error, reason = body["error"], body["reason"]
+    if not (isinstance(error, str) and isinstance(reason, str)):
+        raise TypeError
+    return error, reason
 
 
 def unavailable(error: Silent | Unreachable | BrokenOff, where: Where) -> Unavailable:

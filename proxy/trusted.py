@@ -1,7 +1,7 @@
 """What a trusted profile may ask of the source directly: views, list, show, update, search, `_index`, `_explain`, ...
 
 The request is sent again from its decoded pieces and parameters, with the headers that matter, and the reply is
-streamed as it is. For everybody else it is `forbidden`.
+streamed as it is, unless the source refuses the proxy's own account by it. For everybody else it is `forbidden`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.core.endpoints import path
 from proxy.errors import Forbidden
 from proxy.exchange import Exchange
+from proxy.reply import Reply
 
 _ASKED = (
     "Accept",
@@ -23,6 +24,8 @@ _ASKED = (
     "If-None-Match",
     "Destination",
 )
+_FUNCTIONS = frozenset(("_show", "_list", "_update"))
+"""What of a design document answers as it likes: with any status, and with what need not be JSON."""
 _PASSED = (
     "Content-Type",
     "Content-Length",
@@ -35,7 +38,9 @@ _PASSED = (
 
 
 async def pass_through(exchange: Exchange) -> web.StreamResponse:
-    """Pass a request of a trusted profile to the source. Raises Forbidden for other profiles."""
+    """Pass a request of a trusted profile to the source. Raises Forbidden for other profiles, and Unavailable for
+    answers that are not for clients.
+    """
     view, target = exchange.view, exchange.target
     if not view.profile.trusted:
         raise Forbidden(f"{'/'.join(target.rest)} is not available through this proxy.")
@@ -52,10 +57,30 @@ async def pass_through(exchange: Exchange) -> web.StreamResponse:
         headers=headers,
         body=body,
     ) as reply:
+        said = await _said(reply, is_head=target.method == "HEAD", is_function=_is_function(target.rest))
         answer = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
         response = await exchange.stream(answer, reply.status)
-        if target.method != "HEAD":
+        if said is not None:
+            await response.write(said)
+        elif target.method != "HEAD":
             async for chunk in reply.chunks():
                 await response.write(chunk)
         await response.write_eof()
         return response
+
+
+def _is_function(rest: tuple[str, ...]) -> bool:
+    return rest[0] == "_design" and rest[2] in _FUNCTIONS
+
+
+async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | None:
+    """The body, where it had to be read to tell whom the source refuses; None: it comes yet. Raises Unavailable."""
+    if not reply.of_account:
+        return None
+    if is_head or not is_function:
+        raise await reply.error()
+    said = await reply.within()
+    refusal = reply.refusal_in(said)
+    if refusal is not None:
+        raise refusal
+    return said
