@@ -1,12 +1,15 @@
 """What a trusted profile may ask of the source directly: views, list, show, update, search, `_index`, `_explain`, ...
 
 The request is sent again from its decoded pieces and parameters, with the headers that matter, and the reply is
-streamed as it is, unless the source refuses the proxy's own account by it. For everybody else it is `forbidden`.
+streamed as it is, with two exceptions: the source may refuse the proxy's own account by it; and what is always JSON is
+passed as JSON alone, since another answer, or a redirect, is one of something in front of the source. For everybody
+else it is `forbidden`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from aiohttp import web
 
@@ -14,6 +17,7 @@ from proxy.core.endpoints import path
 from proxy.errors import Forbidden
 from proxy.exchange import Exchange
 from proxy.reply import Reply
+from proxy.writing.answer import location
 
 _ASKED = (
     "Accept",
@@ -26,6 +30,9 @@ _ASKED = (
 )
 _FUNCTIONS = frozenset(("_show", "_list", "_update"))
 """What of a design document answers as it likes: with any status, and with what need not be JSON."""
+_JSON_TYPES = ("application/json", "text/plain")
+"""How CouchDB calls JSON: the latter for clients that do not ask for the former."""
+_PORTS = {"http": 80, "https": 443}
 _PASSED = (
     "Content-Type",
     "Content-Length",
@@ -59,6 +66,8 @@ async def pass_through(exchange: Exchange) -> web.StreamResponse:
     ) as reply:
         said = await _said(reply, is_head=target.method == "HEAD", is_function=_is_function(target.rest))
         answer = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
+        if "Location" in answer:
+            answer |= _location(exchange, answer.pop("Location"))
         response = await exchange.stream(answer, reply.status)
         if said is not None:
             await response.write(said)
@@ -75,6 +84,8 @@ def _is_function(rest: tuple[str, ...]) -> bool:
 
 async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | None:
     """The body, where it had to be read to tell whom the source refuses; None: it comes yet. Raises Unavailable."""
+    if not is_function:
+        await _check(reply)
     if not reply.of_account:
         return None
     if is_head or not is_function:
@@ -84,3 +95,36 @@ async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | No
     if refusal is not None:
         raise refusal
     return said
+
+
+async def _check(reply: Reply) -> None:
+    """Raise the error that the answer is none that CouchDB gives where it only gives JSON."""
+    if reply.status == 304:
+        return
+    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON_TYPES or 300 <= reply.status < 400:
+        raise await reply.error() if reply.status >= 300 else reply.unusable("answered with something that is not JSON")
+
+
+def _location(exchange: Exchange, found: str) -> dict[str, str]:
+    """The header `Location` for clients. What lies in the database has the name there that they know; elsewhere at the
+    source there is nothing for them, not even its address.
+    """
+    source = urlsplit(exchange.view.upstream.source.url)
+    try:
+        named = urlsplit(found)
+        same_origin = _origin(named, source.scheme) == _origin(source, "")
+    except ValueError:
+        return {}
+    if named.netloc and named.hostname != source.hostname:
+        return {"Location": found}
+    if same_origin or not (named.scheme or named.netloc):
+        database, slash, rest = named.path.removeprefix(f"{source.path.rstrip('/')}/").partition("/")
+        if named.path.startswith("/") and unquote(database) == exchange.view.database.source_db:
+            return {"Location": named._replace(scheme="", netloc="", path=location(exchange) + slash + rest).geturl()}
+    return {} if named.netloc else {"Location": found}
+
+
+def _origin(url: SplitResult, scheme: str) -> tuple[str, str | None, int | None]:
+    scheme = url.scheme or scheme
+    return scheme, url.hostname, url.port or _PORTS.get(scheme)

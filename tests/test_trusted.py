@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from tests.compatibility.sources import Asked, Forward, Given, Script, given_json, refusal, world
 from tests.support.inprocess import profile
@@ -71,7 +72,7 @@ async def test_refusals_of_the_client_are(caplog: pytest.LogCaptureFixture) -> N
     [
         refusal(401, "unauthorized", "Not yours."),
         given_json(403, {"why": "not yours"}),
-        Given(403, b"<p>Not yours.</p>"),
+        Given(403, b"<p>Not yours.</p>", CIMultiDict({"Content-Type": "text/html"})),
     ],
 )
 async def test_functions_refuse_in_their_own_words(own: Given) -> None:
@@ -79,3 +80,88 @@ async def test_functions_refuse_in_their_own_words(own: Given) -> None:
         for method, path in FUNCTIONS:
             answer = await site.ask(method, f"/clinic-all/{path}", body_of(method))
             assert (answer.status, answer.body) == (own.status, own.body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Given(200, b"<p>Log in!</p>", CIMultiDict({"Content-Type": "text/html"})), "with something that is not JSON"),
+        (Given(200, b"{}", CIMultiDict({"Content-Type": "application/octet-stream"})), "with something that is not"),
+        (Given(403, b"<p>No!</p>", CIMultiDict({"Content-Type": "text/html"})), "403 without saying why"),
+        (Given(502, b"<p>Away</p>", CIMultiDict({"Content-Type": "text/html"})), "502 without saying why"),
+        (given_json(302, {}, Location="http://couch.internal/_utils"), "302: redirects are not followed"),
+        (Given(308, b"", CIMultiDict({"Location": "/elsewhere"})), "308: redirects are not followed"),
+    ],
+)
+async def test_what_is_always_json_is_nothing_else(answer: Given, why: str) -> None:
+    async with world(giving(answer), TRUSTED, source={"auth": "client"}, remember=0.0) as site:
+        await site.at_source("PUT", "/clinic/_security", {"members": {"roles": ["nurse"]}})
+        for method, path in JSON_ONLY:
+            given = await site.ask(method, f"/clinic-all/{path}", body_of(method), headers={"Accept": "text/html"})
+            assert "Location" not in given.headers
+            if method == "HEAD":
+                assert given.status in (502, answer.status)
+            else:
+                assert (given.status, given.json["error"]) == (502, "bad_gateway"), path
+                assert given.json["reason"].startswith(f"The source answered {why}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        given_json(200, {"rows": []}),
+        Given(200, b'{"rows":[]}\n', CIMultiDict({"Content-Type": "text/plain; charset=utf-8"})),
+        Given(200, b'{"rows":[]}\n', CIMultiDict({"Content-Type": "Application/JSON;charset=utf-8"})),
+        Given(304, b"", CIMultiDict({"ETag": '"x"'})),
+        refusal(404, "not_found", "missing"),
+        refusal(500, "os_process_error", "timeout"),
+    ],
+)
+async def test_json_is_passed_as_it_is(answer: Given) -> None:
+    async with world(giving(answer), TRUSTED) as site:
+        for method, path in JSON_ONLY:
+            given = await site.ask(method, f"/clinic-all/{path}", body_of(method))
+            assert (given.status, given.body) == (answer.status, answer.body if method != "HEAD" else b""), path
+            assert given.headers.get("Content-Type") == answer.headers.get("Content-Type")
+            assert given.headers.get("ETag") == answer.headers.get("ETag")
+
+
+async def test_functions_answer_with_what_they_like() -> None:
+    page = Given(200, b"<p>Hello</p>", CIMultiDict({"Content-Type": "text/html"}))
+    async with world(giving(page), TRUSTED) as site:
+        for method, path in FUNCTIONS:
+            answer = await site.ask(method, f"/clinic-all/{path}", body_of(method))
+            assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, page.body, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("told", "to_clients"),
+    [
+        ("{source}/clinic/_design/v/_show/s/x?a=1#b", "{proxy}/clinic-all/_design/v/_show/s/x?a=1#b"),
+        ("/clinic/x", "{proxy}/clinic-all/x"),
+        ("/cl%69nic", "{proxy}/clinic-all"),
+        ("{source}/_utils/", None),
+        ("{source}/clinical/x", None),
+        ("{source}", None),
+        ("http://127.0.0.1:1/clinic/x", None),
+        ("https://127.0.0.1/clinic/x", None),
+        ("//127.0.0.1/clinic/x", None),
+        ("http://127.0.0.1:port/", None),
+        ("http://[127.0.0.1/", None),
+        ("https://app.example/clinic", "https://app.example/clinic"),
+        ("/app/done", "/app/done"),
+        ("../y", "../y"),
+    ],
+)
+async def test_redirects_of_functions_do_not_name_the_source(told: str, to_clients: str | None) -> None:
+    location = ""
+
+    async def redirecting(asked: Asked, forward: Forward) -> Given:
+        return await giving(Given(302, b"", CIMultiDict({"Location": location})))(asked, forward)
+
+    async with world(redirecting, TRUSTED) as site:
+        location = told.format(source=site.source.url)
+        for method, path in FUNCTIONS:
+            answer = await site.ask(method, f"/clinic-all/{path}", body_of(method))
+            expected = None if to_clients is None else to_clients.format(proxy=site.proxy_url)
+            assert (answer.status, answer.headers.get("Location")) == (302, expected)
