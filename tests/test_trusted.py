@@ -12,6 +12,7 @@ from tests.compatibility.sources import Asked, Forward, Given, Script, given_jso
 from tests.support.inprocess import profile
 
 TRUSTED = profile("all", trusted=True)
+READING = profile("all", trusted=True, write=False)
 REFUSED = refusal(401, "unauthorized", "Name or password is incorrect.")
 PASSED = ("_design", "_index", "_explain", "_partition")
 JSON_ONLY = [
@@ -165,3 +166,55 @@ async def test_redirects_of_functions_do_not_name_the_source(told: str, to_clien
             answer = await site.ask(method, f"/clinic-all/{path}", body_of(method))
             expected = None if to_clients is None else to_clients.format(proxy=site.proxy_url)
             assert (answer.status, answer.headers.get("Location")) == (302, expected)
+
+
+async def test_a_profile_that_only_reads_may_post_what_only_reads() -> None:
+    async with world(giving(given_json(200, {})), READING) as site:
+        for path in (
+            "_design/v/_view/byn",
+            "_design%2Fv/_view/byn",
+            "_design/v/_view/byn/queries",
+            "_design/v/_search/s",
+            "_design/v/_nouveau/s",
+            "_design/v/_list/l/byn",
+            "_design/v/_show/s/x",
+            "_explain",
+            "_design_docs/queries",
+            "_partition/p/_find",
+            "_partition/p/_explain",
+            "_partition/p/_design/v/_view/byn",
+        ):
+            answer = await site.ask("POST", f"/clinic-all/{path}", {"keys": []})
+            assert (answer.status, site.asked[-1].method, site.asked[-1].body) == (200, "POST", b'{"keys":[]}'), path
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "_design/v/_update/u"),
+        ("PUT", "_design/v/_update/u/x"),
+        ("POST", "_index"),
+        ("POST", "_index/_bulk_delete"),
+        ("DELETE", "_index/_design/v/json/byn"),
+        ("PUT", "_design/v/_view/byn"),
+        ("DELETE", "_design/v/_view/byn"),
+        ("COPY", "_design/v/_view/byn"),
+        ("POST", "_design/v/_view_cleanup"),
+        ("POST", "_design/v/_info"),
+        ("POST", "_explain/x"),
+        ("POST", "_partition"),
+        ("POST", "_partition/p"),
+        ("POST", "_partition/p/_index"),
+        ("POST", "_partition/p/_design/v/_update/u"),
+        ("POST", "_partition/p/_partition/q/_find"),
+        ("POST", "_design%2F/_view/_update/u"),
+        ("POST", "_design/v%2F_update%2Fu/_view/byn"),
+    ],
+)
+async def test_a_profile_that_only_reads_writes_nothing(method: str, path: str) -> None:
+    async with world(giving(given_json(200, {})), READING) as site:
+        answer = await site.ask(method, f"/clinic-all/{path}", {})
+        assert (answer.status, answer.json["reason"]) == (403, "This profile only reads.")
+        assert not any(asked.path.startswith("/clinic/_") and asked.method == method for asked in site.asked)
+        hidden = {"X-HTTP-Method-Override": "PUT"}
+        assert (await site.ask("POST", "/clinic-all/_design/v/_view/byn", {}, headers=hidden)).status == 403
