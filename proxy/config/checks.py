@@ -189,8 +189,10 @@ def _warn_of_profile(profile: Profile, config: Config, problems: Problems) -> No
         auth = unsigned[0].source.auth
         message = f'shows whole documents to every user: it has no filters, and the source has auth = "{auth}"'
         problems.warn(path, f"{message}; restrict it with roles or users")
-    if everybody and config.server.anonymous and profile.write and any(d.source.auth in _LOGIN_KEYS for d in unsigned):
-        problems.warn(path, "lets clients without an account write, with the rights of the source's service account")
+    lent = [d.source for d in unsigned if d.source.one_account]
+    if everybody and config.server.anonymous and profile.write and lent:
+        whose = f'"{lent[0].username}"' if lent[0].auth == "proxy" else "service account"
+        problems.warn(path, f"lets clients without an account write, with the rights of the source's {whose}")
     if profile.by_role and profile.header is not None:
         problems.warn((*path, "by_role"), "has no effect: for the plain database name the header alone decides")
     if profile.trusted and everybody:

@@ -202,14 +202,28 @@ def test_warnings(load_text: Loader, old: str, new: str, warnings: list[str]) ->
     assert list(load_text(text).warnings) == warnings
 
 
-def test_anonymous_writers_with_the_rights_of_a_service(load_text: Loader) -> None:
+@pytest.mark.parametrize(
+    ("account", "whose"),
+    [
+        ('auth = "service"\nusername = "a"\npassword = "b"', "service account"),
+        ('auth = "cookie"\nusername = "a"\npassword = "b"', "service account"),
+        ('auth = "proxy"\nusername = "a"\nproxy_secret = "b"', '"a"'),
+    ],
+)
+def test_anonymous_writers_with_the_rights_of_an_account(load_text: Loader, account: str, whose: str) -> None:
     text = GOOD.replace("[sources", "anonymous = true\n[sources") + FILTERS
-    text = text.replace("[databases.clinic]", 'auth = "service"\nusername = "a"\npassword = "b"\n[databases.clinic]')
+    text = text.replace("[databases.clinic]", f"{account}\n[databases.clinic]")
     assert list(load_text(text).warnings) == [
         "clinic.toml:11: profiles.phone: lets clients without an account write, "
-        "with the rights of the source's service account"
+        f"with the rights of the source's {whose}"
     ]
     assert load_text(text.replace("[[profiles", "write = false\n[[profiles")).warnings == ()
+
+
+def test_anonymous_writers_with_no_rights_but_their_own(load_text: Loader) -> None:
+    text = GOOD.replace("[sources", "anonymous = true\n[sources") + FILTERS
+    text = text.replace("[databases.clinic]", 'auth = "proxy"\nproxy_secret = "b"\n[databases.clinic]')
+    assert load_text(text).warnings == ()
 
 
 @pytest.mark.parametrize(
