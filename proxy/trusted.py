@@ -107,7 +107,7 @@ async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | No
     """The body, where it had to be read to tell whom the source refuses; None: it comes yet. Raises Unavailable."""
     if not is_function:
         await _check(reply)
-    if not reply.of_account:
+    if not reply.of_account or not _is_json(reply):
         return None
     if is_head or not is_function:
         raise await reply.error()
@@ -118,12 +118,15 @@ async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | No
     return said
 
 
+def _is_json(reply: Reply) -> bool:
+    return reply.headers.get("Content-Type", "").partition(";")[0].strip().lower() in _JSON_TYPES
+
+
 async def _check(reply: Reply) -> None:
     """Raise the error that the answer is none that CouchDB gives where it only gives JSON."""
     if reply.status == 304:
         return
-    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES or 300 <= reply.status < 400:
+    if 300 <= reply.status < 400 or not _is_json(reply):
         raise await reply.error() if reply.status >= 300 else reply.unusable("answered with something that is not JSON")
 
 

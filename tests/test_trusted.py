@@ -73,7 +73,7 @@ async def test_refusals_of_the_client_are(caplog: pytest.LogCaptureFixture) -> N
     [
         refusal(401, "unauthorized", "Not yours."),
         given_json(403, {"why": "not yours"}),
-        Given(403, b"<p>Not yours.</p>", CIMultiDict({"Content-Type": "text/html"})),
+        Given(403, b"<p>Not yours.</p>" * 10_000, CIMultiDict({"Content-Type": "text/html"})),
     ],
 )
 async def test_functions_refuse_in_their_own_words(own: Given) -> None:
