@@ -100,7 +100,7 @@ def _reads(method: str, rest: tuple[str, ...]) -> bool:
 
 
 def _is_function(rest: tuple[str, ...]) -> bool:
-    return rest[0] == "_design" and rest[2] in _FUNCTIONS
+    return len(rest) > 2 and rest[0] == "_design" and rest[2] in _FUNCTIONS
 
 
 async def _said(reply: Reply, *, is_head: bool, is_function: bool) -> bytes | None:
