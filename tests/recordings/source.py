@@ -217,9 +217,10 @@ class RecordedSource:
         return await _stream(request, _feed_lines(page, last, len(rows) - len(page), waits))
 
     def _local_docs(self, options: dict[str, str]) -> list[Any]:
-        """All of them, under the names that the proxy would have given them: those below the key that it asks from."""
+        """Clients' own, under the names that the proxy would have given them: those below the key that it asks from."""
         prefix = json.loads(options.get("startkey", '"_local/"'))
-        ids = [(prefix + name, f"0-{generation}") for name, (generation, _) in sorted(self._local.items())]
+        own = {name: kept for name, kept in sorted(self._local.items()) if not name.startswith("tailor-")}
+        ids = [(prefix + name, f"0-{generation}") for name, (generation, _) in own.items()]
         return [{"id": doc_id, "key": doc_id, "value": {"rev": rev}} for doc_id, rev in ids]
 
     def _passes(self, doc_id: str, options: dict[str, str], body: dict[str, Any]) -> bool:
