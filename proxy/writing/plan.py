@@ -131,7 +131,7 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     path = pushed.path
     known = stored.newest_known(path)
-    if 0 < known < len(path) - 1 and rules.chain:
+    if 0 < known < len(path) - 1 and len(stored.leaves) > 1 and rules.chain:
         path = stored.own_path(path, known, (leaf for leaf in stored.leaves if rules.shape(leaf) is None))
         pushed = pushed._replace(path=path)
     graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
