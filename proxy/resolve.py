@@ -5,6 +5,9 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
     its body is visible                       the leaf itself, shaped
     else, a deletion whose newest judgeable   the leaf itself, as a bare tombstone: the client could see the document,
       ancestors include a visible one         and may know that it is gone
+    else, a deletion that says nothing of     the leaf itself likewise: of whom it concerns nothing is known, and
+      whom it reached, and no ancestor that     devices may have the document
+      could be judged
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
@@ -132,6 +135,11 @@ async def departures(view: View, dark: Sequence[Doc], told: Told | None = no_lea
     seen = await _seen(view, candidates, formerly=formerly)
     held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
     held |= {leaf: leaf[1] for leaf in lost}
+    for doc in filter(view.is_undecided, dark):
+        doc_id, rev = doc["_id"], doc["_rev"]
+        above = candidates.get((doc_id, rev))
+        if above is not None and all(seen.get((doc_id, each)) is None for each in above):
+            held[doc_id, rev] = rev
     return [
         bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
         for doc in dark
@@ -139,12 +147,12 @@ async def departures(view: View, dark: Sequence[Doc], told: Told | None = no_lea
     ]
 
 
-async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly: bool) -> dict[Revision, bool]:
+async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly: bool) -> dict[Revision, bool | None]:
     """Whether the client could see the ancestors of revisions, nearest first, as far as that is known: by the bodies of
     the nearest, or by what the index kept. `formerly`: or could see them by former rules.
     """
     near = dict.fromkeys((doc_id, rev) for (doc_id, _), revs in paths.items() for rev in revs[:ANCESTORS])
-    seen = await look_at(view, near, partial(_is_visible, view, formerly), kept=True)
+    seen: dict[Revision, bool | None] = await look_at(view, near, partial(_is_visible, view, formerly), kept=True)
     open_ones = [
         (doc_id, newest, revs)
         for (doc_id, newest), revs in paths.items()
@@ -178,11 +186,14 @@ def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool]]) ->
     return known
 
 
-def _is_visible(view: View, formerly: bool, body: Doc) -> bool:
+def _is_visible(view: View, formerly: bool, body: Doc) -> bool | None:
+    """None for a deletion that says nothing of whom it reached."""
+    if view.is_undecided(body):
+        return None
     return view.shape(body) is not None or (formerly and view.was_shown(body))
 
 
-def _last_held(doc_id: str, revs: Iterable[str], seen: Mapping[Revision, bool]) -> str | None:
+def _last_held(doc_id: str, revs: Iterable[str], seen: Mapping[Revision, bool | None]) -> str | None:
     """The newest of `revs`, which are newest first, that a client may hold; None if it could see none of them.
 
     That is the newest one that it could see, or what follows that without a body: a device that pushed several edits

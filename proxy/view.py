@@ -101,6 +101,17 @@ class View(Place):
             )
             return None
 
+    def is_undecided(self, doc: Doc) -> bool:
+        """Whether a source's document is a deletion that says nothing of whom it reached, which would be anybody.
+        `shape` gives None for it.
+        """
+        if doc.get("_deleted") is not True or doc["_id"].startswith("_"):
+            return False
+        try:
+            return self.profile.chain.is_undecided(_without_protocol(doc), self.client)
+        except Withheld:
+            return False
+
     @cached_property
     def traces(self) -> bool:
         """Whether the index, if there is one, keeps what decides what this view shows."""

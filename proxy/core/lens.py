@@ -56,7 +56,6 @@ class Chain:
         filters = [link.filter for link in self.links]
         self.audience_fields = _in_source(filters, lambda filter_: filter_.audience_fields())
         """Top-level fields of the source's document that decide whom it reaches."""
-        others = list(others)
         self.kept_fields = self.audience_fields.union(*others)
         """Those that tombstones keep."""
         judging = [index for index, filter_ in enumerate(filters) if not filter_.passes_all]
@@ -67,7 +66,6 @@ class Chain:
         """Of these, those that a deletion may lack. None at all where it is not known what decides, or nothing does, or
         where filters say by themselves to whom deletions are shown.
         """
-        self._groups = [names for names in {self.deciding, *map(_fields, others)} if names]
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -109,9 +107,15 @@ class Chain:
         A condition may be true of a document without fields (`hidden != true`); then a bare deletion would tell
         everybody of what was hidden. So the documents that it follows decide, as for one that is not shown.
         """
-        if doc.get("_deleted") is True and self.deciding and self.deciding.isdisjoint(doc):
-            return None
-        return self.shape(doc, client)
+        return None if self._lacks(doc) else self.shape(doc, client)
+
+    def is_undecided(self, doc: Doc, client: Client) -> bool:
+        """Whether it is a deletion that is hidden by `show` alone. Raises Withheld."""
+        return self._lacks(doc) and self.shape(doc, client) is not None
+
+    def _lacks(self, doc: Doc) -> bool:
+        """Whether it is a deletion that has nothing by which the filters decide whom a document reaches."""
+        return doc.get("_deleted") is True and bool(self.deciding) and self.deciding.isdisjoint(doc)
 
     def traceback_of(self, error: Withheld) -> BaseException | None:
         """What to log the traceback of, for a filter that raised: with each kind of error, once a minute. It may well
@@ -216,14 +220,11 @@ class Chain:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.
 
         That is no surplus to be discarded: it is hidden, and a condition for it to be so is gone. Only values count,
-        by their path without the indices of arrays. Not compared is what filters set or fill, and what a deletion has
-        as null. Raises Withheld.
+        by their path without the indices of arrays. Not compared is what filters set or fill. Raises Withheld.
         """
         shaped = self._read_of_source(whole, edited, client, original)
         if shaped is None:
             return False
-        if "_deleted" in edited:
-            shaped = {name: value for name, value in shaped.items() if value is not None}
         sent, shown = self._compared(edited, client), self._compared(self._shown(original, client), client)
         known = {*values_of(sent), *values_of(shown)}
         return any(value not in known for value in values_of(self._compared(shaped, client)))
@@ -271,17 +272,9 @@ class Chain:
         return self.routed(left, original)
 
     def routed(self, stone: Doc, original: Doc | None) -> Doc:
-        """A deletion with what decides whom it concerns, as the `original` has it: null, where that has nothing of it.
-        Without that a deletion says nothing of whom it concerns (see `show`).
-        """
-        if original is None:
-            return stone
-        kept = {name: value for name, value in original.items() if name in self.kept_fields}
-        routed = {**stone, **{name: value for name, value in kept.items() if name not in stone}}
-        for names in self._groups:
-            if names.isdisjoint(routed):
-                routed |= dict.fromkeys(sorted(names))
-        return routed
+        """A deletion with what decides whom it concerns, as the `original` has it."""
+        kept = {name: value for name, value in (original or {}).items() if name in self.kept_fields}
+        return {**stone, **{name: value for name, value in kept.items() if name not in stone}}
 
     def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """What a deletion without a body would carry on of the original, except for what filters set anew."""

@@ -294,20 +294,10 @@ def test_where_filters_do_not_say_what_decides_they_do_themselves() -> None:
     assert chain(Public()).show(deletion(), ANN) == deletion()
 
 
-def test_a_deletion_of_what_has_nothing_that_decides_says_so() -> None:
-    public = chain(Select(where="hidden != `true`"))
-    stone = public.restore(deletion(), {"_id": "p1", "_rev": "3-c", "name": "Ann"}, ANN)
-    assert stone == deletion(hidden=None)
-    assert public.show(stone, ANN) == stone
-    assert not public.uncovers(stone, deletion(), ANN, {"_id": "p1", "_rev": "3-c", "name": "Ann"})
-    again = public.routed(deletion(), stone)
-    assert again == stone
-
-
 def test_a_deletion_keeps_what_decides_for_others() -> None:
-    plain = Chain([Link("drop", Drop(paths=["hidden"]))], others=[frozenset({"hidden"}), frozenset({"a", "b", "_id"})])
+    plain = Chain([Link("drop", Drop(paths=["hidden"]))], others=[frozenset({"hidden"}), frozenset({"a", "b"})])
     assert plain.restore(deletion(), {**DOC, "hidden": True, "a": 1}, ANN) == deletion(hidden=True, a=1)
-    assert plain.restore(deletion(), DOC, ANN) == deletion(hidden=None, a=None, b=None)
+    assert plain.restore(deletion(), DOC, ANN) == deletion()
 
 
 def test_a_bare_deletion_is_accepted_where_tombstones_are_hidden() -> None:
