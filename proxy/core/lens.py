@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,10 @@ class Chain:
         says = all(_promised(each, "by_fields") for each in filters[: judging[-1] + 1 if judging else 0])
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
-        self.deciding = _fields(self.decided_by or ())
-        """Of these, those that a deletion may lack. None at all where it is not known what decides, or nothing does, or
-        where filters say by themselves to whom deletions are shown.
-        """
+        self.deciding = frozenset(name for name in self.audience_fields if not name.startswith("_"))
+        """Of the fields of the audience, those that a deletion may lack."""
+        self._judges_deletions = "_deleted" in self.audience_fields or (says and not self.deciding)
+        """Whether filters know by themselves to whom they show a deletion without any field."""
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -114,8 +114,12 @@ class Chain:
         return self._lacks(doc) and self.shape(doc, client) is not None
 
     def _lacks(self, doc: Doc) -> bool:
-        """Whether it is a deletion that has nothing by which the filters decide whom a document reaches."""
-        return doc.get("_deleted") is True and bool(self.deciding) and self.deciding.isdisjoint(doc)
+        """Whether it is a deletion that has nothing by which the filters decide whom a document reaches: no field,
+        if it is not known what that is.
+        """
+        if doc.get("_deleted") is not True or self._judges_deletions:
+            return False
+        return self.deciding.isdisjoint(doc) if self.deciding else all(name.startswith("_") for name in doc)
 
     def traceback_of(self, error: Withheld) -> BaseException | None:
         """What to log the traceback of, for a filter that raised: with each kind of error, once a minute. It may well
@@ -326,11 +330,6 @@ def _unquoted(name: str) -> str:
 
 _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
 """What a path begins with."""
-
-
-def _fields(names: Collection[str]) -> frozenset[str]:
-    """Those that deletions may lack. None if deletions themselves are among them."""
-    return frozenset() if "_deleted" in names else frozenset(name for name in names if not name.startswith("_"))
 
 
 _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]

@@ -286,12 +286,30 @@ def test_a_deletion_that_lacks_nothing_is_shown() -> None:
     assert chain(Drop(paths=["ssn"])).show(deletion(), ANN) == deletion()
 
 
-def test_where_filters_do_not_say_what_decides_they_do_themselves() -> None:
-    class Public(Filter):
-        def shape(self, doc: Doc, client: Client) -> Doc | None:
-            return None if doc.get("hidden") else doc
+class Public(Filter):
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return None if doc.get("hidden") else doc
 
-    assert chain(Public()).show(deletion(), ANN) == deletion()
+
+class Told(Public):
+    def audience_fields(self) -> list[str]:
+        return ["hidden", "_deleted"]
+
+
+def test_where_filters_do_not_say_what_decides_a_deletion_with_nothing_is_not_shown() -> None:
+    assert chain(Public()).show(deletion(), ANN) is None
+    assert chain(Public()).show({**deletion(), "_attachments": {}}, ANN) is None
+    assert chain(Public()).show(deletion(reason="moved"), ANN) == deletion(reason="moved")
+    assert chain(Public()).is_undecided(deletion(), ANN)
+    assert chain(Told()).show(deletion(), ANN) == deletion()
+
+
+def test_a_deletion_lacks_what_decides_behind_filters_that_do_not_say_what_they_go_by() -> None:
+    public = chain(Project(body="{name: name, hidden: hidden}"), Select(where="hidden != `true`"))
+    assert public.decided_by is None
+    assert public.show(deletion(), ANN) is None
+    assert public.show(deletion(name="Ann"), ANN) is None
+    assert public.show(deletion(hidden=False), ANN) == deletion(hidden=False)
 
 
 def test_a_deletion_keeps_what_decides_for_others() -> None:

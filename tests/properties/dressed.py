@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.core.revisions import Rev
 from tests.properties.device import Device, Doc, Family
-from tests.properties.dresses import shape
+from tests.properties.dresses import PROMISING, shape
 from tests.properties.truth import Key, Truth
 from tests.support.inprocess import Answer, Site
 
@@ -51,6 +51,11 @@ class Dressed(Device):
     def saw_one_of(self, doc_id: str, revs: Iterable[Rev]) -> bool:
         """Whether the device could see any of the revisions."""
         return any(self.sees((doc_id, rev)) for rev in revs)
+
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Whether it may be unknown what the device could see: bodies are gone, and an index has nothing of them."""
+        return self._truth.compacted if self.dress in PROMISING else self._truth.has_lost_bodies
 
     def view(self, doc_id: str) -> dict[Rev, Doc]:
         """The source's live leaves that the device is to see, the winner first, whole."""

@@ -1,10 +1,11 @@
-"""Five profiles and what each shows and hides, said a second time without the project's filters.
+"""Six profiles and what each shows and hides, said a second time without the project's filters.
 
 phone    its facility; no `ssn`, `billing`, private notes, visits' `cost`, tags that begin with `!`, images
 tablet   all of its facilities; no `notes`, no attachments but images
 slim     its facility; nothing but `facility`, `title` and the days of visits; no attachments
 office   everything, `ssn` masked
 ward     all of its facilities; `title` as `name`, visits' `cost` masked, two `tags`, attachments of up to 7 bytes
+board    a site's own filter, which promises nothing: all but facility `f2`; no `ssn`
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from filters.redact import Redact
 from filters.rename import Rename
 from filters.select import Select
 from filters.truncate import Truncate
+from proxy.contract import Client, Filter
+from tests.properties.truth import content
 from tests.support.inprocess import profile
 
 Doc = dict[str, Any]
@@ -36,6 +39,14 @@ USERS: dict[str, tuple[str, tuple[str, ...]]] = {
 FACILITIES = {"ann": ["f1"], "bob": ["f2"], "cem": ["f1", "f2"], "eva": ["f1", "f2", "f3"]}
 
 _SMALL = 7
+
+
+class Board(Filter):
+    """Shows what does not say that it is hidden: a deletion without fields, to everybody."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return None if doc.get("facility") == "f2" else {name: doc[name] for name in doc if name != "ssn"}
+
 
 PROFILES = [
     profile(
@@ -56,7 +67,7 @@ PROFILES = [
         Keep(paths=["facility", "title", "visits[].id", "visits[].day"]),
         Attachments(allow=[]),
     ),
-    profile("office", Redact(paths=["ssn"])),
+    profile("office", Redact(paths=["ssn"]), others=["facility"]),
     profile(
         "ward",
         Rename(fields={"title": "name"}),
@@ -65,6 +76,7 @@ PROFILES = [
         Truncate(paths=["tags"], items=2),
         Attachments(max_size=_SMALL),
     ),
+    profile("board", Board(), others=["facility"]),
 ]
 
 
@@ -150,6 +162,10 @@ def _office_hidden(doc: Doc) -> Doc:
     return {"ssn": doc.get("ssn")}
 
 
+def _board(doc: Doc) -> Doc:
+    return {name: value for name, value in doc.items() if name != "ssn"}
+
+
 def _masked(cost: str) -> str:
     return blake2b(json.dumps(cost).encode(), key=b"0123456789abcdef", digest_size=16).hexdigest()
 
@@ -178,11 +194,16 @@ DRESSES = {
     "slim": Dress(_slim, _slim_hidden),
     "office": Dress(_office, _office_hidden),
     "ward": Dress(_ward, _ward_hidden),
+    "board": Dress(_board, _office_hidden),
 }
+PROMISING = DRESSES.keys() - {"board"}
+"""Those of which an index keeps what decides."""
 
 
 def shape(doc: Doc, user: str, dress: str) -> Doc | None:
     """What a device of `user` with this dress sees of a body; None if it sees nothing."""
+    if dress == "board":
+        return None if doc.get("facility") == "f2" or content(doc) == {"_deleted": True} else _board(doc)
     if dress != "office" and doc.get("facility") not in FACILITIES[user]:
         return None
     return DRESSES[dress].body(doc)

@@ -76,14 +76,16 @@ class Pushes:
         )
 
     def _originals(self, device: Dressed, doc_id: str, path: Revisions) -> list[Doc | None]:
-        """What a pushed revision edited: its newest ancestor with a body, or else what the device saw as winner.
+        """What a pushed revision edited: its newest ancestor with a body, or else its parent, if the proxy has
+        kept that, or what the device saw as winner.
 
         The winner may have changed between the parts of one push.
         """
         for rev in path.revs()[1:]:
             if (doc_id, rev) in self._truth.stored:
                 return [self._truth.history[doc_id, rev]]
-        return [self._before.get((device.name, doc_id)), _winner(device, doc_id, self._fresh)]
+        known = [self._truth.history[doc_id, rev] for rev in path.revs()[1:2] if (doc_id, rev) in self._truth.history]
+        return [*known, self._before.get((device.name, doc_id)), _winner(device, doc_id, self._fresh)]
 
 
 def check_whole(device: Dressed, whole: Doc, written: Doc, originals: Sequence[Doc | None]) -> None:
@@ -114,6 +116,6 @@ def _check_tombstone(device: Dressed, whole: Doc, written: Doc, originals: Seque
     renamed = {"title"} if "name" in written else set()
     surplus = content(whole).keys() - content(written).keys() - {"facility"} - buried - renamed
     law(not surplus, "a tombstone keeps", surplus, whole)
-    facilities = {one.get("facility") for one in originals if one is not None and device.shape(one) is not None}
-    if facilities and "facility" not in written and device.dress != "office":
+    facilities = {None if one is None or device.shape(one) is None else one.get("facility") for one in originals}
+    if "facility" not in written:
         law(whole.get("facility") in facilities, "a tombstone lost its audience:", whole)

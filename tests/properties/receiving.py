@@ -21,6 +21,7 @@ SECRETS = {
     "slim": (b"#", b'"!'),
     "office": (b"#ssn",),
     "ward": (b"#cost",),
+    "board": (b"#ssn",),
 }
 """What no answer to a device in this dress may have in it, wherever."""
 
@@ -39,14 +40,27 @@ def check_received(truth: Truth, device: Dressed, grafts: set[Key]) -> None:
             law(content(shown) == content(doc), device, "got", doc, "instead of", shown)
         else:
             law(whole.get("_deleted"), device, "got what it may not see:", doc)
-            _check_deletion(device, doc, path)
+            _check_deletion(
+                device, doc, path, is_known=not _is_bare(whole) or _is_known(truth, device, doc["_id"], path)
+            )
         law(revisions.path_of(truth.trees[doc["_id"]], path.newest) == path, "the path of", doc)
     device.received.clear()
 
 
-def _check_deletion(device: Dressed, doc: Doc, path: Revisions) -> None:
+def _check_deletion(device: Dressed, doc: Doc, path: Revisions, *, is_known: bool = True) -> None:
+    """`is_known`: whether it is, whom the deletion concerns; otherwise all are told for whom nothing else decides."""
     law(content(doc) == {"_deleted": True}, device, "got more than a deletion:", doc)
-    law(device.saw_one_of(doc["_id"], path.revs()[1:]), device, "hears of what it never saw:", doc)
+    if is_known or device.dress != "board":
+        law(device.saw_one_of(doc["_id"], path.revs()[1:]), device, "hears of what it never saw:", doc)
+
+
+def _is_bare(whole: Doc) -> bool:
+    return content(whole) == {"_deleted": True}
+
+
+def _is_known(truth: Truth, device: Dressed, doc_id: str, path: Revisions) -> bool:
+    above = [truth.history.get((doc_id, rev)) for rev in path.revs()[1:]]
+    return not device.may_be_forgotten and not all(whole is None or _is_bare(whole) for whole in above)
 
 
 def check_answers(truth: Truth, device: Dressed) -> None:
@@ -81,9 +95,9 @@ def check_held(truth: Truth, device: Dressed, doc_id: str, grafts: set[Key]) -> 
             gone = (doc_id, rev) in grafts or (known and known.get("_deleted"))
             law(gone or rev in denied, device, "deleted", doc_id, rev)
         else:
-            stale = known and (truth.compacted or rev in far)
+            stale = known and (device.may_be_forgotten or rev in far)
             law(rev in view or rev in denied or stale, device, "still has", held.bodies[rev])
-    if not denied and not truth.compacted:
+    if not denied and not device.may_be_forgotten:
         live = [rev for rev in held.live if rev not in far]
         law(list(view) == live, device, "has", doc_id, held.live, "instead of", list(view))
 

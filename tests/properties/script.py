@@ -36,6 +36,8 @@ CREW: Sequence[tuple[str, str, Family, int]] = (
     ("ann", "tablet", Family.POUCH, 4),
     ("cem", "ward", Family.POUCH, 2),
     ("ann", "ward", Family.TOUCH, 10),
+    ("bob", "board", Family.POUCH, 3),
+    ("eva", "board", Family.TOUCH, 100),
 )
 
 AT_SOURCE = ("edit", "edit", "create", "create", "move", "move", "branch", "edit_any", "bury", "remove")

@@ -73,3 +73,18 @@ def test_a_deletion_that_one_profile_was_shown_is_not_written_through_another(st
         assert device.leaf("doc-a") is not None
 
     stage.run(story)
+
+
+def test_a_deletion_without_fields_is_not_told_to_who_never_saw_the_document(stage: Stage) -> None:
+    async def story(world: World) -> None:
+        board = world.add_device("bob", "board")
+        for doc_id, facility in (("doc-a", "f2"), ("doc-b", "f1")):
+            await world.truth.put({**PATIENT, "_id": doc_id, "facility": facility})
+        for doc_id in ("doc-a", "doc-b"):
+            doc = world.truth.leaf(doc_id)
+            assert doc is not None
+            await world.truth.put({"_id": doc_id, "_rev": doc["_rev"], "_deleted": True})
+        await world.rest()
+        assert list(board.docs) == ["doc-b"]
+
+    stage.run(story)

@@ -58,6 +58,8 @@ class Truth:
         self.shadow: dict[str, Tree] = {}
         self.compacted = False
         """Whether it is forgotten what devices were shown."""
+        self.has_lost_bodies = False
+        """Whether it is, but for what an index keeps."""
 
     async def scan(self) -> set[Key]:
         """Take in what the source has; the revisions whose bodies are new."""
@@ -119,6 +121,7 @@ class Truth:
         kept what decided whom they were shown to.
         """
         self.compacted = self.compacted or not traced
+        self.has_lost_bodies = True
         repository = self.database._repository
         assert isinstance(repository, MemoryRepository)
         for doc_id, record in repository._records.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -104,9 +104,9 @@ class Site:
         return str(answer.json["rev"])
 
 
-def profile(name: str, *filters: Filter, **options: Any) -> Profile:
-    """A profile of the database `clinic`, reachable as `clinic-<name>`."""
-    chain = Chain([Link(f"{name}: {type(each).__name__}", each) for each in filters])
+def profile(name: str, *filters: Filter, others: Iterable[str] = (), **options: Any) -> Profile:
+    """A profile of the database `clinic`, reachable as `clinic-<name>`. `others`: fields that decide for others."""
+    chain = Chain([Link(f"{name}: {type(each).__name__}", each) for each in filters], others=[frozenset(others)])
     return Profile(name, frozenset(["clinic"]), chain, **{"suffix": name, **options})
 
 
