@@ -6,6 +6,7 @@ import argparse
 import os
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from ipaddress import ip_address
@@ -130,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--open is for loopback addresses only, and {given.host} is none")
     if both := sorted(dict(given.admin).keys() & dict(given.user).keys()):
         parser.error(f'--user: "{both[0]}" is an administrator already; choose another name, or leave one of them out')
+    for option, named in (("--admin", given.admin), ("--user", given.user)):
+        if twice := [name for name, count in Counter(name for name, _ in named).items() if count > 1]:
+            parser.error(f'{option}: "{twice[0]}" is named twice; leave one of them out')
     ignore_hangups()
     try:
         run_loop(_serve(given))

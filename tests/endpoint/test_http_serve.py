@@ -63,6 +63,8 @@ async def test_an_address_in_use_is_an_os_error() -> None:
         (["--open", "--host", "0.0.0.0"], "loopback"),
         (["--open", "--host", "example.test"], "loopback"),
         (["--admin", "a:b", "--user", "a:c"], '--user: "a" is an administrator already'),
+        (["--admin", "a:b", "--user", "u:c", "--user", "u:d:nurse"], '--user: "u" is named twice'),
+        (["--admin", "a:b", "--admin", "a:c"], '--admin: "a" is named twice'),
         (["--admin", "a:b", "--data", ""], "--data: is empty; name a directory"),
         (["--admin", "a:b", "--host", "a..b"], '"a..b" is neither an IP address nor a host name'),
         (["--admin", "a:b", "--host", "1.2.3.400"], '"1.2.3.400" is neither an IP address nor a host name'),
