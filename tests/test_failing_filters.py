@@ -136,6 +136,17 @@ async def test_a_filter_that_always_fails_does_not_flood_the_log(caplog: pytest.
     assert [number for number, record in enumerate(told) if record.exc_info] == [0]
 
 
+async def test_nor_does_one_that_always_fails_on_the_way_in(caplog: pytest.LogCaptureFixture) -> None:
+    async with site(profile("phone", Raising(ValueError))) as at:
+        caplog.clear()
+        docs = [{"_id": name, "bad": "restore"} for name in "abc"]
+        rows = (await at.ask("POST", "/clinic-phone/_bulk_docs", {"docs": docs})).json
+        assert [row["error"] for row in rows] == ["forbidden"] * 3
+    told = [record for record in caplog.records if record.name == "couch_tailor.writing"]
+    assert [record.getMessage().split()[3] for record in told] == ["a", "b", "c"]
+    assert [bool(record.exc_info) for record in told] == [True, False, False]
+
+
 async def test_a_request_that_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every cancellation is a filter's own."""
     chain = Chain([Link("raising", Raising(asyncio.CancelledError))])

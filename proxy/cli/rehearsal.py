@@ -66,7 +66,7 @@ class Rehearsal:
             raise Refused(f"the client does not see the document: {why}")
         outcome = judge(pushed, source, rules)
         if not isinstance(outcome, Send):
-            raise Refused(outcome.told().reason if isinstance(outcome, Refuse) else "it would not be stored")
+            raise Refused(outcome.told(rules.chain).reason if isinstance(outcome, Refuse) else "it would not be stored")
         return {**_revision(edited), **outcome.doc}, self._discarded(outcome.doc, pushed.body)
 
     def _rules(self) -> Rules:

@@ -16,6 +16,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import Any
 
 from proxy.contract import Client, Doc, Filter, Refused, promises
@@ -78,7 +79,7 @@ class Chain:
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
-        self._tracebacks: defaultdict[tuple[str, type], OnceAMinute] = defaultdict(OnceAMinute)
+        self._tracebacks: defaultdict[Hashable, OnceAMinute] = defaultdict(OnceAMinute)
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -122,11 +123,12 @@ class Chain:
         return self.deciding.isdisjoint(doc) if self.deciding else all(name.startswith("_") for name in doc)
 
     def traceback_of(self, error: Withheld) -> BaseException | None:
-        """What to log the traceback of, for a filter that raised: with each kind of error, once a minute. It may well
-        raise for every document.
+        """What to log the traceback of, for a filter that raised: with each kind of error, and line that raises it,
+        once a minute. It may well raise for every document.
         """
         cause = error.__cause__
-        return cause if self._tracebacks[error.filter_name, type(cause)].is_due() else None
+        *_, line = [0, *(line for _, line in walk_tb(cause.__traceback__ if cause else None))]
+        return cause if self._tracebacks[error.filter_name, type(cause), line].is_due() else None
 
     def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
         """The whole document for the client's `edited` one. Raises Refused, and Withheld if a filter fails."""

@@ -209,7 +209,7 @@ class _Planner:
                 else:
                     await self._lend(slot, outcome)
             elif isinstance(outcome, Refuse):
-                slot.fail(outcome.told())
+                slot.fail(outcome.told(self._view.profile.chain))
             else:
                 slot.stored = True
         for slot in slots[:done]:

@@ -180,7 +180,7 @@ async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | No
     try:
         while len(errors) < len(batch):
             outcomes = await plan_some(view, batch[len(errors) :], rules, suppose=False)
-            errors += [outcome.told() if isinstance(outcome, Refuse) else Conflict() for outcome in outcomes]
+            errors += [outcome.told(rules.chain) if isinstance(outcome, Refuse) else Conflict() for outcome in outcomes]
     except CouchError as error:
         log.warning("the source said conflict, and cannot be asked what it has: %s", error)
         errors += [Conflict() for _ in batch[len(errors) :]]

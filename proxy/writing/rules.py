@@ -155,13 +155,14 @@ class Refuse:
     failure: Withheld | None = None
     former: bool = False
 
-    def told(self) -> CouchError:
-        """The error, for the client that is about to hear it; a failure goes to the log.
+    def told(self, chain: Chain) -> CouchError:
+        """The error, for the client that is about to hear it; a failure of one of the chain's filters goes to the log.
 
         Another one each time: an error refers to where it was raised, and so to the plan, which must not refer to it.
         """
         if self.failure is not None:
-            log.error("a write of %s is refused: %s", self.id, self.failure, exc_info=self.failure.__cause__)
+            trace = chain.traceback_of(self.failure)
+            log.error("a write of %s is refused: %s", self.id, self.failure, exc_info=trace)
         return copy(self.error)
 
 

@@ -53,7 +53,7 @@ async def write(
 async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies: Bodies | None = None) -> Written:
     """Do what was planned for one document. Raises the CouchError that the client gets."""
     if isinstance(outcome, Refuse):
-        raise outcome.told()
+        raise outcome.told(exchange.view.profile.chain)
     if isinstance(outcome, Acknowledge):
         return Written(str(pushed.path[0]), 201)
     doc = await with_lent(exchange.view, outcome, exchange.server.max_body)

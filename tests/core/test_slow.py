@@ -138,6 +138,8 @@ class Raising(Filter):
     what: type[Exception] = ValueError
 
     def shape(self, doc: Doc, client: Client) -> Doc:
+        if doc["_id"] == "elsewhere":
+            raise self.what
         raise self.what
 
 
@@ -145,14 +147,15 @@ def test_where_a_filter_fails_is_told_once_a_minute(clock: Clock) -> None:
     filter_ = Raising()
     made = chain(filter_)
 
-    def has_traceback() -> bool:
+    def has_traceback(doc_id: str = "d") -> bool:
         with pytest.raises(Withheld) as caught:
-            made.shape({"_id": "d"}, ANN)
+            made.shape({"_id": doc_id}, ANN)
         return made.traceback_of(caught.value) is not None
 
     assert [has_traceback(), has_traceback()] == [True, False]
     filter_.what = KeyError  # another fault
     assert [has_traceback(), has_traceback()] == [True, False]
+    assert [has_traceback("elsewhere"), has_traceback("elsewhere")] == [True, False]
     clock.now += 59
     assert not has_traceback()
     clock.now += 1

@@ -96,7 +96,7 @@ async def test_the_client_hears_what_it_had_if_the_source_were_asked_before(stat
         pushed = read_pushed({"_id": "x", **body}, True)
         try:
             [expected] = await plan_some(there.view, [pushed], suppose=False)
-            told = expected.told() if isinstance(expected, Refuse) else None
+            told = expected.told(there.view.profile.chain) if isinstance(expected, Refuse) else None
         except CouchError as error:
             told = error
         before = await _leaves(there)
