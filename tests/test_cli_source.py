@@ -11,6 +11,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -160,10 +161,11 @@ def test_a_source_that_is_not_there(command: Command) -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_until_told_to_stop(command: Command, number: int) -> None:
+@contextmanager
+def started(command: Command, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A command that serves until it is told to stop, and the first line of what it says."""
     with subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli", "serve", "--config", "clinic.toml", "--bind", "127.0.0.1:0"],
+        [sys.executable, "-m", "proxy.cli", *arguments],
         cwd=command.directory,
         env={"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -171,16 +173,23 @@ def test_serve_until_told_to_stop(command: Command, number: int) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         try:
-            assert process.stdout.readline().startswith("couch-tailor listens on http://127.0.0.1:")
-            process.send_signal(signal.SIGHUP)
-            assert "WARNING couch_tailor.signals: SIGHUP changes nothing" in process.stderr.readline()
-            process.send_signal(number)
-            assert "Traceback" not in process.stderr.read()
-            assert process.wait() == 0
+            yield process, process.stdout.readline()
         finally:
-            process.kill()
+            process.terminate()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_until_told_to_stop(command: Command, number: int) -> None:
+    with started(command, "serve", "--config", "clinic.toml", "--bind", "127.0.0.1:0") as (process, said):
+        assert said.startswith("couch-tailor listens on http://127.0.0.1:")
+        assert process.stderr is not None
+        process.send_signal(signal.SIGHUP)
+        assert "WARNING couch_tailor.signals: SIGHUP changes nothing" in process.stderr.readline()
+        process.send_signal(number)
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize("arguments", [["serve", "-c", "clinic.toml", "--bind", "[::1]:0", "--workers", "1"],
@@ -192,20 +201,8 @@ def test_an_address_of_ipv6_is_printed_as_in_a_url(command: Command, arguments: 
             local.bind(("::1", 0))
     except OSError:
         pytest.skip("there is no IPv6 here")
-    with subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli", *arguments],
-        cwd=command.directory,
-        env={"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert re.search(r"http://\[::1\]:[0-9]+( |$)", process.stdout.readline())
-        finally:
-            process.terminate()
-            process.communicate()
+    with started(command, *arguments) as (_, said):
+        assert re.search(r"http://\[::1\]:[0-9]+( |$)", said)
 
 
 def test_serve_where_somebody_else_listens(command: Command) -> None:
