@@ -21,12 +21,19 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
+from proxy.core import jsonio
+
 _SEQ = re.compile(r"([0-9]{1,30})(?:-([A-Za-z0-9_-]*))?\Z")
 _MOST = 64 * 1024
 """Bytes of an unpacked sequence: a cluster of 64 shards needs 6 KiB."""
 
 Shards = Mapping[Any, tuple[Any, int]]
 """Of each shard, by its range, the copy that was read (the file's uuid and node), and how far."""
+
+
+def as_text(seq: Any) -> str:
+    """A sequence as the parameter `since` of a request: a source may give integers, or arrays (BigCouch)."""
+    return seq if isinstance(seq, str) else jsonio.dumps(seq).decode()
 
 
 def includes(seq: Any, earlier: Any) -> bool:

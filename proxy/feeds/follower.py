@@ -30,25 +30,21 @@ from typing import Any
 from proxy.ahead import ahead
 from proxy.core import jsonio
 from proxy.core.audience import Audience
-from proxy.core.query import Pairs
 from proxy.core.seqs import fell_back, number
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
 from proxy.errors import CouchError, Unavailable
+from proxy.feeds.asking import ask_feed, behind, changed, incarnation, still_there
 from proxy.feeds.index import Damaged, Entry, Full, IndexWriter, remove
-from proxy.feeds.looks import Change, Looks, change_of, changes, is_news
+from proxy.feeds.looks import Change, Looks, changes, is_news
 from proxy.feeds.pace import Pace
 from proxy.feeds.progress import Reading
 from proxy.feeds.purges import Counts, added, counts_of, purged_ids, together
 from proxy.feeds.purges import fell_back as are_fewer
 from proxy.feeds.restored import LOOKED_AT, has_one_copy, lacks
 from proxy.feeds.watcher import Watcher
-from proxy.fetch import fetch_leaves
 from proxy.place import Place
-from proxy.reply import Reply
-from proxy.sizes import at_once
-from proxy.upstream import JSON_HEADERS
 
 log = logging.getLogger("couch_tailor.follower")
 
@@ -57,7 +53,6 @@ _SMALL_PAGE = 1000
 """Of a reading that gives way: a source has much to do for a page, and does it at once."""
 _BEGUN = 2
 """Batches of rows whose bodies are asked for while those of another are judged and stored."""
-_HEARTBEAT_MS = 20_000
 _LOOK_SECONDS = 30.0
 """How often the source is asked whether the database is still the same, and whether something was purged."""
 _LOOK_AFTER_CHANGE_SECONDS = 3.0
@@ -303,7 +298,7 @@ class Follower:
         if self._index is None:
             info = await self._ask_info()
             self._alarm.clear()
-            self._index = IndexWriter(self._path, {**self.settings, "incarnation": _incarnation(info)})
+            self._index = IndexWriter(self._path, {**self.settings, "incarnation": incarnation(info)})
             self._index.check()
             if self._index.meta("purges") is None:
                 self._index.set_meta("purges", jsonio.dumps(counts_of(info.get("purge_seq"))))
@@ -344,7 +339,7 @@ class Follower:
         """What the source says of the database. Raises _Renewed if it is another one."""
         since = None if self._index is None else self._index.since  # the source is as far as this, or further
         info, index = await self._ask_info(), self._index
-        if index is None or _incarnation(info) != index.meta("incarnation"):
+        if index is None or incarnation(info) != index.meta("incarnation"):
             raise _Renewed
         counts, known = counts_of(info.get("purge_seq")), _counts(index)
         if fell_back(info.get("update_seq"), since) or are_fewer(counts, known):
@@ -368,14 +363,7 @@ class Follower:
         """A request that ends when there is a change. It only tells of it: rows are read by `_read` alone."""
         index = self._held()
         began = time.monotonic()
-        pairs = [("feed", "longpoll"), ("heartbeat", str(_HEARTBEAT_MS)), ("limit", "1"), *_since(index.since)]
-        async with await self._ask(pairs, _HEARTBEAT_MS * 3 / 1000) as reply:
-            try:
-                found = await reply.json()
-                empty = not found["results"]
-            except (TypeError, KeyError) as error:
-                raise Unavailable("The source's _changes is not of CouchDB's form.") from error
-        if empty and time.monotonic() - began < 1:
+        if not await changed(self._place, index.since) and time.monotonic() - began < 1:
             await self._look()
             await asyncio.sleep(1.0)  # a source that does not wait must not be asked in a tight loop
 
@@ -443,7 +431,7 @@ class Follower:
             self._lose(index, self._unpurged)  # what was put back since was no news to it
             raise _Renewed("has purged documents, and does not say which")
         held = [*index.known(ids)]
-        there = await self._looks.entries(await self._still_there(held, index.since), {})
+        there = await self._looks.entries(await still_there(self._place, held, index.since), {})
         self._still(index)
         index.forget(held, there, jsonio.dumps(after))
         self._purged.clear()
@@ -451,15 +439,6 @@ class Follower:
         log.warning(text, self._name, len(held), len(there))
         if self._is_open:
             self._watcher.opened(self._path)  # to let go of what they keep
-
-    async def _still_there(self, doc_ids: Sequence[str], seq: Any) -> list[Change]:
-        """Those of the documents that the source has, as changes."""
-        found: list[Change] = []
-        few = at_once(self._place)
-        for start in range(0, len(doc_ids), few):
-            leaves = await fetch_leaves(self._place, doc_ids[start : start + few])
-            found += [change_of(doc_id, docs, seq) for doc_id, docs in leaves.items()]
-        return found
 
     # ---- reading
 
@@ -473,32 +452,9 @@ class Follower:
         if index is not self._index:
             raise Unavailable("The index was closed.")
 
-    async def _ask(self, pairs: Pairs, timeout: float) -> Reply:
-        reply = await self._place.upstream.request(
-            "GET",
-            self._place.path("_changes"),
-            [("style", "all_docs"), *pairs],
-            headers={**JSON_HEADERS, **self._place.headers},
-            timeout=timeout,
-        )
-        if reply.status != 200:
-            async with reply:
-                raise await reply.error()
-        return reply
-
     async def behind(self, since: Any) -> int | None:
         """How many changes the source has after a sequence; None if it does not say. Raises CouchError."""
-        async with await self._ask([*_since(since), ("limit", "1")], 0) as reply:
-            found = await reply.json()
-        if not isinstance(found, dict) or not isinstance(found.get("results"), list):
-            raise Unavailable("The source's _changes is not of CouchDB's form.")
-        if not found["results"]:
-            return 0
-        if isinstance(found.get("pending"), int):
-            return int(found["pending"]) + len(found["results"])
-        # sequences without `pending` are integers
-        info = await self._place.info()
-        return max(number(info.get("update_seq")) - number(since), 0) or None
+        return await behind(self._place, since)
 
     async def _read(self, reading: Reading, pace: Pace | None) -> tuple[int, int]:
         """Put a page of rows into the index: how many there were, and how many are left."""
@@ -512,7 +468,7 @@ class Follower:
                 await pace.begin()
             return await self._load(found)
 
-        async with await self._ask([*_since(since), ("limit", str(limit))], 0) as reply:
+        async with await ask_feed(self._place, since, [("limit", str(limit))]) as reply:
             try:
                 async with aclosing(ahead(changes(elements(reply, splitter)), load, _BEGUN)) as batches:
                     async for entries, seq, rows in batches:
@@ -557,14 +513,6 @@ class _Renewed(Exception):
         super().__init__(what)
 
 
-def _incarnation(info: dict[str, Any]) -> str:
-    return str(info.get("instance_start_time", "0"))
-
-
 def _counts(index: IndexWriter) -> Counts:
     counts: Counts = jsonio.loads(index.meta("purges", b"{}"))
     return counts
-
-
-def _since(seq: Any) -> Pairs:
-    return [("since", seq if isinstance(seq, str) else jsonio.dumps(seq).decode())]

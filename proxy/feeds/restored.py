@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.core import jsonio
-from proxy.core.seqs import shards
+from proxy.core.seqs import as_text, shards
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.index import Row, split_leaves
 from proxy.place import Place
@@ -37,7 +37,7 @@ async def lacks(place: Place, rows: Sequence[Row], since: Any) -> bool:
     missing = await _missing(place, {row.doc_id: [rev for rev, _ in split_leaves(row.leaves)] for row in rows})
     if not missing:
         return False
-    pairs = [("filter", "_doc_ids"), ("since", since if isinstance(since, str) else jsonio.dumps(since).decode())]
+    pairs = [("filter", "_doc_ids"), ("since", as_text(since))]
     async with await place.upstream.request(
         "POST",
         place.path("_changes"),

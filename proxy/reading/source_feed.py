@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from proxy.core import jsonio
 from proxy.core.query import Pairs
+from proxy.core.seqs import as_text
 from proxy.core.wire import WireError
 from proxy.core.wire.rows import ArraySplitter
 from proxy.elements import elements
@@ -91,7 +92,7 @@ class SourceFeed:
             self._first.release()
 
     async def _page(self) -> Reply:
-        pairs = [("since", _text(self.seq))]
+        pairs = [("since", as_text(self.seq))]
         if self.limit is not None and not self.descending:
             self.limit = min(_PAGE, max(self.limit, 1))
         if self.limit is not None and not (self.descending and self.view.hides):
@@ -123,7 +124,7 @@ class SourceFeed:
     async def news(self) -> AsyncGenerator[list[Row], None]:
         """The rows of one longpoll, which the source answers when there is a change after `seq`."""
         self.asked_apart = None  # most of what comes can be for others: each would cost every feed a request
-        pairs = [("feed", "longpoll"), ("since", _text(self.seq)), ("heartbeat", str(_HEARTBEAT_MS))]
+        pairs = [("feed", "longpoll"), ("since", as_text(self.seq)), ("heartbeat", str(_HEARTBEAT_MS))]
         began, count = time.monotonic(), 0
         async with await self._request(pairs, timeout=3 * _HEARTBEAT_MS / 1000) as reply:
             async for batch in self._rows(reply):
@@ -193,7 +194,3 @@ def _checked(batch: list[Any], apart: bool) -> list[Row]:
         except (KeyError, TypeError):
             raise Unavailable("The source's _changes has a row without its revisions.") from None
     return batch
-
-
-def _text(seq: Any) -> str:
-    return seq if isinstance(seq, str) else jsonio.dumps(seq).decode()

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from proxy import own
 from proxy.contract import Doc
 from proxy.core.equality import same
-from proxy.core.seqs import includes
+from proxy.core.seqs import as_text, includes
 from proxy.cuts.record import RECORD, read
 from proxy.errors import CouchError, Unavailable
 from proxy.fetch import ancestry
@@ -105,7 +105,7 @@ async def _changed(view: View, leaves: Mapping[str, Doc], since: Any) -> AsyncIt
     as well. Then nothing is known to be later.
     """
     ids = list(leaves)
-    pairs = [("filter", "_doc_ids"), ("style", "all_docs"), ("since", since if isinstance(since, str) else str(since))]
+    pairs = [("filter", "_doc_ids"), ("style", "all_docs"), ("since", as_text(since))]
     for start in range(0, len(ids), _AT_ONCE):
         body = {"doc_ids": ids[start : start + _AT_ONCE]}
         found = await view.upstream.json("POST", view.path("_changes"), pairs, headers=view.headers, body=body)

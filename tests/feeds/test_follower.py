@@ -22,12 +22,14 @@ from proxy.core import jsonio
 from proxy.core.query import Pairs
 from proxy.errors import Unavailable
 from proxy.feeds import follower as follower_module
+from proxy.feeds.asking import ask_feed
 from proxy.feeds.follower import Follower
 from proxy.feeds.hub import Hub
 from proxy.feeds.index import Damaged, IndexReader, IndexWriter, remove
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.pace import Pace
 from proxy.feeds.watcher import Watcher
+from proxy.place import Place
 from proxy.reply import Reply
 from proxy.sizes import AT_ONCE
 from tests.support.inprocess import ADMIN, Site, basic, profile, site
@@ -538,13 +540,12 @@ async def test_only_what_is_built_beside_others_gives_way_to_them(
 
 async def test_pages_are_small_while_a_build_gives_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    ask = Follower._ask
 
-    async def counted(self: Follower, pairs: Pairs, timeout: float) -> Reply:
+    async def counted(place: Place, since: Any, pairs: Pairs) -> Reply:
         asked.append(dict(pairs)["limit"])
-        return await ask(self, pairs, timeout)
+        return await ask_feed(place, since, pairs)
 
-    monkeypatch.setattr(Follower, "_ask", counted)
+    monkeypatch.setattr(follower_module, "ask_feed", counted)
     monkeypatch.setattr(follower_module, "_SMALL_PAGE", 200)
     monkeypatch.setattr(follower_module, "Pace", partial(Pace, times=lambda process: None))  # nobody is kept waiting
     docs = [{"_id": f"d{n}", "facility": "f1"} for n in range(1500)]
