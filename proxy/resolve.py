@@ -4,10 +4,10 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
 
     its body is visible                       the leaf itself, shaped
     else, a deletion whose newest judgeable   the leaf itself, as a bare tombstone: the client could see the document,
-      ancestors include a visible one         and may know that it is gone
-    else, a deletion that says nothing of     the leaf itself likewise: of whom it concerns nothing is known, and
-      whom it reached, and no ancestor that     devices may have the document
-      could be judged
+      ancestors include a visible one           and may know that it is gone
+    else, a deletion that may say too little  the leaf itself, as its own fields have it: nothing is known of what it
+      of whom it reached, and no ancestor       deleted, and devices may have that
+      that could be judged
     else, live, with such an ancestor         a graft: a deletion that only this view has, child of that ancestor
     else                                      nothing: the document is as good as absent
 
@@ -135,16 +135,21 @@ async def departures(view: View, dark: Sequence[Doc], told: Told | None = no_lea
     seen = await _seen(view, candidates, formerly=formerly)
     held = {(doc_id, rev): _last_held(doc_id, revs, seen) for (doc_id, rev), revs in candidates.items()}
     held |= {leaf: leaf[1] for leaf in lost}
-    for doc in filter(view.is_undecided, dark):
+    found = []
+    for doc in dark:
         doc_id, rev = doc["_id"], doc["_rev"]
-        above = candidates.get((doc_id, rev))
-        if above is not None and all(seen.get((doc_id, each)) is None for each in above):
-            held[doc_id, rev] = rev
-    return [
-        bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, last)
-        for doc in dark
-        if (last := held.get((doc["_id"], doc["_rev"]))) is not None
-    ]
+        last, own = held.get((doc_id, rev)), view.undecided(doc)
+        if own is not None and last is None and (doc_id, rev) in candidates:
+            last = rev if all(seen.get((doc_id, each)) is None for each in candidates[doc_id, rev]) else None
+        if last is not None:
+            found.append(_departure(view, doc, last, own))
+    return found
+
+
+def _departure(view: View, doc: Doc, held: str, own: Doc | None) -> Shown:
+    if own is not None:
+        return Shown(own, doc["_rev"], departed=True)
+    return bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, held)
 
 
 async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly: bool) -> dict[Revision, bool | None]:
@@ -152,7 +157,9 @@ async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly
     the nearest, or by what the index kept. `formerly`: or could see them by former rules.
     """
     near = dict.fromkeys((doc_id, rev) for (doc_id, _), revs in paths.items() for rev in revs[:ANCESTORS])
-    seen: dict[Revision, bool | None] = await look_at(view, near, partial(_is_visible, view, formerly), kept=True)
+    # what this process happens to have kept is no reason to answer otherwise than another would, unless the index knows
+    visible = partial(_is_visible, view, formerly)
+    seen: dict[Revision, bool | None] = await look_at(view, near, visible, kept=view.traces)
     open_ones = [
         (doc_id, newest, revs)
         for (doc_id, newest), revs in paths.items()
@@ -167,11 +174,11 @@ async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly
     return seen
 
 
-def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool]]) -> dict[str, bool]:
+def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool | None]]) -> dict[str, bool | None]:
     """Whether the client could see the revisions of a path, nearest first, by the traces of some: between two that are
     the same, all were.
     """
-    known: dict[str, bool] = {}
+    known: dict[str, bool | None] = {}
     between: list[str] = []
     last: bytes | None = None
     for rev in path:
@@ -187,8 +194,8 @@ def _by_traces(path: Sequence[str], traced: Mapping[str, tuple[bytes, bool]]) ->
 
 
 def _is_visible(view: View, formerly: bool, body: Doc) -> bool | None:
-    """None for a deletion that says nothing of whom it reached."""
-    if view.is_undecided(body):
+    """None for a deletion that may say too little of whom it reached."""
+    if view.undecided(body) is not None:
         return None
     return view.shape(body) is not None or (formerly and view.was_shown(body))
 

@@ -101,16 +101,16 @@ class View(Place):
             )
             return None
 
-    def is_undecided(self, doc: Doc) -> bool:
-        """Whether a source's document is a deletion that says nothing of whom it reached, which would be anybody.
-        `shape` gives None for it.
+    def undecided(self, doc: Doc) -> Doc | None:
+        """What a source's deletion looks like that may say too little of whom it reached, if the client is to hear of
+        it: `shape` gives None. None of all else.
         """
         if doc.get("_deleted") is not True or doc["_id"].startswith("_"):
-            return False
+            return None
         try:
-            return self.profile.chain.is_undecided(_without_protocol(doc), self.client)
+            return self._by(self.profile.chain.undecided, doc)
         except Withheld:
-            return False
+            return None
 
     @cached_property
     def traces(self) -> bool:
@@ -120,9 +120,9 @@ class View(Place):
 
     def traced(
         self, revs: Collection[tuple[str, str]], *, formerly: bool = False
-    ) -> dict[tuple[str, str], tuple[bytes, bool]]:
-        """What the index kept of revisions, (id, revision), and whether the client could see them. `formerly`: or by
-        former rules, as far as what was kept decides.
+    ) -> dict[tuple[str, str], tuple[bytes, bool | None]]:
+        """What the index kept of revisions, (id, revision), and whether the client could see them; None: that is not
+        told by them. `formerly`: or by former rules, as far as what was kept decides.
         """
         if self.hub is None or not self.traces:
             return {}
@@ -131,8 +131,10 @@ class View(Place):
             for (doc_id, rev), text in self.hub.traces(revs).items()
         }
 
-    def _could_see(self, doc: Doc, formerly: bool) -> bool:
+    def _could_see(self, doc: Doc, formerly: bool) -> bool | None:
         try:
+            if self.profile.chain.undecided(doc, self.client) is not None:
+                return None
             if self.profile.chain.show(doc, self.client) is not None:
                 return True
         except Withheld:
@@ -182,6 +184,9 @@ class View(Place):
         return None if self.profile.depends_on_client else self.bodies
 
     def _shape(self, doc: Doc) -> Doc | None:
+        return self._by(self.profile.chain.show, doc)
+
+    def _by(self, shape: Callable[[Doc, Client], Doc | None], doc: Doc) -> Doc | None:
         if doc["_id"].startswith("_"):  # a local document is somebody's own, wherever the source may show it
             return doc if self.profile.design_docs and doc["_id"].startswith("_design/") else None
         protocol: Sequence[str] = ()
@@ -191,7 +196,7 @@ class View(Place):
             body = doc.copy()
             for name in protocol:
                 del body[name]
-        shaped = self.profile.chain.show(body, self.client)
+        shaped = shape(body, self.client)
         if shaped is body:
             return doc
         if shaped is None or not protocol:

@@ -63,10 +63,9 @@ class Chain:
         says = all(_promised(each, "by_fields") for each in filters[: judging[-1] + 1 if judging else 0])
         self.decided_by = self.audience_fields if says else None
         """Those by which alone it is decided whether a document is shown; None if not all filters say so."""
-        self.deciding = frozenset(name for name in self.audience_fields if not name.startswith("_"))
-        """Of the fields of the audience, those that a deletion may lack."""
-        self._judges_deletions = "_deleted" in self.audience_fields or (says and not self.deciding)
-        """Whether filters know by themselves to whom they show a deletion without any field."""
+        self._deciding = None if self.decided_by is None else self.decided_by.difference(_IDENTITY)
+        self._judges_deletions = self.passes_all or "_deleted" in self.audience_fields
+        """Whether filters know by themselves to whom they show deletions."""
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")
@@ -103,24 +102,24 @@ class Chain:
         return shaped
 
     def show(self, doc: Doc, client: Client) -> Doc | None:
-        """`shape`, for who reads: None also for a deletion that says nothing of whom the document reached.
+        """`shape`, for who reads: None also for a deletion that may say too little of whom the document reached.
 
         A condition may be true of a document without fields (`hidden != true`); then a bare deletion would tell
         everybody of what was hidden. So the documents that it follows decide, as for one that is not shown.
         """
-        return None if self._lacks(doc) else self.shape(doc, client)
+        return None if self._may_lack(doc) else self.shape(doc, client)
 
-    def is_undecided(self, doc: Doc, client: Client) -> bool:
-        """Whether it is a deletion that is hidden by `show` alone. Raises Withheld."""
-        return self._lacks(doc) and self.shape(doc, client) is not None
+    def undecided(self, doc: Doc, client: Client) -> Doc | None:
+        """The shape of a deletion that is hidden by `show` alone; None of all else. Raises Withheld."""
+        return self.shape(doc, client) if self._may_lack(doc) else None
 
-    def _lacks(self, doc: Doc) -> bool:
-        """Whether it is a deletion that has nothing by which the filters decide whom a document reaches: no field,
-        if it is not known what that is.
+    def _may_lack(self, doc: Doc) -> bool:
+        """Whether it is a deletion that lacks a field by which filters decide whom a document reaches: what was deleted
+        may have had it. Where not all filters say by what they decide, it may lack anything.
         """
         if doc.get("_deleted") is not True or self._judges_deletions:
             return False
-        return self.deciding.isdisjoint(doc) if self.deciding else all(name.startswith("_") for name in doc)
+        return self._deciding is None or not self._deciding <= doc.keys()
 
     def traceback_of(self, error: Withheld) -> BaseException | None:
         """What to log the traceback of, for a filter that raised: with each kind of error, and line that raises it,
@@ -330,6 +329,8 @@ def _unquoted(name: str) -> str:
         return name
 
 
+_IDENTITY = ("_id", "_rev", "_deleted")
+"""What no filter changes, and each deletion has."""
 _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
 """What a path begins with."""
 
@@ -443,9 +444,6 @@ def _with_described_stubs(whole: Doc, original: Doc | None) -> Doc:
         name: {**known[name], **entry} if name in known and entry.get("stub") else entry for name, entry in own.items()
     }
     return {**whole, "_attachments": described}
-
-
-_IDENTITY = ("_id", "_rev", "_deleted")
 
 
 def _same_identity(result: Doc | None, given: Doc) -> Doc:

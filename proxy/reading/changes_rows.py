@@ -170,7 +170,7 @@ class Rows:
         if not (self._epochs.is_one or self._epochs.settles(row, doc, shaped)):
             return None
         if shaped is None:
-            return Change(row["seq"]) if rev.startswith("1-") and not self._view.is_undecided(doc) else None
+            return Change(row["seq"]) if rev.startswith("1-") and self._view.undecided(doc) is None else None
         if not self._usual or "_attachments" in shaped or "_revisions" in shaped:
             return self._change(row, [Shown(shaped, rev)])
         change: Row = {"id": row["id"], "changes": [{"rev": rev}]}

@@ -26,7 +26,7 @@ from proxy.core.revisions import canonical, descends
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import fetch_leaves, look_at
-from proxy.resolve import Shown, bare_tombstone, departures, graft_path, graft_paths, judge
+from proxy.resolve import Shown, departures, graft_path, graft_paths, judge
 from proxy.sizes import cut, in_parts
 from proxy.view import View
 
@@ -184,10 +184,8 @@ async def _judge_bodies(view: View, held: list[_Pair]) -> tuple[set[_Pair], set[
 
 
 def _verdict(view: View, body: Doc) -> bool | Doc:
-    """Whether the view shows a body; of a deletion that it does not show, its place in the tree."""
-    if view.shape(body) is not None:
-        return True
-    return bare_tombstone(body).doc if body.get("_deleted") else False
+    """Whether the view shows a body; a deletion that it does not show itself: what it deleted may tell."""
+    return view.shape(body) is not None or (body if body.get("_deleted") else False)
 
 
 def _is_graft(view: View, pair: _Pair, leaves: dict[str, list[Doc]]) -> bool:

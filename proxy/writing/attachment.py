@@ -28,7 +28,7 @@ from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
 from proxy.writing.related import Given
 from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, content
-from proxy.writing.store import Written, carry_out, edit
+from proxy.writing.store import Written, carry_out, edit, not_there
 
 _MISSING = "Document is missing attachment"
 _PASSED = ("Content-Type", "Content-Encoding", "Content-MD5")
@@ -157,6 +157,8 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
         written = await edit(exchange, "DELETE", view.document_path(doc_id, name), pairs, headers)
     else:
         held = await _fetch(exchange, named)
+        if not any(map(rules.shows, held.leaves)):
+            raise await not_there(view, doc_id)
         pushed, outcome = _without_attachment(named, held, name, rules)
         if isinstance(outcome, Send):
             await note_edit(view, rules, held.leaf(named["_rev"]))
@@ -175,11 +177,8 @@ def _check_is_there(seen: Sequence[Doc], name: str, rules: Rules) -> None:
 
 
 def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
-    seen = [leaf for leaf in held.leaves if rules.shows(leaf)]
-    if not seen:
-        raise NotFound("missing")
     if "_rev" not in named:
-        _check_is_there(seen, name, rules)
+        _check_is_there([leaf for leaf in held.leaves if rules.shows(leaf)], name, rules)
     if held.leaf(named.get("_rev", "")) is None:
         raise Conflict()
     doc = _shown(named, held, rules)

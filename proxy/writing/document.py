@@ -15,7 +15,7 @@ from proxy.core.grafts import may_be_return
 from proxy.core.revisions import Rev, parse_rev
 from proxy.core.wire import WireError
 from proxy.core.wire.header import boundary_of
-from proxy.errors import BadRequest, NotFound
+from proxy.errors import BadRequest
 from proxy.exchange import Exchange
 from proxy.fetch import fetch_leaves
 from proxy.reading.local import LOCAL, source_id
@@ -26,7 +26,7 @@ from proxy.writing.plan import plan, returning
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, named_rev, read_pushed
 from proxy.writing.related import Received, following
 from proxy.writing.rules import NOTHING, Stored
-from proxy.writing.store import Written, carry_out, edit, write
+from proxy.writing.store import Written, carry_out, edit, not_there, write
 
 
 async def put_document(exchange: Exchange) -> web.StreamResponse:
@@ -141,8 +141,7 @@ async def delete_document(exchange: Exchange) -> web.StreamResponse:
         written = await edit(exchange, "DELETE", view.document_path(doc_id), pairs, headers)
         return stored(exchange, doc_id, written)
     held = (await fetch_stored(view, [pushed])).get(doc_id, NOTHING)
-    seen = [leaf for leaf in held.leaves if rules.shows(leaf)]
-    if not seen or not held.live:
-        raise NotFound("deleted" if seen else "missing")
+    if not held.live or not any(map(rules.shows, held.leaves)):
+        raise await not_there(view, doc_id)
     written = await carry_out(exchange, pushed, plan(pushed, held, rules))
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200))

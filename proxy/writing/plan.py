@@ -153,13 +153,15 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
 
 def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
     """`original` as filters get it, if the client sees it; None for a hidden deletion of which nothing hidden is left
-    (rule 7). Raises _Hidden.
+    (rule 7). Raises _Hidden, also where a deletion does not say whom it reached, and what is there is hidden.
     """
     body = content(original)
-    if rules.shape(body) is not None:
-        return body
-    if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
-        return None
+    shown = rules.shape(body) is not None
+    if original.get("_deleted") is not True:
+        if shown:
+            return body
+    elif not stored.live or rules.shows(body) or _visible(stored.live, rules):
+        return body if shown else None
     raise _Hidden
 
 

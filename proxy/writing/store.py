@@ -12,11 +12,13 @@ from proxy import recent
 from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.query import Pairs
-from proxy.errors import CouchError, NotDone, Unavailable
+from proxy.errors import CouchError, NotDone, NotFound, Unavailable
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.reply import Reply
+from proxy.resolve import view_leaves
 from proxy.upstream import JSON_HEADERS, Headers
+from proxy.view import View
 from proxy.writing.lending import with_lent
 from proxy.writing.originals import errors_of_taken, plan_some, rules_of
 from proxy.writing.pushed import Pushed
@@ -48,6 +50,11 @@ async def write(
             raise
     # nameless: an error refers to this frame, which must not refer to the error
     raise (await errors_of_taken(exchange.view, [pushed], rules))[0]
+
+
+async def not_there(view: View, doc_id: str) -> NotFound:
+    """The error where a client sees nothing that it could delete: what it reads says whether there was something."""
+    return NotFound("deleted" if await view_leaves(view, [doc_id]) else "missing")
 
 
 async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies: Bodies | None = None) -> Written:

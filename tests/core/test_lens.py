@@ -266,13 +266,28 @@ def test_a_tombstone_can_be_edited_and_revived() -> None:
     assert CLINIC.restore(revived, stone, ANN) == {**revived, "ssn": "123"}
 
 
-def test_a_deletion_that_says_nothing_of_whom_it_reached_is_not_shown() -> None:
+def test_a_deletion_that_may_say_too_little_of_whom_it_reached_is_undecided() -> None:
     public = chain(Select(where="hidden != `true`"))
-    assert public.show(deletion(), ANN) is None
-    assert public.show(deletion(reason="moved"), ANN) is None
+    for bare in (deletion(), deletion(reason="moved")):
+        assert public.show(bare, ANN) is None
+        assert public.undecided(bare, ANN) == bare
+        assert public.shape(bare, ANN) == bare  # whoever writes it may
     assert public.show(deletion(hidden=False), ANN) == deletion(hidden=False)
+    assert public.undecided(deletion(hidden=False), ANN) is None
+    assert public.undecided(deletion(hidden=True), ANN) is None
     assert public.show({"_id": "p1"}, ANN) == {"_id": "p1"}
-    assert public.shape(deletion(), ANN) == deletion()  # whoever writes it may
+    assert public.undecided({"_id": "p1"}, ANN) is None
+
+
+def test_a_deletion_has_to_have_all_that_decides() -> None:
+    both = chain(Select(where="facility == client.facility && hidden != `true`"))
+    own, lacking = deletion(facility="f7", hidden=False), deletion(facility="f7")
+    assert both.show(own, ANN) == own
+    assert both.show(lacking, ANN) is None
+    assert both.undecided(lacking, ANN) == lacking
+    assert both.undecided(deletion(facility="f8"), ANN) is None
+    plain = chain(Select(where="!_attachments"))
+    assert plain.undecided(deletion(), ANN) == deletion()
 
 
 @pytest.mark.parametrize("where", ["_deleted || hidden != `true`", "hidden != `true` || _deleted"])
@@ -296,20 +311,25 @@ class Told(Public):
         return ["hidden", "_deleted"]
 
 
-def test_where_filters_do_not_say_what_decides_a_deletion_with_nothing_is_not_shown() -> None:
-    assert chain(Public()).show(deletion(), ANN) is None
-    assert chain(Public()).show({**deletion(), "_attachments": {}}, ANN) is None
-    assert chain(Public()).show(deletion(reason="moved"), ANN) == deletion(reason="moved")
-    assert chain(Public()).is_undecided(deletion(), ANN)
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [Public()],
+        [Project(body="{name: name, hidden: hidden, reason: reason}"), Select(where="hidden != `true`")],
+        [Select(where="facility != 'f8'"), Public()],
+    ],
+)
+def test_where_filters_do_not_say_what_decides_no_deletion_is_decided(filters: list[Filter]) -> None:
+    made = chain(*filters)
+    assert made.decided_by is None
+    for stone in (deletion(), {**deletion(), "_attachments": {}}, deletion(reason="moved"), deletion(hidden=False)):
+        assert made.show(stone, ANN) is None
+        assert made.undecided(stone, ANN) is not None
+    assert made.undecided(deletion(hidden=True), ANN) is None
+
+
+def test_unless_they_say_that_deletions_do() -> None:
     assert chain(Told()).show(deletion(), ANN) == deletion()
-
-
-def test_a_deletion_lacks_what_decides_behind_filters_that_do_not_say_what_they_go_by() -> None:
-    public = chain(Project(body="{name: name, hidden: hidden}"), Select(where="hidden != `true`"))
-    assert public.decided_by is None
-    assert public.show(deletion(), ANN) is None
-    assert public.show(deletion(name="Ann"), ANN) is None
-    assert public.show(deletion(hidden=False), ANN) == deletion(hidden=False)
 
 
 def test_a_deletion_keeps_what_decides_for_others() -> None:
