@@ -42,7 +42,7 @@ def main() -> int:
     report = uvloop.run(_run(options))
     print(report.introduction)
     if options.write:
-        report.write(_PAGE, "plots" if options.plots else "bench")
+        report.write(_PAGE, "plots" if options.plots else "couchdb" if options.url else "endpoint")
     return 0
 
 

@@ -44,8 +44,10 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
     if pouchdb is not None:  # before there are the tombstones of what is written
         rows.append(await _measure(stage, rounds, "pull by PouchDB 9, by 100", "docs/s", pouchdb.pull, ("phone",)))
     rows += [
+        await _measure(stage, 3 * rounds, "_bulk_docs, 500 created", "docs/s", pushes.create, ("none",)),
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 created", "docs/s", pushes.create, ("phone",)),
         await _measure(stage, 3 * rounds, "_bulk_docs, 500 replicated", "docs/s", pushes.push, ("phone",)),
+        await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("none",)),
         await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("phone",)),
         await _measure(stage, 3 * rounds, "the same, 500 edits", "docs/s", pushes.edit, ("phone",)),
     ]
