@@ -15,7 +15,7 @@ from proxy.reply import Reply
 from proxy.sizes import at_once
 from proxy.upstream import JSON_HEADERS
 
-HEARTBEAT_MS = 20_000
+_HEARTBEAT_MS = 20_000
 
 
 async def ask_feed(place: Place, since: Any, pairs: Pairs, timeout: float = 0) -> Reply:
@@ -37,8 +37,8 @@ async def ask_feed(place: Place, since: Any, pairs: Pairs, timeout: float = 0) -
 
 async def changed(place: Place, since: Any) -> bool:
     """Waits for a change after a sequence: whether there is one when the request ends. Raises CouchError."""
-    pairs = [("feed", "longpoll"), ("heartbeat", str(HEARTBEAT_MS)), ("limit", "1")]
-    async with await ask_feed(place, since, pairs, HEARTBEAT_MS * 3 / 1000) as reply:
+    pairs = [("feed", "longpoll"), ("heartbeat", str(_HEARTBEAT_MS)), ("limit", "1")]
+    async with await ask_feed(place, since, pairs, _HEARTBEAT_MS * 3 / 1000) as reply:
         return bool(_results(await reply.json()))
 
 
