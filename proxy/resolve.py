@@ -4,7 +4,8 @@ Rules, for each leaf of the source's tree (the revision in hand is judged, never
 
     its body is visible                       the leaf itself, shaped
     else, a deletion whose newest judgeable   the leaf itself, as a bare tombstone: the client could see the document,
-      ancestors include a visible one           and may know that it is gone
+      ancestors include a visible one           and may know that it is gone. If the newest of them is visible, one that
+                                                may say too little of whom it reached has its own fields
     else, a deletion that may say too little  the leaf itself, as its own fields have it: nothing is known of what it
       of whom it reached, and no ancestor       deleted, and devices may have that
       that could be judged
@@ -142,14 +143,21 @@ async def departures(view: View, dark: Sequence[Doc], told: Told | None = no_lea
         if own is not None and last is None and (doc_id, rev) in candidates:
             last = rev if all(seen.get((doc_id, each)) is None for each in candidates[doc_id, rev]) else None
         if last is not None:
-            found.append(_departure(view, doc, last, own))
+            above = candidates.get((doc_id, rev), ())
+            found.append(_departure(view, doc, last, None if _was_hidden(doc_id, above, seen) else own))
     return found
 
 
 def _departure(view: View, doc: Doc, held: str, own: Doc | None) -> Shown:
+    """`own`: what a deletion has itself to tell."""
     if own is not None:
         return Shown(own, doc["_rev"], departed=True)
     return bare_tombstone(doc) if doc.get("_deleted") else graft(view, doc, held)
+
+
+def _was_hidden(doc_id: str, revs: Iterable[str], seen: Mapping[Revision, bool | None]) -> bool:
+    """Whether the nearest of these ancestors of which that is known was hidden: so may be what a deletion has of it."""
+    return next((visible for rev in revs if (visible := seen.get((doc_id, rev))) is not None), True) is False
 
 
 async def _seen(view: View, paths: Mapping[Revision, Sequence[str]], *, formerly: bool) -> dict[Revision, bool | None]:

@@ -90,16 +90,14 @@ class View(Place):
                 return self._shape(doc)
             return self._shared.shaped(doc, self.profile.name, self._shape)
         except Withheld as error:
-            self.failures.count += 1
-            log.error(
-                "%s of %s withheld from profile %s: %s",
-                doc.get("_rev"),
-                doc["_id"],
-                self.profile.name,
-                error,
-                exc_info=self.profile.chain.traceback_of(error),
-            )
+            self._withheld(doc, error)
             return None
+
+    def _withheld(self, doc: Doc, error: Withheld) -> None:
+        self.failures.count += 1
+        trace = self.profile.chain.traceback_of(error)
+        text = "%s of %s withheld from profile %s: %s"
+        log.error(text, doc.get("_rev"), doc["_id"], self.profile.name, error, exc_info=trace)
 
     def undecided(self, doc: Doc) -> Doc | None:
         """What a source's deletion looks like that may say too little of whom it reached, if the client is to hear of
@@ -109,7 +107,8 @@ class View(Place):
             return None
         try:
             return self._by(self.profile.chain.undecided, doc)
-        except Withheld:
+        except Withheld as error:
+            self._withheld(doc, error)
             return None
 
     @cached_property

@@ -203,13 +203,15 @@ class Rows:
         return Change(row["seq"], jsonio.dumps(change))
 
     def _passing(self, leaves: list[Shown]) -> list[Shown]:
-        """The leaves that the client's selector lets through: grafts and bare tombstones always, they have no body."""
+        """The leaves that the client's selector lets through: always what is told since the document was seen, and bare
+        tombstones, which have no body.
+        """
         if len(leaves) > 1 and self._wanted.style == "main_only":
             leaves = [leaf for leaf in leaves if leaf is leaves[0] or leaf.closes]
         matches = self._wanted.matches
         if matches is None:
             return leaves
-        return [leaf for leaf in leaves if _bare(leaf) or matches(_plain(leaf.doc))]
+        return [leaf for leaf in leaves if leaf.departed or _bare(leaf) or matches(_plain(leaf.doc))]
 
     def _dressed(self, doc: Doc, leaves: list[Shown]) -> Doc:
         """The winner's document with what the client wants to see of it."""

@@ -53,7 +53,7 @@ async def visible_document(view: View, doc_id: str, rev: str | None, *, extra: S
             shaped = view.shape(doc)
             if shaped is not None:
                 return Shown(shaped, doc["_rev"])
-    return await (_winner(view, doc_id) if rev is None else _revision(view, doc_id, rev))
+    return await (_winner(view, doc_id) if rev is None else _revision(view, doc_id, rev, extra))
 
 
 def _the_one(doc: Any, doc_id: str, rev: str | None) -> Doc:
@@ -84,8 +84,8 @@ async def _winner(view: View, doc_id: str) -> Shown:
     return leaves[0]
 
 
-async def _revision(view: View, doc_id: str, rev: str) -> Shown:
-    [found] = await resolve(view, [(doc_id, rev)], latest=False)
+async def _revision(view: View, doc_id: str, rev: str, extra: Sequence[tuple[str, str]]) -> Shown:
+    [found] = await resolve(view, [(doc_id, rev)], latest=False, encodings=("att_encoding_info", "true") in extra)
     if not found:
         raise NotFound("missing")
     return found[0]

@@ -141,7 +141,7 @@ async def delete_document(exchange: Exchange) -> web.StreamResponse:
         written = await edit(exchange, "DELETE", view.document_path(doc_id), pairs, headers)
         return stored(exchange, doc_id, written)
     held = (await fetch_stored(view, [pushed])).get(doc_id, NOTHING)
-    if not held.live or not any(map(rules.shows, held.leaves)):
+    if not any(map(rules.shows, held.live)):
         raise await not_there(view, doc_id)
     written = await carry_out(exchange, pushed, plan(pushed, held, rules))
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200))

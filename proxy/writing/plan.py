@@ -153,15 +153,14 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
 
 def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
     """`original` as filters get it, if the client sees it; None for a hidden deletion of which nothing hidden is left
-    (rule 7). Raises _Hidden, also where a deletion does not say whom it reached, and what is there is hidden.
+    (rule 7). Raises _Hidden. A deletion that may say too little of whom it reached counts as seen: who was told of it,
+    or wrote it, makes the document anew.
     """
     body = content(original)
-    shown = rules.shape(body) is not None
-    if original.get("_deleted") is not True:
-        if shown:
-            return body
-    elif not stored.live or rules.shows(body) or _visible(stored.live, rules):
-        return body if shown else None
+    if rules.shape(body) is not None:
+        return body
+    if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
+        return None
     raise _Hidden
 
 

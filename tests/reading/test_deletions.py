@@ -36,9 +36,9 @@ async def branch(at: Site, *path: str, **fields: Any) -> None:
     await _store(await at.at_source("POST", "/clinic/_bulk_docs", _replicated(path, fields)))
 
 
-async def push(at: Site, name: str, *path: str, **fields: Any) -> None:
+async def push(at: Site, as_profile: str, *path: str, **fields: Any) -> None:
     """The same, of a device."""
-    await _store(await at.ask("POST", f"/clinic-{name}/_bulk_docs", _replicated(path, fields)))
+    await _store(await at.ask("POST", f"/clinic-{as_profile}/_bulk_docs", _replicated(path, fields)))
 
 
 async def _store(answer: Any) -> None:
@@ -149,23 +149,79 @@ async def test_nobody_confirms_a_deletion_that_says_that_it_is_hidden() -> None:
             assert asked.json == {"x": {"missing": [B, "2-" + "e" * 32]}}
 
 
+LIVE = "2-" + "e" * 32
+
+
+async def leaves(at: Site) -> list[Doc]:
+    found: list[Doc] = [each["ok"] for each in (await at.at_source("GET", "/clinic/x?open_revs=all")).json]
+    return found
+
+
 @pytest.mark.parametrize("name", ["own", "shaped", "open"])
-async def test_nobody_writes_onto_a_deletion_beside_what_is_hidden(name: str) -> None:
-    live = "2-" + "e" * 32
+async def test_who_was_told_of_a_deletion_makes_the_document_anew(name: str) -> None:
+    """Also beside what is hidden, which stays what it is: devices write while they are away."""
+    hidden = {"_id": "x", "_rev": LIVE, "hidden": True, "name": "theirs"}
     async with site(*ALL) as at:
-        await branch(at, B, A, _deleted=True)
-        await branch(at, live, A, hidden=True, name="theirs")
+        await branch(at, A, name="Ada")
+        await push(at, name, B, A, _deleted=True)
+        await branch(at, LIVE, A, hidden=True, name="theirs")
         assert await told(at, name) == [B]
-        answer = await at.ask("PUT", f"/clinic-{name}/x?rev={B}", {"name": "mine"})
-        assert (answer.status, answer.json["error"]) == (409, "conflict")
-        pushed = await at.ask("POST", f"/clinic-{name}/_bulk_docs", _replicated((C, B, A), {"name": "mine"}))
-        assert [row["error"] for row in pushed.json] == ["forbidden"]
-        assert (await at.at_source("GET", "/clinic/x?conflicts=true")).json == {
-            "_id": "x",
-            "_rev": live,
-            "hidden": True,
-            "name": "theirs",
-        }
+        await push(at, name, C, B, A, name="mine")
+        assert await told(at, name) == [C]
+        assert sorted(await leaves(at), key=str) == [hidden, {"_id": "x", "_rev": C, "name": "mine"}]
+        answer = await at.ask("PUT", f"/clinic-{name}/x?rev={C}", {"name": "mine again"})
+        assert answer.status == 201
+        assert hidden in await leaves(at)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_was_hidden_last_tells_nothing_in_its_deletion(name: str) -> None:
+    async with site(*ALL) as at:
+        await branch(at, A, ward="w1", name="public")
+        await branch(at, B, A, ward="w1", name="theirs", hidden=True)
+        await branch(at, C, B, A, _deleted=True, ward="w1", name="theirs")
+        assert await told(at, name) == [C]
+        assert (await at.ask("GET", f"/clinic-{name}/x?rev={C}")).json == {"_id": "x", "_rev": C, "_deleted": True}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_selector_keeps_no_deletion_from_who_saw_the_document(name: str) -> None:
+    async with site(*ALL) as at:
+        await branch(at, A, ward="w1", name="Ada")
+        await branch(at, B, A, _deleted=True, ward="w1", why="moved")
+        path = f"/clinic-{name}/_changes?filter=_selector"
+        rows = (await at.ask("POST", path, {"selector": {"name": "Ada"}})).json["results"]
+        assert [row["changes"] for row in rows] == [[{"rev": B}]]
+
+
+async def test_deleting_tells_nothing_of_what_is_hidden_beside_a_deletion() -> None:
+    async with site(*ALL) as at:
+        await branch(at, A, ward="w1", hidden=False)
+        await branch(at, B, A, _deleted=True, ward="w1", hidden=False)
+        alone = [await _deleted(at, query) for query in ("", f"?rev={B}", f"?rev={D}")]
+        await branch(at, LIVE, A, ward="w1", hidden=True)
+        assert [await _deleted(at, query) for query in ("", f"?rev={B}", f"?rev={D}")] == alone
+        assert alone[0] == (404, {"error": "not_found", "reason": "deleted"})
+
+
+async def _deleted(at: Site, query: str) -> tuple[int, Any]:
+    answer = await at.ask("DELETE", f"/clinic-nurse/x{query}")
+    return answer.status, answer.json
+
+
+class Strict(Filter):
+    """Fails on what has no name."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {**doc, "name": doc["name"].upper()}
+
+
+async def test_a_filter_that_fails_on_a_deletion_is_heard_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with site(profile("strict", Strict())) as at:
+        await branch(at, A, name="Ada")
+        await branch(at, B, A, _deleted=True)
+        assert await told(at, "strict") == [B]
+    assert any(f"{B} of x withheld from profile strict" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.parametrize("name", NAMES)
