@@ -125,7 +125,7 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
     leaf. `known`: the leaves that there were when the client asked about them, which may be out of date.
 
     The body of the parent is what it was, whatever came after it. Any other ancestor may have been followed by what is
-    hidden, and the pushed revision may follow that.
+    hidden, and the pushed revision may follow that. What stubs of attachments stand for the source itself has to have.
     """
     path, stored = pushed.path, NOTHING
     if pushed.new_edits:
@@ -141,7 +141,11 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
             if parent is None or parent.get("_deleted") is True:
                 return None
     outcome = plan(pushed, stored, rules)
-    return outcome if isinstance(outcome, Send) and not outcome.former else None
+    return outcome if isinstance(outcome, Send) and not (outcome.former or _has_stubs(outcome.doc)) else None
+
+
+def _has_stubs(doc: Doc) -> bool:
+    return any(entry.get("stub") is True for entry in (doc.get("_attachments") or {}).values())
 
 
 async def _plan_first(view: View, rules: Rules, batch: Sequence[Pushed]) -> tuple[int, list[Outcome]]:

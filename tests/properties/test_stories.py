@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.properties import edits
 from tests.properties.conftest import Stage
 from tests.properties.device import Doc
 from tests.properties.dressed import Dressed
@@ -86,5 +87,24 @@ def test_a_deletion_without_fields_is_not_told_to_who_never_saw_the_document(sta
             await world.truth.put({"_id": doc_id, "_rev": doc["_rev"], "_deleted": True})
         await world.rest()
         assert list(board.docs) == ["doc-b"]
+
+    stage.run(story)
+
+
+def test_an_edit_with_attachments_of_what_was_compacted_meanwhile_is_stored(stage: Stage) -> None:
+    """The device has just asked, and what it edits was a leaf then: its stubs stand for nothing that the source has."""
+
+    async def story(world: World) -> None:
+        phone = world.add_device("ann", "phone")
+        await world.truth.put(edits.new("doc-a", 0, whole=True))
+        await phone.pull()
+        _edit(phone, title="edited")
+        doc = world.truth.leaf("doc-a")
+        assert doc is not None
+        await world.truth.put({**doc, "title": "meanwhile"})
+        await world.compact()
+        await phone.push(blind=True)
+        await world.rest()
+        assert phone.denied == set()
 
     stage.run(story)
