@@ -339,6 +339,8 @@ class Device:
         answer = await self._call("PUT", path, headers={"Content-Type": content_type}, data=data)
         if answer.status in (200, 201, 202):  # 200: of a deletion
             return []
+        if answer.status >= 500:  # it may be stored, or not
+            raise Aborted(f"PUT: {answer.status} {answer.body!r}")
         return [{"id": doc["_id"], "rev": doc["_rev"], **answer.json}]
 
 
