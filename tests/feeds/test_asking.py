@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from proxy.config.model import Database
-from proxy.config.model import Source as Configured
 from proxy.errors import CouchError, Unavailable
 from proxy.feeds.asking import behind, changed, incarnation
 from proxy.place import Place
-from proxy.upstream import Upstream
-from tests.compatibility.sources import Asked, Forward, Given, given_json, refusal, serving
+from tests.compatibility.sources import Asked, Forward, Given, Script, given_json, place, refusal
 
 
-@asynccontextmanager
-async def place(answers: dict[str, Given], asked: list[Asked] | None = None) -> AsyncIterator[Place]:
-    """A database of a source that gives these answers, by endpoint."""
+def answering(answers: dict[str, Given]) -> Script:
+    """A source that gives these answers, by endpoint."""
 
-    async def script(request: Asked, forward: Forward) -> Given:
-        (asked if asked is not None else []).append(request)
-        return answers[request.endpoint]
+    async def script(asked: Asked, forward: Forward) -> Given:
+        return answers[asked.endpoint]
 
-    async with serving(script) as url:
-        main = Configured("main", url)
-        upstream = Upstream(main, 10.0)
-        try:
-            yield Place(database=Database("clinic", main, "clinic"), upstream=upstream, headers={})
-        finally:
-            upstream.close()
+    return script
 
 
 ROW = {"seq": 8, "id": "a", "changes": [{"rev": "1-a"}]}
@@ -48,7 +36,7 @@ ROW = {"seq": 8, "id": "a", "changes": [{"rev": "1-a"}]}
 )
 async def test_how_much_there_is_to_read(page: Any, info: Any, expected: int | None) -> None:
     asked: list[Asked] = []
-    async with place({"_changes": given_json(200, page), "clinic": given_json(200, info)}, asked) as at:
+    async with place(answering({"_changes": given_json(200, page), "clinic": given_json(200, info)}), asked) as at:
         assert await behind(at, 7) == expected
     assert asked[0].query == {"style": "all_docs", "since": "7", "limit": "1"}
 
@@ -56,7 +44,7 @@ async def test_how_much_there_is_to_read(page: Any, info: Any, expected: int | N
 @pytest.mark.parametrize("rows", [[], [ROW]])
 async def test_a_change_ends_the_waiting(rows: list[Any]) -> None:
     asked: list[Asked] = []
-    async with place({"_changes": given_json(200, {"results": rows, "last_seq": 8})}, asked) as at:
+    async with place(answering({"_changes": given_json(200, {"results": rows, "last_seq": 8})}), asked) as at:
         assert await changed(at, ["7", "x"]) is bool(rows)
     assert asked[0].query["since"] == '["7","x"]'
     assert asked[0].query["feed"] == "longpoll"
@@ -65,14 +53,14 @@ async def test_a_change_ends_the_waiting(rows: list[Any]) -> None:
 @pytest.mark.parametrize("ask", [behind, changed])
 @pytest.mark.parametrize("page", [None, [], {}, {"results": {}}, {"results": None}, "results"])
 async def test_what_is_no_page_is_no_news(ask: Callable[[Place, Any], Awaitable[Any]], page: Any) -> None:
-    async with place({"_changes": given_json(200, page)}) as at:
+    async with place(answering({"_changes": given_json(200, page)})) as at:
         with pytest.raises(Unavailable, match="not of CouchDB's form"):
             await ask(at, 0)
 
 
 @pytest.mark.parametrize("ask", [behind, changed])
 async def test_a_refusal_is_told(ask: Callable[[Place, Any], Awaitable[Any]]) -> None:
-    async with place({"_changes": refusal(404, "not_found", "no_db_file")}) as at:
+    async with place(answering({"_changes": refusal(404, "not_found", "no_db_file")})) as at:
         with pytest.raises(CouchError) as caught:
             await ask(at, 0)
     assert caught.value.status == 404

@@ -23,9 +23,8 @@ from proxy.feeds.hub import Hub
 from proxy.feeds.index import IndexReader, Row
 from proxy.feeds.local import Feeds, index_path
 from proxy.feeds.restored import has_one_copy, lacks
-from proxy.place import Place
 from proxy.upstream import Upstream
-from tests.compatibility.sources import Asked, Forward, Given, given_json, refusal, serving
+from tests.compatibility.sources import Asked, Forward, Given, given_json, place, refusal
 from tests.support import sources
 from tests.support.inprocess import ADMIN, Site, profile
 from tests.support.sources import Source, SourceDatabase
@@ -171,16 +170,6 @@ async def test_who_builds_an_index_alone_is_told(source: Source, tmp_path: Path)
         upstream.close()
 
 
-@asynccontextmanager
-async def place(url: str) -> AsyncIterator[Place]:
-    main = Configured("main", url)
-    upstream = Upstream(main, 10.0)
-    try:
-        yield Place(database=Database("clinic", main, "clinic"), upstream=upstream, headers={})
-    finally:
-        upstream.close()
-
-
 ROWS = [Row(1, "a", "1-a 1-b!", b"1"), Row(2, "b", "2-c", b"2")]
 
 
@@ -202,7 +191,7 @@ async def test_what_is_missing_was_lost_unless_the_document_has_changed(
         assert asked.query == {"filter": "_doc_ids", "since": "2-x"}
         return given_json(200, {"results": [{"id": doc_id} for doc_id in changed], "last_seq": 9})
 
-    async with serving(script) as url, place(url) as at:
+    async with place(script) as at:
         assert await lacks(at, ROWS, "2-x") is expected
 
 
@@ -210,7 +199,7 @@ async def test_a_source_that_cannot_say_is_believed() -> None:
     async def script(asked: Asked, forward: Forward) -> Given:
         return refusal(404, "not_found", "missing")
 
-    async with serving(script) as url, place(url) as at:
+    async with place(script) as at:
         assert not await lacks(at, ROWS, 2)
 
 

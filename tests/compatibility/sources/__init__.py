@@ -24,6 +24,8 @@ from proxy.endpoint.serve import start
 from proxy.feeds.local import Feeds
 from proxy.http_server import served
 from proxy.listening import listen
+from proxy.place import Place
+from proxy.upstream import Upstream
 from tests.support.inprocess import ADMIN, USERS, Answer, Site, basic, profile
 from tests.support.lenses import OwnFacility, WithoutSecret
 
@@ -147,6 +149,18 @@ async def serving(
         _serving(script, behind, session, [] if asked is None else asked) as url,
     ):
         yield url
+
+
+@asynccontextmanager
+async def place(script: Script, asked: list[Asked] | None = None) -> AsyncIterator[Place]:
+    """The database `clinic` of a script with nothing behind it, as the proxy asks it."""
+    async with serving(script, asked) as url:
+        main = Source("main", url)
+        upstream = Upstream(main, 10.0)
+        try:
+            yield Place(database=Database("clinic", main, "clinic"), upstream=upstream, headers={})
+        finally:
+            upstream.close()
 
 
 @asynccontextmanager
