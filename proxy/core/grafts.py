@@ -36,7 +36,7 @@ MOST_RETURNS = 0xFFF
 
 _LEAST = "00000000"
 """What the hashes of grafts begin with. Then come as many digits of the hash of the revision that they grew out of (so
-that returns are in its order), what it is, and the number of the return. The rest is keyed.
+that returns are in its order; see `_digits`), what it is, and the number of the return. The rest is keyed.
 """
 _RETURN, _CLOSING, _DEPARTURE = "a", "b", "c"
 _KIND = 2 * len(_LEAST)
@@ -44,9 +44,9 @@ _NUMBER = slice(_KIND + 1, _KIND + 4)
 
 
 def may_be_graft(rev: str) -> bool:
-    """Whether a revision looks like a graft: of a generation above 1, with a hash of 32 characters."""
+    """Whether a revision looks like a graft, of any database."""
     generation, _, digest = rev.partition("-")
-    return len(digest) == 32 and generation.isascii() and generation.isdigit() and int(generation) > 1
+    return _mark(digest) is not None and generation.isascii() and generation.isdigit() and int(generation) > 1
 
 
 def may_be_return(rev: str) -> bool:
@@ -72,8 +72,7 @@ class Grafts:
     """The grafts of one database. `key`: secret, per database."""
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = blake2b(key=key[:64], digest_size=16, person=b"departure")
-        self._returning = blake2b(key=key[:64], digest_size=16, person=b"return")
+        self._keyed = blake2b(key=key[:64], digest_size=16, person=b"return")
 
     def departure(self, doc_id: str, last_seen: str) -> str:
         """The revision that deletes `doc_id` for a client whose newest visible revision was `last_seen`."""
@@ -94,58 +93,56 @@ class Grafts:
         """The graft `rev`, if it grew out of the path `start`, `ids` (hashes, newest first)."""
         generation, _, digest = rev.partition("-")
         marked = _mark(digest)
-        below = int(generation) - (2 if marked and marked[0] == _CLOSING else 1)
+        if marked is None:
+            return None
+        kind, number = marked
+        below = int(generation) - (2 if kind == _CLOSING else 1)
         index = start - below
         if not 0 <= index < len(ids):
             return None
         parent, path = ids[index], ids[index:]
+        if digest != self._marked(kind, doc_id, parent, number):
+            return None
         held = f"{below}-{parent}"
-        if marked and digest == self._marked(marked[0], doc_id, parent, marked[1]):
-            if marked[0] == _RETURN:
-                return Graft(held, path, returns=True)
-            if marked[0] == _DEPARTURE:
-                return Graft(held, path)
-            return Graft(held, [self._marked(_RETURN, doc_id, parent, marked[1]), *path], closes=True)
-        return Graft(held, path) if digest == self._after(doc_id, parent) else None
-
-    def in_path(self, doc_id: str, ids: Sequence[str]) -> int | None:
-        """The index of the newest deletion that is a graft in a path (hashes, newest first), or 0 if the first one is a
-        return; None: there is none. A graft is known together with what it grew out of, so the last one is none.
-        """
-        of_document = self._of(doc_id)
-        for index, parent in enumerate(ids[1:]):
-            keyed = of_document.copy()
-            keyed.update(parent.encode())
-            if keyed.hexdigest() == ids[index] or (ids[index].startswith(_LEAST) and self._is_marked(ids, index)):
-                return index
-        return None
-
-    def _is_marked(self, ids: Sequence[str], index: int) -> bool:
-        """Whether there is a departure or closing in a path, or, as the first, a return."""
-        marked = _mark(ids[index])
-        if marked is None:
-            return False
-        parent = index + (2 if marked[0] == _CLOSING else 1)
-        is_one = parent < len(ids) and ids[index][len(_LEAST) : _KIND] == ids[parent][: len(_LEAST)]
-        return is_one and (marked[0] != _RETURN or index == 0)
+        if kind == _CLOSING:
+            return Graft(held, [self._marked(_RETURN, doc_id, parent, number), *path], closes=True)
+        return Graft(held, path, returns=kind == _RETURN)
 
     def _marked(self, kind: str, doc_id: str, parent: str, number: int) -> str:
-        keyed = self._returning.copy()
+        keyed = self._keyed.copy()
         keyed.update(f"{len(doc_id)}:{doc_id}{kind}{number}:{parent}".encode())
-        head = f"{_LEAST}{parent[: len(_LEAST)]}{kind}{number:03x}"
+        head = f"{_LEAST}{_digits(parent)}{kind}{number:03x}"
         return head + keyed.hexdigest()[len(head) :]
 
-    def _after(self, doc_id: str, parent: str) -> str:
-        """The hash of the departure that follows a revision of this hash, as it was at first: devices may have it."""
-        keyed = self._of(doc_id)
-        keyed.update(parent.encode())
-        return keyed.hexdigest()
 
-    def _of(self, doc_id: str) -> blake2b:
-        """The digest of a document's departures, before the hash of what they follow."""
-        keyed = self._keyed.copy()
-        keyed.update(f"{len(doc_id)}:{doc_id}".encode())
-        return keyed
+def graft_in(ids: Sequence[str]) -> int | None:
+    """The index of the newest deletion that is a graft in a path (hashes, newest first), or 0 if the first one is a
+    return; None: there is none. A graft is known together with what it grew out of, so the last one is none.
+    """
+    for index, digest in enumerate(ids):
+        if digest.startswith(_LEAST) and _is_marked(ids, index):
+            return index
+    return None
+
+
+def _is_marked(ids: Sequence[str], index: int) -> bool:
+    """Whether there is a departure or closing in a path, or, as the first, a return."""
+    marked = _mark(ids[index])
+    if marked is None:
+        return False
+    parent = index + (2 if marked[0] == _CLOSING else 1)
+    is_one = parent < len(ids) and ids[index][len(_LEAST) : _KIND] == _digits(ids[parent])
+    return is_one and (marked[0] != _RETURN or index == 0)
+
+
+def _digits(parent: str) -> str:
+    """Those that a graft has of the hash that it grew out of: the first, or of one that is plain text the hash's own.
+
+    The source may have such (`1-x`); of 32 characters a hash has to be hexadecimal.
+    """
+    if len(parent) == 32:
+        return parent[: len(_LEAST)]
+    return blake2b(parent.encode(), digest_size=len(_LEAST) // 2).hexdigest()
 
 
 def _mark(digest: str) -> tuple[str, int] | None:

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from proxy.contract import Doc
-from proxy.core.grafts import may_be_graft
+from proxy.core.grafts import graft_in, may_be_graft
 from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.former import judge_edit
@@ -134,7 +134,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if 0 < known < len(path) - 1 and len(stored.leaves) > 1 and rules.chain:
         path = stored.own_path(path, known, (leaf for leaf in stored.leaves if rules.shape(leaf) is None))
         pushed = pushed._replace(path=path)
-    graft = rules.grafts.in_path(pushed.id, [rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
+    graft = graft_in([rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
     if graft == 0:
         return Acknowledge()
     if not stored.leaves:

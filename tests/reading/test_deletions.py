@@ -235,3 +235,18 @@ async def test_deleting_says_what_reading_says(name: str) -> None:
             for method, path in (("GET", doc_id), ("DELETE", doc_id), ("DELETE", f"{doc_id}/file")):
                 answer = await at.ask(method, f"/clinic-{name}/{path}")
                 assert (answer.status, answer.json["reason"]) == (404, reason), (method, path)
+
+
+@pytest.mark.parametrize("shown_at", ["x", "a name", A[2:]])
+async def test_a_departure_is_known_again_whatever_the_revision_before_it_is_called(shown_at: str) -> None:
+    """Whoever replicates may call revisions as they like; CouchDB takes 32 characters only if they are hexadecimal."""
+    async with site(OPEN) as at:
+        await branch(at, f"1-{shown_at}")
+        await branch(at, B, f"1-{shown_at}", hidden=True)
+        [departure] = await told(at, "open")
+        assert int(departure.partition("-")[2], 16)
+        found = await at.ask("POST", "/clinic-open/_bulk_get", {"docs": [{"id": "x", "rev": departure}]})
+        assert found.json["results"][0]["docs"][0]["ok"]["_deleted"] is True
+        assert (await at.ask("POST", "/clinic-open/_revs_diff", {"x": [departure]})).json == {}
+        await push(at, "open", departure, f"1-{shown_at}", _deleted=True)
+        assert (await at.at_source("GET", f"/clinic/x?rev={departure}")).status == 404
