@@ -10,6 +10,7 @@ from aiohttp import web
 from hypothesis import given, settings
 
 from proxy.core.endpoints import Kind
+from proxy.core.lens import Chain
 from proxy.errors import BadRequest
 from proxy.reading.revs_diff import parse_asked, post_missing_revs, post_revs_diff
 from proxy.resolve import resolve
@@ -108,6 +109,18 @@ async def test_a_view_that_hides_nothing_answers_as_the_source(couch: Couch) -> 
         "mixed": {"missing": [f"4-{NEW}"], "possible_ancestors": [rev(3, "d"), rev(2, "b")]},
         "plain": {"missing": [f"1-{NEW}"]},
     }
+
+
+async def test_without_filters_the_source_is_left_to_say_it_and_design_documents_stay_hidden(couch: Couch) -> None:
+    couch.docs["_design/app"] = [revision("_design/app", "ba")]
+    asked = {"plain": [rev(2, "b"), rev(3, "0")], "_design/app": [rev(2, "b"), rev(3, "0")]}
+    async with front(couch, HANDLERS, profile(Chain())) as ann:
+        assert await ann.json("POST", DIFF, asked) == {
+            "plain": {"missing": [rev(3, "0")], "possible_ancestors": [rev(2, "b")]},
+            "_design/app": {"missing": asked["_design/app"]},
+        }
+    [(_, path, body)] = couch.requests
+    assert (path, body) == ("/db/_revs_diff", {"plain": asked["plain"]})
 
 
 async def test_revisions_are_the_same_in_either_case(ann: Front) -> None:
