@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core.equality import same
@@ -178,6 +178,49 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
             if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
                 return name
     return None
+
+
+def left_out(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:
+    """A field of what is `shown` of the `original` now that `sent`, read as an edit of that, would remove unseen; None:
+    there is none. It has none of what one of the former cuts did not show, or not by that name, and nothing else that
+    only the present one has: it may well be an edit of the former, whose masks cannot be told where the present ones
+    are over them.
+    """
+    for cut in former:
+        look = cut.of(shown)
+        if look is None:
+            continue
+        sources = {name: source for source, name in cut.names.items()}
+        names = renamed(cut.before.links, cut.client)
+        fields = []
+        for name, value in comparable(shown).items():
+            source = sources.get(name, name)
+            old = names.get(source, source)
+            before = _NOTHING if old != name and old in sent else look.get(old, _NOTHING)
+            fields.append((name, value, original.get(source), before, sent.get(name, _NOTHING)))
+        found = list(_newly_shown(fields))
+        if found and not any(was_said for _, was_said in found):
+            return found[0][0]
+    return None
+
+
+_Field = tuple[str, Any, Any, Any, Any]
+"""A field's name, what is shown of it, what is stored, what was shown before, and what was sent."""
+_NOTHING: Final = object()
+
+
+def _newly_shown(fields: Iterable[_Field]) -> Iterator[tuple[str, bool]]:
+    """Fields of which something is shown in clear that was not before, and whether that was sent."""
+    for name, value, whole, before, said in fields:
+        if before is _NOTHING:
+            yield name, said is not _NOTHING
+        elif isinstance(value, dict) and isinstance(before, dict) and isinstance(said, dict):
+            stored = whole if isinstance(whole, dict) else {}
+            for member, its in value.items():
+                inner = (stored.get(member), before.get(member, _NOTHING), said.get(member, _NOTHING))
+                yield from ((name, was_said) for _, was_said in _newly_shown([(member, its, *inner)]))
+        elif said is not _NOTHING and same(said, value) and same(whole, value) and not same(before, value):
+            yield name, True
 
 
 def _values(value: Any) -> set[Hashable]:

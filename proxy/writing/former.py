@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from proxy.contract import Doc, Refused
-from proxy.core.cut import Cut, likely, unclear
+from proxy.core.cut import Cut, left_out, likely, unclear
 from proxy.core.equality import same
 from proxy.core.lens import Withheld, comparable
 from proxy.errors import CouchError, Forbidden
@@ -40,6 +40,8 @@ def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
         return Refuse(Forbidden(LOST), former=True)
     try:
         outcome = _by_former(pushed, shown, original, rules) or _unclear(pushed, shown, original, rules.former)
+        if outcome is None and (name := left_out(pushed.body, shown, original, rules.former)) is not None:
+            return _told_as_unclear(pushed, name)
     except RecursionError:
         return Refuse(Forbidden("the document is nested too deeply"))
     return judge(pushed, original, rules) if outcome is None else outcome
@@ -69,4 +71,8 @@ def _by_former(pushed: Pushed, shown: Doc, original: Doc, rules: Rules) -> Send 
 
 def _unclear(pushed: Pushed, shown: Doc, original: Doc, former: Iterable[Cut]) -> Refuse | None:
     name = unclear(pushed.body, shown, original, former)
-    return None if name is None else replace(refused(pushed, Refused(UNCLEAR, name)), former=True)
+    return None if name is None else _told_as_unclear(pushed, name)
+
+
+def _told_as_unclear(pushed: Pushed, name: str) -> Refuse:
+    return replace(refused(pushed, Refused(UNCLEAR, name)), former=True)

@@ -229,3 +229,39 @@ def test_of_what_was_shown_in_part_the_rest_is_not_removed(sent: Doc) -> None:
     left = {name: value for name, value in TAGS.items() if name != "tags"}
     outcome = pushed_onto(TAGS, {"_id": "x", "_rev": "1-" + "a" * 32, **left, **sent}, rules_of(now, before))
     assert isinstance(outcome, Refuse) or outcome.doc["tags"][1:] == ["b", "c"]
+
+
+BLANK = {"name": "", "ssn": None, "place": {"ward": "w", "room": "r"}, "bed": 1, "owner": "ann"}
+MASKED = (Redact(paths=["name"], mode="partial", keep=2), Redact(paths=["place.ward"], mode="partial", keep=2))
+NOW_MASKED = of(Redact(paths=["name", "place.ward"]))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "masks"),
+    [
+        (Drop(paths=["ssn"]), MASKED[:1]),
+        (Drop(paths=["ssn"]), MASKED),
+        (Drop(paths=["place.room"]), MASKED[:1]),
+        (Rename(fields={"ssn": "number"}), MASKED),
+    ],
+)
+def test_what_was_hidden_beside_masks_that_look_like_those_of_now_is_not_removed(
+    hidden: Filter, masks: tuple[Filter, ...]
+) -> None:
+    """Of a mask over a mask it cannot be told how it looked: the edit seems to be as near to the present cut."""
+    before = of(hidden, *masks)
+    edited = {**shown(before, BLANK), "bed": 9}
+    outcome = pushed_onto(BLANK, edited, rules_of(NOW_MASKED, before))
+    assert isinstance(outcome, Refuse) or values(outcome.doc) == values({**BLANK, "bed": 9})
+
+
+@pytest.mark.parametrize("gone", [["ssn"], ["tags"], ["ssn", "tags"]])
+@pytest.mark.parametrize("more", [{}, {"text": "new"}, {"text": "new", "note": "new"}])
+def test_who_has_the_present_cut_removes_what_was_hidden_before(gone: list[str], more: Doc) -> None:
+    """What it has beside that was not shown before either: so it can be told."""
+    original = {**TAGS, "ssn": 1, "other": {"deep": 1}}
+    before, now = of(Drop(paths=["ssn", "tags", "other"]), Redact(paths=["full"])), of()
+    kept = {name: value for name, value in shown(now, original).items() if name not in gone}
+    outcome = pushed_onto(original, {**kept, **more}, rules_of(now, before))
+    assert isinstance(outcome, Send)
+    assert values(outcome.doc) == values({**kept, **more})
