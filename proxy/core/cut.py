@@ -69,8 +69,10 @@ class Cut:
 def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept], now: Client) -> Iterator[Cut]:
     """The cuts that stand for what a client was shown by `former` rules; `now` it is shown the `present`.
 
-    Filters that both have, behind the same names, are left out: what they do has been done. If there are some that
-    decide whether a document is shown, what the others do is tried, too: they may decide by what is hidden now.
+    Filters that both have, behind the same names, are left out: what they do has been done. (If others ahead of them
+    hide from them now what they go by, it has not; `unclear` tells, so a cut of none of them is one, too.) If there are
+    some that decide whether a document is shown, what the others do is tried, too: they may decide by what is hidden
+    now.
     """
     done = list(_by_names(present, now))
     names = renamed([link for link, _ in present], now)
@@ -86,10 +88,15 @@ def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept],
     ]
     passing = [link for link in left if link.filter.passes_all]
     before = Chain([link for link, _ in former])
-    if left or names:
+    if left or names or _shaping(present)[: len(shaped := _shaping(former))] != shaped:
         yield Cut(Chain(left), client, names, before)
     if len(passing) < len(left) and (passing or names):
         yield Cut(Chain(passing), client, names, before)
+
+
+def _shaping(kept: Sequence[Kept]) -> list[str]:
+    """The rules of a chain's filters that do something to documents, in order."""
+    return [rule for link, rule in kept if type(link.filter).shape is not Filter.shape]
 
 
 def _by_names(kept: Sequence[Kept], client: Client) -> Iterator[tuple[Link, str, dict[str, str]]]:
@@ -122,35 +129,62 @@ def _renames(filter_: Filter, source: str, name: str, client: Client) -> bool:
 
 
 class Likely(NamedTuple):
-    """A former cut, and by how many places an edit is nearer to it than to the present one: 0 or more."""
+    """A former cut, and by how many places an edit is nearer to it than to the present one: 0 or more.
+
+    `sent`: the edit, as if its client had been shown what the cut makes of the masks of now (see `_over_masks`).
+    `others`: cuts that make the same of what is shown now.
+    """
 
     cut: Cut
     nearer: int
+    sent: Doc
+    others: list[Cut]
 
 
-def likely(sent: Doc, shown: Doc, former: Iterable[Cut]) -> list[Likely]:
-    """Those of the former cuts of which the edit `sent` is rather one than of the present, which is `shown`; most
-    likely ones first. `former`: in the order of preference.
+def likely(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> list[Likely]:
+    """Those of the former cuts of which the edit `sent` is rather one than of the present, which is `shown` of the
+    `original`; most likely ones first. `former`: in the order of preference.
     """
     edited, present = node_of(comparable(sent)), node_of(comparable(shown))
     most = distance(edited, present)
     if most == 0:
         return []
-    looks, found = {present.key}, list[Likely]()
+    looks, found = {present.key: list[Cut]()}, list[Likely]()
     for cut in former:
         look = cut.of(shown)
         if look is None:
             continue
         node = node_of(comparable(look))
         if node.key in looks:
+            looks[node.key].append(cut)
             continue
-        looks.add(node.key)
-        far = distance(edited, node)
-        if far <= most:
-            found.append(Likely(cut, most - far))
+        others = looks[node.key] = []
+        of_it = _over_masks(sent, look, cut.whole(shown), original)
+        far = distance(edited if of_it is sent else node_of(comparable(of_it)), node)
+        if far < most or (far == most and of_it is sent):  # what has masks of now is rather of now
+            found.append(Likely(cut, most - far, of_it, others))
         if len(looks) > MOST:
             break
     return sorted(found, key=lambda each: -each.nearer)
+
+
+def _over_masks(sent: Doc, look: Doc, shown: Doc, original: Doc) -> Doc:
+    """`sent` with what the former `look` has where it is as it is `shown` now, and that is a mask. Of the former mask
+    nothing is known but that over the present one: so it neither says which cut was edited, nor that it was changed.
+    """
+    changed: Doc = {}
+    for name, said in sent.items():
+        if name not in look or name not in shown:
+            continue
+        before, value, whole = look[name], shown[name], original.get(name)
+        if isinstance(value, dict):
+            if isinstance(said, dict) and isinstance(before, dict) and isinstance(whole, dict):
+                inner = _over_masks(said, before, value, whole)
+                if inner is not said:
+                    changed[name] = inner
+        elif not isinstance(value, list) and not same(whole, value) and same(said, value) and not same(before, value):
+            changed[name] = before
+    return {**sent, **changed} if changed else sent
 
 
 def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:
@@ -158,7 +192,8 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
     is none. It was shown in another form before, and
 
       - is left out: then what was not shown of it would be removed;
-      - is cut or masked now, too, and neither as it is now nor as it was before; or
+      - is cut or masked now, too, and neither as it is now nor as it was before;
+      - is not as it is shown now, and was cut or masked in a form that is under the present one; or
       - was shown by a condition on what is hidden now, and is not as it is shown now.
     """
     for cut in former:
@@ -174,6 +209,8 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
             whole, before = original.get(source), look[old]
             taken = not said or not (same(whole, value) or any(same(each, before) for each in said))
             if taken and not same(before, value):
+                return name
+            if taken and said and old in was and not any(same(each, was[old]) for each in (whole, value)):
                 return name
             if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
                 return name

@@ -49,24 +49,37 @@ def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
 
 def _by_former(pushed: Pushed, shown: Doc, original: Doc, rules: Rules) -> Send | Refuse | None:
     """What becomes of the edit if it is one of a former cut; None: it is not."""
-    for cut, nearer in likely(pushed.body, shown, rules.former):
-        refusal = _unclear(pushed, shown, original, [cut])
+    found: list[Send] = []
+    nearest = 0
+    for cut, nearer, sent, others in likely(pushed.body, shown, original, rules.former):
+        if found and nearer < nearest:
+            break
+        refusal = _unclear(pushed, shown, original, [cut, *others])
         if refusal is not None:
             return refusal
         try:
             by = Rules(cut.chain, cut.client, rules.grafts, on_surplus=rules.on_surplus)
-            whole = restored(pushed, cut.whole(shown), by)
+            whole = restored(pushed._replace(body=sent), cut.whole(shown), by)
         except (Refused, Withheld, CouchError) as error:
-            if not nearer:
+            if found or not nearer:
                 continue  # it is as near to another one
             return replace(refused(pushed, error), former=True)
         try:
-            sent = cut.shown(whole)
-            outcome = judge(pushed._replace(body=sent), original, rules)
+            outcome = judge(pushed._replace(body=cut.shown(whole)), original, rules)
         except (Refused, CouchError) as error:
             return replace(refused(pushed, error), former=True)
-        return outcome._replace(former=True) if isinstance(outcome, Send) else replace(outcome, former=True)
-    return None
+        if isinstance(outcome, Refuse):
+            return replace(outcome, former=True)
+        found.append(outcome._replace(former=True))
+        nearest = nearer
+    for other in found[1:]:
+        if not same(other.doc, found[0].doc):
+            return _told_as_unclear(pushed, next((n for n in shown if _differs(n, other.doc, found[0].doc)), ""))
+    return found[0] if found else None
+
+
+def _differs(name: str, one: Doc, other: Doc) -> bool:
+    return (name in one) != (name in other) or not same(one.get(name), other.get(name))
 
 
 def _unclear(pushed: Pushed, shown: Doc, original: Doc, former: Iterable[Cut]) -> Refuse | None:

@@ -51,7 +51,7 @@ A, AB = cut("a"), cut("a", "b")
 
 
 def nearer(sent: Doc, *former: Cut, shown: Doc = DOC) -> list[tuple[Cut, int]]:
-    return [(each.cut, each.nearer) for each in likely({"_id": "x", "_rev": "1-a", **sent}, shown, former)]
+    return [(each.cut, each.nearer) for each in likely({"_id": "x", "_rev": "1-a", **sent}, shown, shown, former)]
 
 
 def test_the_nearest_comes_first() -> None:

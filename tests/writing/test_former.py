@@ -120,7 +120,7 @@ def values(doc: Doc) -> Counter[Any]:
 
 def _shows_less(had: Doc, seen: Doc) -> bool:
     """Whether something was shown that is not shown any more, in this form or by this name."""
-    return bool(values(had) - values(seen))
+    return bool(values(had) - values(seen)) or not had.keys() <= seen.keys()  # an empty one has no values
 
 
 CHANGES: list[Doc] = [{"bed": 9}, {"mood": "good"}, {"bed": 9, "mood": "good"}]
@@ -265,3 +265,43 @@ def test_who_has_the_present_cut_removes_what_was_hidden_before(gone: list[str],
     outcome = pushed_onto(original, {**kept, **more}, rules_of(now, before))
     assert isinstance(outcome, Send)
     assert values(outcome.doc) == values({**kept, **more})
+
+
+NOTES_OF = {"notes": [{"text": "Ann", "private": True}, {"text": "Bob"}], "bed": 1, "owner": "ann"}
+WHO = {"name": "Ann Smith", "place": {"ward": "w"}, "bed": 1, "owner": "ann"}
+
+
+@pytest.mark.parametrize(
+    ("original", "before", "now", "others"),
+    [
+        # what the filter that both have goes by is hidden from it now
+        (
+            NOTES_OF,
+            of(Drop(paths=["notes[?private]"])),
+            of(Keep(paths=["bed", "owner", "notes[].text"]), Drop(paths=["notes[?private]"])),
+            [],
+        ),
+        # a mask of now that the client may write over lies over what was cut
+        (WHO, of(Truncate(paths=["name"], chars=5)), of(Redact(paths=["name"], writable=True)), []),
+        # another cut is as near, and its reading would store the mask
+        (TAGS, of(Redact(paths=["name"])), of(Default(fields={"level": 1})), [of(Keep(paths=[*TAGS]))]),
+        # two cuts make the same of what is shown now, and only of one it can be told
+        (
+            TAGS,
+            of(Redact(paths=["name"]), Truncate(paths=["tags"], items=1)),
+            of(Truncate(paths=["tags"], items=1, end="last")),
+            [of(Redact(paths=["name"]))],
+        ),
+        # a mask beside one that looks like that of now
+        (WHO, of(*MASKED, Redact(paths=["name"])), of(Redact(paths=["name"])), []),
+    ],
+)
+def test_what_a_former_cut_had_not_is_not_overwritten(
+    original: Doc, before: Chain, now: Chain, others: list[Chain]
+) -> None:
+    edited = {**shown(before, original), "bed": 9}
+    outcome = pushed_onto(original, edited, rules_of(now, *others, before))
+    if isinstance(outcome, Send):
+        assert not values({**original, "bed": 9}) - values(outcome.doc)
+    fresh = {**shown(now, original), "bed": 9}
+    assert isinstance(pushed_onto(original, fresh, rules_of(now, *others, before)), Send)
