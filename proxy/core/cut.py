@@ -45,9 +45,10 @@ class Cut:
     before: Chain = field(default_factory=Chain)
 
     def whole(self, shown: Doc) -> Doc:
-        """What is shown now, by the source's names: what was cut."""
+        """What is shown now, by the source's names: what was cut. What is made by a name that is renamed was not."""
         sources = {name: source for source, name in self.names.items()}
-        return {sources.get(name, name): value for name, value in shown.items()} if sources else shown
+        made = self.names.keys() - sources.keys()
+        return {sources.get(n, n): value for n, value in shown.items() if n not in made} if sources else shown
 
     def shown(self, whole: Doc) -> Doc:
         """The opposite of `whole`. Raises Refused for what would be shown by the name of something else."""

@@ -292,6 +292,8 @@ WHO = {"name": "Ann Smith", "place": {"ward": "w"}, "bed": 1, "owner": "ann"}
             of(Truncate(paths=["tags"], items=1, end="last")),
             [of(Redact(paths=["name"]))],
         ),
+        # what is made now by the name of what is renamed
+        (WHO, of(Redact(paths=["name"])), of(Rename(fields={"name": "full"}), Default(fields={"name": "?"})), []),
         # a mask beside one that looks like that of now
         (WHO, of(*MASKED, Redact(paths=["name"])), of(Redact(paths=["name"])), []),
     ],
