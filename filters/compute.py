@@ -23,6 +23,7 @@ class Compute(Filter):
     """Adds `fields`, outward only."""
 
     pure: ClassVar[bool] = True
+    sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str], writes: str = "ignore") -> None:

@@ -20,6 +20,7 @@ class Default(Filter):
     """Adds the `fields` that are missing."""
 
     pure: ClassVar[bool] = True
+    sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ class Rename(Filter):
     """Shows each field of `fields` under its new name."""
 
     pure: ClassVar[bool] = True
+    sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str]) -> None:

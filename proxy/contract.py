@@ -110,6 +110,14 @@ class Filter:
     A subclass that writes one of them anew has to make it anew.
     """
 
+    sews: ClassVar[bool] = False
+    """True is a promise: `restore` refuses what it cannot sew into the original, and nothing for what an edit makes of
+    it. What has been created elsewhere under the id of another document is stored beside that, as a conflict, if no
+    filter without this promise would refuse it as an edit of it.
+
+    A subclass that writes `restore` anew has to make it anew.
+    """
+
     declares_audience: bool = False
     """Whether `audience` and `client_keys` tell whom documents reach: feeds need not look at all documents."""
 

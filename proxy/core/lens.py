@@ -79,6 +79,8 @@ class Chain:
         self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         self._tracebacks: defaultdict[Hashable, OnceAMinute] = defaultdict(OnceAMinute)
+        self._judging = frozenset(n for n, filter_ in enumerate(filters) if restores(filter_) and not _sews(filter_))
+        """The places of filters that may refuse an edit for what it is."""
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -136,6 +138,19 @@ class Chain:
         if original is not None and edited.get("_deleted") is True and original.get("_deleted") is not True:
             whole = self._deletion(whole, edited, original, back, client)
         return whole
+
+    def refuse_beside(self, edited: Doc, other: Doc, client: Client) -> None:
+        """Raise Refused if a filter that judges edits refuses to have `edited` instead of an `other` document, which it
+        has nothing in common with: a conflict of both may be won by either. Raises Withheld as well.
+        """
+        if not self._judging:
+            return
+        originals = {position: original for _, original, position in self._back(other, client)}
+        whole = edited
+        for restore, _, position in self._creating:
+            if position in self._judging:
+                self._restore(whole, [(restore, originals[position], position)], client)
+            whole = self._restore(whole, [(restore, None, position)], client)
 
     def tombstone(self, original: Doc, client: Client) -> Doc:
         """The fields to store in the tombstone when `client` deletes `original` without a body of its own.
@@ -281,6 +296,15 @@ class Chain:
         kept = {name: value for name, value in (original or {}).items() if name in self.kept_fields}
         return {**stone, **{name: value for name, value in kept.items() if name not in stone}}
 
+    def left_of_deletion(self, stone: Doc, shown: Doc) -> Doc:
+        """What of a deletion goes on in a document that is made anew over it: what decides whom it reaches, and the
+        attachments of which the client is `shown`.
+        """
+        left = {name: value for name, value in stone.items() if name in _IDENTITY or name in self.kept_fields}
+        own, seen = stone.get("_attachments") or {}, shown.get("_attachments") or {}
+        attachments = {name: entry for name, entry in own.items() if name in seen}
+        return {**left, "_attachments": attachments} if attachments else left
+
     def _from_original(self, edited: Doc, original: Doc, back: _Back, client: Client) -> Doc:
         """What a deletion without a body would carry on of the original, except for what filters set anew."""
         try:
@@ -342,6 +366,11 @@ _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
 def depends_on_client(filter_: Filter) -> bool:
     """Whether what a filter shows may depend on the client."""
     return not promises(filter_, "depends_on_client", "shape") or filter_.depends_on_client() is not False
+
+
+def _sews(filter_: Filter) -> bool:
+    """Whether `restore` of a filter promises to refuse nothing for what an edit is."""
+    return promises(filter_, "sews", "restore") and filter_.sews
 
 
 def _promised(filter_: Filter, hook: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from proxy.contract import Doc, Refused
@@ -27,6 +27,16 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Send | Refuse:
         return Send(pushed.complete(restored(pushed, content(original) if original else None, rules)))
     except (Refused, Withheld) as error:
         return refused(pushed, error)
+
+
+def judge_beside(pushed: Pushed, others: Iterable[Doc], rules: Rules) -> Send | Refuse:
+    """As `judge` for what is created beside `others`, which the client sees and has not edited."""
+    try:
+        for other in others:
+            rules.chain.refuse_beside(pushed.body, content(other), rules.client)
+    except (Refused, Withheld) as error:
+        return refused(pushed, error)
+    return judge(pushed, None, rules)
 
 
 def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:

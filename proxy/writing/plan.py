@@ -15,8 +15,12 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      CouchDB, where the source checks it once more when it stores the document. Whether a creation is one the source
      alone decides (see `originals`).
   6. If the source has the document, but no ancestor's body, the write is an orphan: restored onto the winner of the
-     leaves that the client sees, or refused, as the profile says.
-  7. A document of which all leaves are deleted holds nothing that could be lost: writing it anew creates it.
+     leaves that the client sees, or refused, as the profile says. But for what has a history of its own from the first
+     revision on, which has nothing in common with what is there: it was created, elsewhere, and is a conflict,
+     unless a filter would refuse to have it instead (see `Filter.sews`).
+  7. A deletion holds nothing that could be lost: writing the document anew over it, or where all leaves are deleted,
+     creates it. It goes on with no more of the deletion than the fields that decide whom it reaches, and those of the
+     attachments that the client sees, which it may have meant by stubs.
   8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
      bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
      deletion, surplus is always discarded. So what is hidden in a document is never a client's word (see `surplus`).
@@ -39,7 +43,7 @@ from proxy.core.grafts import graft_in, may_be_graft
 from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.former import judge_edit
-from proxy.writing.judge import judge
+from proxy.writing.judge import judge, judge_beside
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored, content
 
@@ -122,7 +126,7 @@ def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
         return None
     leaf = stored.leaf(str(pushed.path[0])) if pushed.path else None
     if leaf is not None:
-        return _visible_original(leaf, stored, rules)
+        return _visible_original(pushed, leaf, stored, rules)
     if not pushed.path and not stored.live:
         return None
     raise Conflict() if _visible(stored.leaves, rules) else _Hidden()
@@ -148,17 +152,21 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise _Hidden
     if original is None:
         return _plan_orphan(pushed, stored, rules)
-    return judge_edit(pushed, _visible_original(original, stored, rules), rules)
+    return judge_edit(pushed, _visible_original(pushed, original, stored, rules), rules)
 
 
-def _visible_original(original: Doc, stored: Stored, rules: Rules) -> Doc | None:
-    """`original` as filters get it, if the client sees it; None for a hidden deletion of which nothing hidden is left
-    (rule 7). Raises _Hidden. A deletion that may say too little of whom it reached counts as seen: who was told of it,
-    or wrote it, makes the document anew.
+def _visible_original(pushed: Pushed, original: Doc, stored: Stored, rules: Rules) -> Doc | None:
+    """`original` as filters get it, if the client sees it, of a deletion what a document made anew goes on with (rule
+    7); None for a hidden one. Raises _Hidden. A deletion that may say too little of whom it reached counts as seen: who
+    was told of it, or wrote it, makes the document anew.
     """
     body = content(original)
-    if rules.shape(body) is not None:
-        return body
+    shown = rules.shape(body)
+    if shown is not None:
+        if original.get("_deleted") is not True or pushed.deleted or not rules.chain:
+            return body
+        left = rules.chain.left_of_deletion(body, shown)
+        return left if rules.shape(left) is not None else None
     if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
         return None
     raise _Hidden
@@ -169,7 +177,10 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     seen = _visible(stored.live, rules)
     if stored.live and not seen:
         raise _Hidden
-    edited = bool(stored.live) or any(stored.knows(str(rev)) for rev in pushed.ancestors)
+    known = any(stored.knows(str(rev)) for rev in pushed.ancestors)
+    if not known and _begins(pushed) and all(map(_is_whole, stored.leaves)):
+        return judge_beside(pushed, seen, rules)
+    edited = known or bool(stored.live)
     if edited and rules.orphans == "refuse" and rules.chain:
         raise Forbidden(ORPHAN)
     if not seen:
@@ -178,6 +189,17 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     # without filters, what has nothing to do with what is there stays as it was sent
     outcome = judge_edit(pushed, winner, rules) if rules.chain or edited else judge(pushed, winner, rules)
     return outcome._replace(lender=winner) if isinstance(outcome, Send) else outcome
+
+
+def _begins(pushed: Pushed) -> bool:
+    """Whether the path that was sent is all there is of it, from a first revision on."""
+    return pushed.path[-1].generation == 1
+
+
+def _is_whole(leaf: Doc) -> bool:
+    """Whether the source has all of a leaf's path: nothing was cut off (`_revs_limit`) that could have been edited."""
+    revisions = leaf["_revisions"]
+    return bool(len(revisions["ids"]) == revisions["start"])
 
 
 def _visible(docs: Iterable[Doc], rules: Rules) -> list[Doc]:

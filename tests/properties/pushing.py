@@ -77,13 +77,15 @@ class Pushes:
 
     def _originals(self, device: Dressed, doc_id: str, path: Revisions) -> list[Doc | None]:
         """What a pushed revision edited: its newest ancestor with a body, or else its parent, if the proxy has
-        kept that, or what the device saw as winner.
+        kept that, or what the device saw as winner. Nothing, if the device made all of its path by itself.
 
         The winner may have changed between the parts of one push.
         """
         for rev in path.revs()[1:]:
             if (doc_id, rev) in self._truth.stored:
                 return [self._truth.history[doc_id, rev]]
+        if path.start == len(path.ids) and not any((doc_id, rev) in self._truth.history for rev in path.revs()[1:]):
+            return [None]
         known = [self._truth.history[doc_id, rev] for rev in path.revs()[1:2] if (doc_id, rev) in self._truth.history]
         return [*known, self._before.get((device.name, doc_id)), _winner(device, doc_id, self._fresh)]
 
@@ -102,8 +104,8 @@ def check_whole(device: Dressed, whole: Doc, written: Doc, originals: Sequence[D
 
 
 def _hidden_in(original: Doc | None, device: Dressed, whole: Doc) -> Doc:
-    """What is hidden in the original, without what belongs to visits that were removed."""
-    seen = original is not None and device.shape(original) is not None
+    """What is hidden in the original, without what belongs to visits that were removed; of a deletion, nothing."""
+    seen = original is not None and device.shape(original) is not None and not original.get("_deleted")
     hidden = DRESSES[device.dress].hidden(original if original is not None and seen else {})
     left = {str(visit["id"]) for visit in whole.get("visits", ())}
     costs = {visit: cost for visit, cost in hidden.get("costs", {}).items() if visit in left}

@@ -1,0 +1,147 @@
+"""What has nothing in common with what is there is created: over a deletion, or beside the document of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from filters.attachments import Attachments
+from filters.drop import Drop
+from filters.redact import Redact
+from filters.select import Select
+from filters.stamp import Stamp
+from filters.truncate import Truncate
+from filters.validate import Validate
+from proxy.contract import Client, Doc, Filter, Refused
+from tests.support.inprocess import Site, profile, site
+
+PROFILES = [
+    profile("redact", Redact(paths=["ssn"], mode="partial", keep=2)),
+    profile("drop", Drop(paths=["ssn", "notes[?private]"])),
+    profile("truncate", Truncate(paths=["log"], items=1)),
+    profile("stamp", Stamp(fields={"owner": "client.name"}), Attachments(deny=["image/*"])),
+    profile("mine", Select(where="owner == client.name"), Drop(paths=["ssn"])),
+    profile("checked", Drop(paths=["ssn"]), Validate(where="old == null || old._deleted", message="once")),
+]
+NAMES = [each.name for each in PROFILES]
+A, B, C, D = (f"{number}-{name * 32}" for number, name in ((1, "a"), (2, "b"), (3, "c"), (1, "d")))
+WHOLE = {
+    "owner": "ann",
+    "ssn": "123456",
+    "notes": [{"private": True, "text": "hush"}, {"text": "well"}],
+    "log": [1, 2, 3],
+    "_attachments": {"a.png": {"content_type": "image/png", "data": "YQ=="}},
+}
+NEW = {"owner": "ann", "notes": [], "log": [9], "title": "new"}
+
+
+async def source(at: Site, *path: str, **fields: Any) -> None:
+    answer = await at.at_source("POST", "/clinic/_bulk_docs", _replicated(path, fields))
+    assert (answer.status, answer.json) == (201, [])
+
+
+async def push(at: Site, name: str, *path: str, **fields: Any) -> Any:
+    return (await at.ask("POST", f"/clinic-{name}/_bulk_docs", _replicated(path, fields))).json
+
+
+def _replicated(path: tuple[str, ...], fields: Doc) -> Doc:
+    start, _, _ = path[0].partition("-")
+    revisions = {"start": int(start), "ids": [rev.partition("-")[2] for rev in path]}
+    return {"new_edits": False, "docs": [{"_id": "x", "_rev": path[0], "_revisions": revisions, **fields}]}
+
+
+async def stored(at: Site, rev: str) -> Doc:
+    doc: Doc = (await at.at_source("GET", f"/clinic/x?rev={rev}")).json
+    return doc
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_document_over_a_deletion_has_nothing_of_it(name: str, asked: bool) -> None:
+    async with site(*PROFILES) as at:
+        await source(at, A, **WHOLE)
+        await source(at, B, A, **WHOLE, _deleted=True)
+        if asked:
+            assert (await at.ask("POST", f"/clinic-{name}/_revs_diff", {"x": [C]})).json["x"]["missing"] == [C]
+        assert await push(at, name, C, B, A, **NEW) == []
+        assert await stored(at, C) == {"_id": "x", "_rev": C, **NEW}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_edit_of_a_deletion_itself_is_a_conflict_for_everybody(name: str) -> None:
+    async with site(*PROFILES) as at:
+        await source(at, A, **WHOLE)
+        await source(at, B, A, **WHOLE, _deleted=True)
+        for where in (at.at_source("PUT", f"/clinic/x?rev={B}", NEW), at.ask("PUT", f"/clinic-{name}/x?rev={B}", NEW)):
+            answer = await where
+            assert (answer.status, answer.json["error"]) == (409, "conflict")
+
+
+async def test_it_goes_on_with_what_decides_whom_the_deletion_reached() -> None:
+    async with site(*PROFILES, profile("all", Drop(paths=["owner", "ssn"]), others=["owner"])) as at:
+        await source(at, A, **WHOLE)
+        await source(at, B, A, **WHOLE, _deleted=True)
+        assert await push(at, "all", C, B, A, title="new") == []
+        assert await stored(at, C) == {"_id": "x", "_rev": C, "owner": "ann", "title": "new"}
+
+
+async def test_what_stubs_of_the_deletion_stand_for_is_there() -> None:
+    stub = {"content_type": "image/png", "stub": True}
+    async with site(*PROFILES) as at:
+        await source(at, A, **WHOLE)
+        await source(at, B, A, **WHOLE, _deleted=True)
+        assert await push(at, "drop", C, B, A, **NEW, _attachments={"a.png": stub}) == []
+        assert list((await stored(at, C))["_attachments"]) == ["a.png"]
+        refused = await push(at, "stamp", C[:-1] + "d", B, A, **NEW, _attachments={"a.png": stub})
+        assert [row["error"] for row in refused] == ["missing_stub"]
+
+
+@pytest.mark.parametrize("path", [[D], ["2-" + "e" * 32, D]])
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "checked"])
+async def test_who_has_made_the_same_document_alone_makes_a_conflict(name: str, asked: bool, path: list[str]) -> None:
+    """As in CouchDB; it is no edit of the winner, and gets nothing of what is hidden in that."""
+    async with site(*PROFILES) as at:
+        await source(at, A, **WHOLE)
+        if asked:
+            await at.ask("POST", f"/clinic-{name}/_revs_diff", {"x": [path[0]]})
+        assert await push(at, name, *path, **NEW) == []
+        assert await stored(at, path[0]) == {"_id": "x", "_rev": path[0], **NEW}
+        leaves = (await at.at_source("GET", "/clinic/x?open_revs=all")).json
+        assert {leaf["ok"]["_rev"] for leaf in leaves} == {A, path[0]}
+        assert (await stored(at, A))["ssn"] == "123456"
+
+
+async def test_what_is_hidden_gets_no_conflict() -> None:
+    async with site(*PROFILES) as at:
+        await source(at, A, **{**WHOLE, "owner": "bob"})
+        assert [row["error"] for row in await push(at, "mine", D, **NEW)] == ["forbidden"]
+
+
+async def test_where_the_source_has_cut_off_what_may_have_been_edited_it_is_an_edit() -> None:
+    async with site(*PROFILES) as at:
+        await source(at, "5-" + "f" * 32, "4-" + "e" * 32, **WHOLE)  # what came before is not known
+        assert await push(at, "drop", "2-" + "b" * 32, D, **{**NEW, "notes": [{"text": "well"}]}) == []
+        assert (await stored(at, "2-" + "b" * 32))["ssn"] == "123456"
+
+
+class Owned(Filter):
+    """A site's own rule about edits."""
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        if original is not None and original.get("owner") != edited.get("owner"):
+            raise Refused("it is not yours", "owner")
+        return edited
+
+
+@pytest.mark.parametrize("rule", [Owned(), Validate(where="old == null || owner == old.owner", message="not yours")])
+async def test_nobody_gets_round_a_rule_about_edits_by_a_history_of_his_own(rule: Filter) -> None:
+    """Of a conflict either may win: a made-up history of many generations would."""
+    hidden = profile("hidden", Drop(paths=["ssn"]), rule, Redact(paths=["log"]))
+    async with site(hidden) as at:
+        await source(at, A, **WHOLE)
+        theirs = await push(at, "hidden", "2-" + "e" * 32, D, owner="bob")
+        assert [(row["error"], row["reason"][:3]) for row in theirs] in [[("forbidden", "it ")], [("forbidden", "not")]]
+        assert await push(at, "hidden", "2-" + "e" * 32, D, owner="ann") == []
+        assert await stored(at, "2-" + "e" * 32) == {"_id": "x", "_rev": "2-" + "e" * 32, "owner": "ann"}
