@@ -3,7 +3,7 @@
 Options: `allow` and `deny`, content types with `*` as in `image/*`; `allow_names` and `deny_names`, patterns of names
 as in `*.pdf`; `max_size`, in bytes. An attachment is shown if it meets all that are given; `allow = []` shows none.
 Of one without a known type the type is `application/octet-stream`; one without a known size is too large for any
-`max_size`.
+`max_size`. `allow_names` are compared with their case, `deny_names` without it: either way a slip hides more.
 
 Hidden attachments stay with the document when it is written. A client cannot store one that it would not be shown, and
 is told which rule it does not meet: by what it sent alone, whether or not there is a hidden one by that name. One that
@@ -17,11 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import translate
 from typing import Any, ClassVar
 
+from filters.content_types import content_type, content_types
 from filters.options import count, texts
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
 from proxy.rules import quote, restore_structurally
-
-_DEFAULT_TYPE = "application/octet-stream"
 
 
 class Attachments(Filter):
@@ -42,10 +41,10 @@ class Attachments(Filter):
     ) -> None:
         if allow is None and allow_names is None and max_size is None and not deny and not deny_names:
             raise OptionError("allow", "is missing: give allow, deny, allow_names, deny_names or max_size")
-        self._allow = None if allow is None else _patterns("allow", allow, re.IGNORECASE)
-        self._deny = _patterns("deny", deny, re.IGNORECASE)
+        self._allow = None if allow is None else content_types("allow", allow)
+        self._deny = content_types("deny", deny)
         self._allow_names = None if allow_names is None else _patterns("allow_names", allow_names)
-        self._deny_names = _patterns("deny_names", deny_names)
+        self._deny_names = _patterns("deny_names", deny_names, re.IGNORECASE)
         self._max_size = None if max_size is None else count("max_size", max_size)
 
     def shape(self, doc: Doc, client: Client) -> Doc:
@@ -84,7 +83,7 @@ class Attachments(Filter):
         """What rule an attachment does not meet, in words that follow "an attachment"; None: it meets all."""
         if not _is_described(entry):
             return "such as this one"
-        kind = str(entry.get("content_type") or _DEFAULT_TYPE).partition(";")[0].strip()
+        kind = content_type(entry.get("content_type"))
         if (self._allow is not None and not _matches(self._allow, kind)) or _matches(self._deny, kind):
             return f"of the type {kind}"
         names = self._allow_names

@@ -256,8 +256,42 @@ def test_attachments_by_type_name_and_size() -> None:
     assert shown(max_size=5) == ["data"]
     assert shown(max_size=4) == []
     assert shown(allow=[]) == []
+    assert shown(deny=["*/*"]) == shown(deny=["*"]) == []
+    assert shown(deny=["*/p*", "text/?"]) == ["c.bin"]
     assert "_attachments" not in Attachments(allow=[]).shape(doc, ANN)
     assert Attachments(allow=["*"]).shape(SPARSE, ANN) is SPARSE
+
+
+def test_attachments_are_hidden_by_a_name_in_any_case_and_shown_by_the_same_alone() -> None:
+    entry = {"content_type": "image/png", "length": 10, "stub": True}
+    doc = {"_id": "d", "_attachments": {"a.raw": entry, "b.RAW": entry, "c": entry}}
+    assert names(Attachments(deny_names=["*.Raw"]).shape(doc, ANN)) == ["c"]
+    assert names(Attachments(allow_names=["*.raw"]).shape(doc, ANN)) == ["a.raw"]
+    assert refused(Attachments(deny_names=["*.raw"]), {"_id": "d", "_attachments": {"x.Raw": entry}})
+
+
+@pytest.mark.parametrize("stored", ["png", "", "; charset=utf-8", " ", None, 7])
+def test_attachments_of_what_is_no_type_have_none(stored: object) -> None:
+    doc = {"_id": "d", "_attachments": {"a": {"content_type": stored, "length": 10, "stub": True}}}
+    for deny in ("*", "*/*", "application/*", "application/octet-stream"):
+        assert names(Attachments(deny=[deny]).shape(doc, ANN)) == []
+    assert names(Attachments(deny=["image/*"]).shape(doc, ANN)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "stored"),
+    [
+        ("application/*+json", "application/vnd.api+json"),
+        ("IMAGE/PNG", "image/png"),
+        ("image/[jp]*", "image/JPEG"),
+        ("*/mp4", "video/mp4"),
+        ("image/*", "image/svg+xml; charset=utf-8"),
+    ],
+)
+def test_attachments_by_patterns_of_types(pattern: str, stored: str) -> None:
+    doc = {"_id": "d", "_attachments": {"a": {"content_type": stored, "length": 10, "stub": True}}}
+    assert names(Attachments(deny=[pattern]).shape(doc, ANN)) == []
+    assert names(Attachments(allow=[pattern]).shape(doc, ANN)) == ["a"]
 
 
 def test_attachments_that_cannot_be_stored_are_told_which_rule() -> None:
