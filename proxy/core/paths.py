@@ -3,7 +3,8 @@
     name            a top-level member                   a.b             a member of an object
     notes[].text    `text` in each element of an array   notes[*].text   the same
     *.secret        any member (at the top, none that begins with `_`)
-    "odd.key"       a name in JSON quotes, where it has a dot, bracket, quote, asterisk or space
+    "odd.key"       a name in JSON quotes, where it has a dot, bracket, quote, asterisk or space,
+                         or begins as paths do elsewhere: as "$", "@" or "/a"
     notes[?private]      the elements for which a JMESPath condition is true: it sees the element, and `client`,
                          as in notes[?author!=client.name].text
 

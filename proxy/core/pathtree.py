@@ -13,6 +13,10 @@ from proxy.core.jmes import Expression, compile_expression
 
 _PLAIN = re.compile(r'[^\s.\[\]"*?]+')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_FOREIGN = re.compile(r"[$@]|#?/.*")
+"""How paths of others begin: JSONPath (`$.a`), JMESPath (`@.a`), JSON Pointer (`/a`, `#/a`). Taken for names they would
+lead nowhere, and so hide nothing.
+"""
 
 Step = tuple[Literal["name", "any", "items", "where"], Any]
 """One step of a path: `name` with the name, `where` with its Expression, `any` for `*`, `items` for `[]`."""
@@ -29,7 +33,8 @@ def parse_paths(texts: object, option: str) -> dict[str, list[Step]]:
 
 def quote(name: str) -> str:
     """A member's name as it stands in a path: in quotes where it has to be."""
-    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    is_plain = _PLAIN.fullmatch(name) and not _FOREIGN.fullmatch(name)
+    return name if is_plain else json.dumps(name, ensure_ascii=False)
 
 
 class _Parser:
@@ -60,6 +65,8 @@ class _Parser:
         if found is None:
             raise self._error('expected a name, a "quoted name" or *')
         if not found[0].startswith('"'):
+            if self._at == 0 and _FOREIGN.fullmatch(found[0]):
+                raise self._error(_told_to_write(self._text))
             self._at = found.end()
             return ("name", found[0])
         try:
@@ -104,6 +111,14 @@ class _Parser:
 
     def _error(self, message: str) -> OptionError:
         return OptionError(self._option, f"is not a path: {message}", text=self._text, at=self._at)
+
+
+def _told_to_write(foreign: str) -> str:
+    """What to do about a path of others."""
+    notation = {"$": "JSONPath", "@": "JMESPath"}.get(foreign[0], "a JSON Pointer")
+    path = foreign.lstrip("#/").replace("/", ".") if foreign[0] in "#/" else foreign[1:].removeprefix(".")
+    own = path if path and path[0] not in ".[" else "a.b"
+    return f'it begins as {notation} does; write "{own}" (or quotes around a name that begins so)'
 
 
 class Node:

@@ -44,6 +44,8 @@ DROPS: list[tuple[str, list[str], Doc, Doc]] = [
     ("below the top it is", ["a.*"], {"a": {"_x": 1}}, {"a": {}}),
     ("quoted names", ['"a.b"."c d"'], {"a.b": {"c d": 1, "e": 2}}, {"a.b": {"e": 2}}),
     ("quoted escapes", ['"\\u0061\\n"'], {"a\n": 1, "b": 2}, {"b": 2}),
+    ("names that begin as paths of others", ['"$"', '"/a/b".c', "x.$", "$ref", "a/b", "#1", '"#/a"', '"@"'],
+     {"$": 1, "/a/b": {"c": 2}, "x": {"$": 3}, "$ref": 4, "a/b": 5, "#1": 6, "#/a": 7, "@": 8}, {"/a/b": {}, "x": {}}),
     ("dashes and such need no quotes", ["first-name", "größe", "a$b"], {"first-name": 1, "größe": 2, "a$b": 3}, {}),
     ("elements by condition", ["notes[?private]"], NOTES, {"notes": [NOTES["notes"][1], "odd", {"private": False}]}),
     ("parts of elements by condition", ["notes[?private==`true`].text"], NOTES,
@@ -129,6 +131,11 @@ def test_rewriting_replaces_each_value_once() -> None:
 
 
 def test_places() -> None:
+    assert compile_paths(["*"], option="paths").locate({"$": 1, "/a": 2, "@x": 3}, ANN) == {
+        '"$"': 1,
+        '"/a"': 2,
+        "@x": 3,
+    }
     doc = {"a": {"b c": 1}, "l": [{"x": 1}, {"x": 2, "h": True}, [{"x": 3}]], "s": "t"}
     paths = compile_paths(['a."b c"', "l.x", "l[?h]", "s", "missing"], option="paths")
     assert paths.locate(doc, ANN) == {
@@ -162,6 +169,13 @@ MISTAKES: list[tuple[Any, str, str, int | None]] = [
     (['"\\x"'], "paths[0]", "expected a name in JSON quotes", 0),
     (["a*"], "paths[0]", "expected . or [", 1),
     (["a[]b"], "paths[0]", "expected . or [", 3),
+    (["$.a.b"], "paths[0]", 'is not a path: it begins as JSONPath does; write "a.b" (or quotes', 0),
+    (["$"], "paths[0]", 'JSONPath does; write "a.b"', 0),
+    (["$[*].a"], "paths[0]", 'JSONPath does; write "a.b"', 0),
+    (["a", "@.a"], "paths[1]", 'JMESPath does; write "a"', 0),
+    (["/a/b"], "paths[0]", 'a JSON Pointer does; write "a.b"', 0),
+    (["#/ssn"], "paths[0]", 'a JSON Pointer does; write "ssn"', 0),
+    (["/"], "paths[0]", 'a JSON Pointer does; write "a.b"', 0),
 ]
 
 
@@ -175,7 +189,7 @@ def test_mistakes(texts: Any, option: str, message: str, at: int | None) -> None
 
 
 @settings(deadline=None)
-@given(st.text("ab.[]*?\"\\ `'", max_size=10))
+@given(st.text("ab.[]*?\"\\ `'$@/#", max_size=10))
 def test_any_text_is_a_path_or_a_mistake(text: str) -> None:
     at: int | None = 0
     try:
