@@ -16,6 +16,7 @@ import proxy
 from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
 from proxy.cli.errors import RunError, UsageError
 from proxy.cli.files import print_warnings
+from proxy.cli.streams import open_missing
 from proxy.config import ConfigError
 from proxy.config.problems import in_one_line
 
@@ -31,6 +32,7 @@ _DELEGATED = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
+    open_missing()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a name must not end a command

@@ -46,6 +46,8 @@ def read_document(path: str) -> Doc:
     name = "standard input" if path == "-" else path
     try:
         data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        if not data.strip():
+            raise UsageError(f"{name}: is empty; a document is a JSON object")
         doc = jsonio.loads(data)
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
