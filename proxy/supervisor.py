@@ -163,12 +163,16 @@ class Supervisor:
         self._keepers = [_Keeper(child, self._others_serve) for child in children]
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Until `stop`; then end them all. `ready` is called once all of them are. Raises Failed."""
+        """Until `stop`; then end them all. `ready` is called once all of them are. Raises Failed, and what
+        `ready` raises.
+        """
         running = [asyncio.ensure_future(keeper.run()) for keeper in self._keepers]
         stopping = asyncio.ensure_future(stop.wait())
         telling = asyncio.ensure_future(self._tell(ready))
         try:
-            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopping, telling, *running], return_when=asyncio.FIRST_COMPLETED)
+            if telling.done() and telling.exception() is None:
+                await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             telling.cancel()
@@ -181,6 +185,8 @@ class Supervisor:
         for error in ended:
             if error is not None:
                 raise error
+        if telling.done() and not telling.cancelled():
+            telling.result()
 
     async def samples(self) -> list[Sample]:
         """What all of them count."""

@@ -1,4 +1,4 @@
-"""Commands whose standard streams are closed."""
+"""Commands whose standard streams are closed, or cannot be written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.http import eventually
 from tests.test_cli import ROOT, Command
+
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -87,3 +89,43 @@ def test_no_input(command: Command, given: str) -> None:
         "",
         "couch-tailor: standard input: is empty; a document is a JSON object\n",
     )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("python", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "clinic.toml"],
+        ["shape", "-c", "clinic.toml", "-p", "phone", "-u", "ann", "doc.json"],
+        ["shape", "-c", "clinic.toml", "-p", "phone", "-u", "ann", "doc.json", "--diff"],
+        ["openapi"],
+        ["index", "status", "-c", "indexed.toml"],
+        ["--help"],
+        ["--version"],
+        ["index", "--help"],
+        ["demo", "--once"],
+        ["endpoint", "--open", "--port", "0"],
+        ["serve", "-c", "clinic.toml", "--bind", "127.0.0.1:0"],
+        ["serve", "-c", "clinic.toml", "--bind", "127.0.0.1:0", "--workers", "2"],
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_output_that_cannot_be_written(command: Command, arguments: list[str], python: dict[str, str]) -> None:
+    command.write(
+        "indexed.toml",
+        '[server]\nsecret = "0123456789abcdef"\ndata = "data"\n'
+        '[sources.main]\nurl = "http://127.0.0.1:9"\nauth = "service"\nusername = "a"\npassword = "b"\n'
+        '[databases.clinic]\n[profiles.own]\ndatabases = ["clinic"]\nusers = ["ann"]\n',
+    )
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy.cli", *arguments],
+            cwd=command.directory,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **python},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "couch-tailor: cannot write the output: No space left on device\n")

@@ -49,6 +49,14 @@ async def test_it_tells_once_that_all_are_ready(tmp_path: Path) -> None:
     assert told == 1
 
 
+async def test_what_cannot_tell_that_all_are_ready_ends_them_all() -> None:
+    def ready() -> None:
+        raise ValueError("nobody hears it")
+
+    with pytest.raises(ValueError, match="nobody hears it"):
+        await asyncio.wait_for(Supervisor([child("a", WAIT)]).run(asyncio.Event(), ready), 30)
+
+
 async def test_one_that_never_gets_ready_ends_them_all() -> None:
     with pytest.raises(Failed, match=r"^the b ended with status 4 before it was ready$"):
         await supervised(child("a", WAIT), child("b", "raise SystemExit(4)"))

@@ -7,16 +7,14 @@ to run is imported when it runs, so that `check` needs neither a network library
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 
 import proxy
 from proxy.cli import check, index, openapi, record, replay, serve, shape, touch
 from proxy.cli.errors import RunError, UsageError
 from proxy.cli.files import print_warnings
-from proxy.cli.streams import open_missing
+from proxy.cli.streams import open_missing, output
 from proxy.config import ConfigError
 from proxy.config.problems import in_one_line
 
@@ -33,14 +31,9 @@ _DELEGATED = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     open_missing()
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a name must not end a command
     try:
-        if arguments and arguments[0] in serve.DELEGATED:
-            return serve.delegate(arguments[0], arguments[1:])
-        parsed = _parser().parse_args(arguments)
-        return int(parsed.run(parsed) or 0)
+        with output():
+            return _run(list(sys.argv[1:] if argv is None else argv))
     except ConfigError as error:
         print_warnings(error.warnings)
         _complain(str(error))
@@ -53,8 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as with `| head`: nobody reads on, so nobody misses the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in serve.DELEGATED:
+        return serve.delegate(arguments[0], arguments[1:])
+    parsed = _parser().parse_args(arguments)
+    return int(parsed.run(parsed) or 0)
 
 
 def _complain(message: str, status: int = 0) -> int:
