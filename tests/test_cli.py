@@ -443,6 +443,26 @@ def test_mistakes_in_what_was_asked(command: Command, arguments: list[str], mess
     assert command.shape(*arguments) == (2, "", f"couch-tailor: {message}\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.json"], "none.json: cannot be read: No such file or directory"),
+        (["."], ".: cannot be read: Is a directory"),
+        (["bad.json"], "bad.json:1:1: not JSON: "),
+        (["-"], "standard input: is empty"),
+        (["doc.json", "--restore", "none.json"], "none.json: cannot be read: No such file or directory"),
+        (["doc.json", "--restore", "other.json"], 'other.json: is an edit of "b", not of "a"'),
+        (["--id", "a", "-d", "clinic", "--restore", "other.json"], 'other.json: is an edit of "b", not of "a"'),
+    ],
+)
+def test_mistakes_are_told_whoever_asks(command: Command, arguments: list[str], message: str) -> None:
+    command.write("bad.json", "x")
+    command.write("other.json", {"_id": "b"})
+    status, out, err = command.shape(*arguments, user="bob")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"couch-tailor: {message}")
+
+
 def test_a_mistake_is_one_line(command: Command) -> None:
     assert command.shape("doc.json", profile="pho\nne") == (
         2,

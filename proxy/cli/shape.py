@@ -59,13 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
     database = _database(config, profile, arguments)
     client = Client(arguments.user, frozenset(arguments.role), profile.name, _device(profile, arguments.device))
     rehearsal = Rehearsal(profile, client)
-    _check_entitled(rehearsal, config)
-    if arguments.id is not None:
+    source = None if arguments.document is None else read_document(arguments.document)
+    edited = None if arguments.restore is None else _edit(arguments.restore, source["_id"] if source else arguments.id)
+    _check_entitled(rehearsal, config)  # after the files: what is wrong with them is told whoever asks
+    if source is None:
         assert database is not None
         source = _fetch(database, config, client, arguments)
-    else:
-        source = read_document(arguments.document)
-    result = _result(rehearsal, source, arguments.restore)
+    result = _shaped(rehearsal, source) if edited is None else _restored(rehearsal, source, edited)
     if arguments.diff:
         sys.stdout.writelines(_difference(source, result, "restored" if arguments.restore else profile.name))
     else:
@@ -144,16 +144,22 @@ def _check_entitled(rehearsal: Rehearsal, config: Config) -> None:
         raise RunError(f"not visible: {obstacle}")
 
 
-def _result(rehearsal: Rehearsal, source: Doc, edited_path: str | None) -> Doc:
-    if edited_path is None:
-        shaped, why = rehearsal.shape(source)
-        if shaped is None:
-            raise RunError(f"not visible: {why}")
-        return shaped
+def _edit(path: str, doc_id: str) -> Doc:
+    edited = read_document(path)
+    if edited["_id"] != doc_id:
+        raise UsageError(f'{path}: is an edit of "{edited["_id"]}", not of "{doc_id}"')
+    return edited
+
+
+def _shaped(rehearsal: Rehearsal, source: Doc) -> Doc:
+    shaped, why = rehearsal.shape(source)
+    if shaped is None:
+        raise RunError(f"not visible: {why}")
+    return shaped
+
+
+def _restored(rehearsal: Rehearsal, source: Doc, edited: Doc) -> Doc:
     try:
-        edited = read_document(edited_path)
-        if edited["_id"] != source["_id"]:
-            raise UsageError(f'{edited_path}: is an edit of "{edited["_id"]}", not of "{source["_id"]}"')
         restored, discarded = rehearsal.restore(edited, source)
     except Refused as error:
         raise RunError(f"refused: {error.reason}") from None
