@@ -52,6 +52,19 @@ async def test_method_override_counts_on_post_only(wire: Wire) -> None:
     assert (await wire("GET", "/db/x", None, {"X-HTTP-Method-Override": "DELETE"})).json["_id"] == "x"
 
 
+@pytest.mark.parametrize("target", ["/db/x", "/db/x?attachments=true", "/db/x/a.txt", "/db/_changes", "/db/none", "/"])
+async def test_head_by_override_is_answered_with_the_body_of_get(wire: Wire, target: str) -> None:
+    await wire("PUT", "/db/x", {"_attachments": {"a.txt": {"content_type": "text/plain", "data": "aGVsbG8="}}})
+    related = {"Accept": "multipart/related"} if "?" in target else {"Accept": "application/json"}
+    async with wire.open() as connection:
+        got = await connection("GET", target, None, related)
+        head = await connection("POST", target, b"", {**related, "X-HTTP-Method-Override": "HEAD"})
+        again = await connection("GET", "/_up")
+    assert (head.status, len(head.body), head.complete) == (got.status, len(got.body), True)
+    assert head.headers.get("content-length") == got.headers.get("content-length")
+    assert again.json["status"] == "ok"
+
+
 async def test_head_has_the_length_and_no_body(wire: Wire) -> None:
     await wire("PUT", "/db/x", {"a": 1})
     async with wire.open() as connection:
