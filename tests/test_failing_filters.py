@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from filters.project import Project
+from filters.select import Select
+from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter
 from proxy.core.audience import EVERYBODY, audience_of
 from proxy.core.lens import Chain, Link, Withheld
@@ -163,3 +166,41 @@ async def test_a_request_that_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Counting(Filter):
+    """Takes for granted that there are visits."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {"count": len(doc["visits"]), **{name: doc[name] for name in doc if name not in ("visits", "count")}}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        hidden = {"visits": original["visits"]} if original and "visits" in original else {}
+        return {**hidden, **{name: value for name, value in edited.items() if name != "count"}}
+
+
+COUNTING: list[Filter] = [Counting(), Project(body="{name: name, ward: ward, count: length(visits)}")]
+
+
+@pytest.mark.parametrize("counting", COUNTING)
+@pytest.mark.parametrize("sends", ["DELETE", "all", "nothing", "replicated"])
+async def test_a_document_can_be_deleted_although_a_filter_fails_on_deletions(sends: str, counting: Filter) -> None:
+    ward = Select(where="ward == 'w1'")
+    stone = {"_id": "x", "_deleted": True}
+    async with site(profile("phone", ward, counting), profile("strict", Validate(where="!_deleted"), counting)) as at:
+        rev = (await at.at_source("PUT", "/clinic/x", {"name": "n", "ward": "w1", "visits": [1]})).json["rev"]
+        for name, is_stored in (("strict", False), ("phone", True)):
+            at_x = f"/clinic-{name}/x?rev={rev}"
+            if sends == "DELETE":
+                await at.ask("DELETE", at_x)
+            elif sends == "all":
+                await at.ask("PUT", at_x, {**(await at.ask("GET", at_x)).json, "_deleted": True})
+            elif sends == "nothing":
+                await at.ask("POST", f"/clinic-{name}/_bulk_docs", {"docs": [{**stone, "_rev": rev}]})
+            else:
+                ids = ["b" * 32, rev.partition("-")[2]]
+                doc = {**stone, "_rev": f"2-{ids[0]}", "_revisions": {"start": 2, "ids": ids}, "name": "secret"}
+                await at.ask("POST", f"/clinic-{name}/_bulk_docs", {"new_edits": False, "docs": [doc]})
+            [leaf] = (await at.at_source("GET", "/clinic/x?open_revs=all")).json
+            assert (leaf["ok"].get("_deleted") is True) is is_stored
+        assert {name: leaf["ok"][name] for name in leaf["ok"] if name[0] != "_"} == {"ward": "w1"}

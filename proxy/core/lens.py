@@ -160,6 +160,14 @@ class Chain:
         whole = self.restore(_bare_deletion(original), original, client)
         return {name: value for name, value in whole.items() if not name.startswith("_")}
 
+    def bare_deletion(self, edited: Doc, original: Doc, client: Client) -> Doc:
+        """What deletes the `original` for a client where a filter fails on what is left of it in a deletion: nothing of
+        what was sent, only what filters set, and what decides whom it concerns. Raises Refused, Withheld.
+        """
+        whole = self.restore(_bare_deletion(edited), original, client)
+        kept = self.kept_fields | self.set_fields
+        return {name: value for name, value in whole.items() if name in _IDENTITY or name in kept}
+
     def check_putget(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> list[str]:
         """The paths at which `client` would not read back what it wrote: where the shape of `whole` is not `edited`.
 

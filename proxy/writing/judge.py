@@ -53,7 +53,13 @@ def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:
 def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
     hidden = _hidden_attachments(pushed, original, rules) if "_attachments" in pushed.body else []
-    whole = _readable(pushed.body, original, rules)
+    try:
+        whole = _readable(pushed.body, original, rules)
+    except (Refused, Withheld) as error:
+        fails = isinstance(error, Withheld) or isinstance(error.__cause__, Withheld)
+        if not (fails and pushed.deleted and original):
+            raise
+        return rules.chain.bare_deletion(pushed.body, original, rules.client)
     if hidden:  # told last: what could not be stored in any case is refused as if there were none
         raise Refused("this client cannot write this attachment", f"_attachments.{hidden[0]}")
     return whole
