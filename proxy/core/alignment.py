@@ -54,6 +54,11 @@ def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
     return pairs
 
 
+def has_identity(element: Any) -> bool:
+    """Whether an element is never taken for one with another identity."""
+    return bool(_names(element))
+
+
 _Names = tuple[Hashable, ...]
 """The identities of an element, in the order of _IDENTITIES; None where it has none; empty if it has none at all."""
 

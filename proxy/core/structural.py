@@ -12,7 +12,9 @@ Three values are walked in step: what the client `edited`, what it was `shaped`,
   5. An element that was not shown stays behind the one that it followed, or the nearest before it that is left.
   6. What the client removes goes with the fields hidden in it, as a deleted document does. But array elements that
      were not shown, and an object of which nothing was shown, stay: the client cannot mean what it never saw. It
-     then reads back something it did not send, and the write is refused or its surplus discarded.
+     then reads back something it did not send, and the write is refused or its surplus discarded. An array element
+     that was shown goes with all that is in it, if it was surely removed: it has an identity, or there is no new
+     element that it could have become.
   7. `_attachments`: the client's entries come first and as they are, since the parts of a multipart body belong to
      them by order; hidden ones follow as stubs without `revpos`, which the source fills in.
 
@@ -24,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from proxy.core.alignment import align, embed
+from proxy.core.alignment import align, embed, has_identity
 from proxy.core.equality import same
 
 Doc = dict[str, Any]
@@ -134,21 +136,32 @@ class _Restore:
                 elif same(element, shaped[partner]):
                     continue  # made by the filter, and untouched
             merged.append(element)
-        return _with_followers(merged, at, self._unshown(shaped, original, origins, set(at)))
+        staying = self._unshown(shaped, original, origins, set(at), nothing_new=None not in partners)
+        return _with_followers(merged, at, staying)
 
     def _origins(self, shaped: list[Any], original: list[Any]) -> Sequence[int | None]:
         known = self._survivors.get(id(shaped))
         return embed(shaped, original) if known is None else known
 
     def _unshown(
-        self, shaped: list[Any], original: list[Any], origins: Sequence[int | None], merged: set[int]
+        self,
+        shaped: list[Any],
+        original: list[Any],
+        origins: Sequence[int | None],
+        merged: set[int],
+        *,
+        nothing_new: bool,
     ) -> dict[int, Any]:
         """What stays of the original's elements that have no partner in what the client sent, by index."""
         shown = {origin: index for index, origin in enumerate(origins) if origin is not None}
         staying: dict[int, Any] = {}
         for index, element in enumerate(original):
-            if index not in merged:
-                left = self._left_of(shaped[shown[index]], element) if index in shown else element
+            if index in merged:
+                continue
+            if index not in shown:
+                staying[index] = element
+            elif not (nothing_new or has_identity(shaped[shown[index]])):
+                left = self._left_of(shaped[shown[index]], element)
                 if left is not _GONE:
                     staying[index] = left
         return staying

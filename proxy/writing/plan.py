@@ -31,8 +31,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      been stored tells that something is there, as it must.
 
 So whatever is hidden in the original is in the document that is sent, unless the client deleted it; and what is
-refused here never reaches the source. A filter that fails refuses the write; one that fails on what is left in a deletion
-leaves it bare. Reasons never quote what is stored.
+refused here never reaches the source. A filter that fails refuses the write; one that fails on what is left in a
+deletion leaves it bare. Reasons never quote what is stored.
 """
 
 from __future__ import annotations
