@@ -22,11 +22,12 @@ from proxy.core import jsonio
 from proxy.core.collation import Key, collation_key
 from proxy.core.mango import SelectorError
 from proxy.core.mango.conditions import Compiler
-from proxy.core.mango.normal import At, Every, Node, Not, Some, normalize
+from proxy.core.mango.normal import At, Every, Node, Not, Op, Some, normalize
 from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 
 _MAX_COST = 10_000
 _REGEX_COST = 500
+_RANGES = frozenset(("$lt", "$lte", "$eq", "$gt", "$gte", "$exists", "$beginsWith"))
 
 __all__ = [
     "SelectorError",
@@ -35,6 +36,7 @@ __all__ = [
     "feed_fields",
     "fields_of",
     "finds_nothing",
+    "limits_ids",
     "project_fields",
     "sort_key",
 ]
@@ -56,6 +58,20 @@ def finds_nothing(selector: Any) -> bool:
     where nothing is left of a selector but an empty `$and`, `$or` or `$nor`. Raises SelectorError.
     """
     return bool(selector) and normalize(selector) in (Every(()), Some(()))
+
+
+def limits_ids(selector: Any) -> bool:
+    """Whether one of the conditions that must all hold is a range of ids: CouchDB's `_find` reads `_all_docs` for a
+    `sort` by `_id` only then, though it could do so for any selector. Raises SelectorError.
+    """
+    nodes: list[Node] = [normalize(selector)]
+    while nodes:
+        match nodes.pop():
+            case Every(inner):
+                nodes += inner
+            case At(("_id",), Op(name, _)) if name in _RANGES:
+                return True
+    return False
 
 
 def fields_of(selector: Any) -> tuple[Path, ...]:

@@ -154,6 +154,13 @@ def _attachment(kind: Kind, target: str) -> dict[tuple[Kind, str], list[Request]
     }
 
 
+SORTED = _json(
+    "POST",
+    "/{db}/_find",
+    {"selector": {"$or": [{"n": {"$gt": 0}}, {"ssn": SECRET[:3]}]}, "sort": [{"n": "desc"}], "fields": ["_id"]},
+)
+"""Good for the proxy, which needs no index for it."""
+
 REQUESTS: dict[tuple[Kind, str], list[Request]] = {
     **{
         (kind, method): [Request(method, target)]
@@ -211,11 +218,12 @@ REQUESTS: dict[tuple[Kind, str], list[Request]] = {
     (Kind.REVS_DIFF, "POST"): [_json("POST", "/{db}/_revs_diff", {"mine": [REV, "2-" + "b" * 32], "x": ["1-x"]})],
     (Kind.MISSING_REVS, "POST"): [_json("POST", "/{db}/_missing_revs", {"mine": [REV]})],
     (Kind.FIND, "POST"): [
+        SORTED,
         _json(
             "POST",
             "/{db}/_find",
-            {"selector": {"$or": [{"n": {"$gt": 0}}, {"ssn": SECRET[:3]}]}, "sort": [{"n": "desc"}], "fields": ["_id"]},
-        )
+            {"selector": {"_id": {"$gt": "a"}, "ssn": SECRET[:3]}, "sort": [{"_id": "desc"}], "fields": ["_id"]},
+        ),
     ],
     (Kind.ENSURE_FULL_COMMIT, "POST"): [_json("POST", "/{db}/_ensure_full_commit", {})],
     **_document(Kind.DOCUMENT, "mine", "mine"),

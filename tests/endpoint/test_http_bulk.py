@@ -209,23 +209,67 @@ async def test_find(wire: Wire) -> None:
     found = await find(wire, selector={"kind": "even"}, fields=["_id", "n"])
     assert found["docs"] == [{"_id": "d0", "n": 0}, {"_id": "d2", "n": 2}, {"_id": "d4", "n": 4}]
     assert found["warning"]
-    found = await find(wire, selector={}, sort=[{"n": "desc"}], limit=2, skip=1, execution_stats=True)
-    assert [doc["_id"] for doc in found["docs"]] == ["d3", "d2"]
-    assert found["execution_stats"]["total_docs_examined"] == 5
+    found = await find(
+        wire, selector={"_id": {"$gt": "d0"}}, sort=[{"_id": "desc"}], limit=3, skip=1, execution_stats=True
+    )
+    assert [doc["_id"] for doc in found["docs"]] == ["d3", "d2", "d1"]
+    assert found["execution_stats"]["total_docs_examined"] == 4
     assert (await find(wire, selector={"n": 99}))["docs"] == []
     assert (await find(wire, selector={}, limit=0))["docs"] == []
     assert await find(wire, selector={"$or": []}) == {"docs": []}
 
 
-@pytest.mark.parametrize("sort", [[], ["n"], [{"n": "desc"}]])
+@pytest.mark.parametrize("sort", [[], ["_id"], [{"_id": "desc"}]])
 async def test_bookmarks_lead_through_all_pages(wire: Wire, sort: list[Any]) -> None:
-    everything = [doc["_id"] for doc in (await find(wire, selector={}, sort=sort))["docs"]]
+    selector = {"_id": {"$gt": None}}
+    everything = [doc["_id"] for doc in (await find(wire, selector=selector, sort=sort))["docs"]]
+    assert everything == ["d0", "d1", "d2", "d3", "d4"][:: -1 if sort == [{"_id": "desc"}] else 1]
     seen: list[str] = []
     bookmark = ""
-    while docs := (page := await find(wire, selector={}, sort=sort, limit=2, bookmark=bookmark))["docs"]:
+    while docs := (page := await find(wire, selector=selector, sort=sort, limit=2, bookmark=bookmark))["docs"]:
         seen += [doc["_id"] for doc in docs]
         bookmark = page["bookmark"]
     assert seen == everything
+
+
+UNSORTABLE = (400, "no_usable_index", "No index exists for this sort, try indexing by the sort fields.")
+
+
+@pytest.mark.parametrize("sort", [["n"], ["_id", "n"], ["n", "_id"], ["_id", "_id"], [{"_rev": "desc"}]])
+async def test_without_an_index_there_is_no_sorting(wire: Wire, sort: list[Any]) -> None:
+    assert await find(wire, selector={"_id": {"$gt": None}, "n": {"$gt": 0}}, sort=sort) == UNSORTABLE
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        *({}, {"n": {"$gt": 0}}, {"u": {"$lt": None}}, {"_id": {"$ne": "d1"}}, {"_id": {"$in": ["d1"]}}),
+        *({"_id": {"$regex": "d"}}, {"_id": {"x": 1}}, {"$or": []}, {"$or": [{"_id": "d1"}]}),
+    ],
+)
+async def test_sorting_by_id_needs_a_range_of_ids(wire: Wire, selector: dict[str, Any]) -> None:
+    assert await find(wire, selector=selector, sort=["_id"]) == UNSORTABLE
+    assert await find(wire, selector=selector, sort=[{"_id": "desc"}]) == UNSORTABLE
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ({"_id": "d1"}, ["d1"]),
+        ({"_id": {}}, []),
+        ({"_id": {"$gt": "d1", "$ne": "d3"}}, ["d2", "d4"]),
+        ({"_id": {"$exists": True}, "n": {"$gt": 2}}, ["d3", "d4"]),
+        ({"_id": {"$beginsWith": "d"}, "kind": "odd"}, ["d1", "d3"]),
+        ({"_id": {"$not": {"$lt": "d3"}}}, ["d3", "d4"]),
+        ({"$and": [{"$and": [{"_id": {"$lte": "d1"}}]}]}, ["d0", "d1"]),
+        ({"$nor": [{"_id": {"$gt": "d1"}}, {"n": 0}]}, ["d1"]),
+    ],
+)
+async def test_a_range_of_ids_can_be_sorted_by_id(wire: Wire, selector: dict[str, Any], found: list[str]) -> None:
+    up = await find(wire, selector=selector, sort=["_id"])
+    down = await find(wire, selector=selector, sort=[{"_id": "desc"}])
+    assert [doc["_id"] for doc in up["docs"]] == found
+    assert [doc["_id"] for doc in down["docs"]] == found[::-1]
 
 
 async def test_mistakes_in_find(wire: Wire) -> None:

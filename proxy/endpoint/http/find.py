@@ -1,7 +1,7 @@
 """Handlers of `_find` and `_index`. There is one index, `_all_docs`: a query looks at every document.
 
-`sort` is done in memory; CouchDB refuses it without an index. A bookmark holds the last id that was given out, or, of a
-sorted query, the number of documents that were.
+So the order is always that of ids, and any other `sort` is refused, as CouchDB does where no index has it: what works
+here works there. A bookmark holds the last id that was given out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.core.selector import compile_selector, finds_nothing, project_fields, sort_key
+from proxy.core.selector import compile_selector, finds_nothing, limits_ids, project_fields, sort_key
 from proxy.endpoint.database import Database
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.reply import JSON_HEAD, Reply, json_reply
@@ -29,6 +29,7 @@ _MEMBERS = frozenset(
         *("stable", "stale", "execution_stats", "allow_fallback", "partition"),
     )
 )
+_NO_INDEX = "No index exists for this sort, try indexing by the sort fields."
 _WARNING = "No matching index found, create an index to optimize query time."
 _INDEX = {"ddoc": None, "name": "_all_docs", "type": "special", "def": {"fields": [{"_id": "asc"}]}}
 _BREATH = 200
@@ -41,13 +42,14 @@ async def indexes(call: Call, database: Database) -> Reply:
 
 @dataclass(slots=True)
 class _Query:
-    """One `_find` request. `after` is its bookmark: an id, or how many sorted documents were given out before."""
+    """One `_find` request. `after` is its bookmark: the id that was given out last."""
 
     body: dict[str, Any]
     limit: int
     skip: int
     fields: list[str]
-    after: str | int | None
+    descending: bool
+    after: str | None
     examined: int = 0
 
 
@@ -64,21 +66,36 @@ async def find(call: Call, database: Database) -> Reply:
         reason = f"Selector must be a JSON object, not: {_term(body['selector'])}"
         raise BadRequest(reason, error="invalid_selector_json")
     query = _Query(
-        body, _whole(body, "limit", 25), _whole(body, "skip", 0), _fields(body), _after(body.get("bookmark"))
+        body,
+        _whole(body, "limit", 25),
+        _whole(body, "skip", 0),
+        _fields(body),
+        _is_descending(body),
+        _after(body.get("bookmark")),
     )
     if finds_nothing(body["selector"]):
         return Reply(200, JSON_HEAD, b'{"docs":[\r\n]}\r\n\n')
     began = time.perf_counter()
-    docs, bookmark = await (_sorted if body.get("sort") else _in_order)(database, query)
+    docs, bookmark = await _found(database, query)
     rows = [jsonio.dumps(project_fields(doc, query.fields) if query.fields else doc) for doc in docs]
     return Reply(200, JSON_HEAD, _layout(query, rows, bookmark, time.perf_counter() - began))
 
 
-async def _in_order(database: Database, query: _Query) -> tuple[list[Doc], str]:
+def _is_descending(body: dict[str, Any]) -> bool:
+    """The direction of `sort`. Raises BadRequest for one that is not by `_id` alone, or for which no index is used."""
+    sort = body.get("sort", [])
+    key = sort_key(sort)
+    if not sort:
+        return False
+    if key.fields != (("_id",),) or not limits_ids(body["selector"]):
+        raise BadRequest(_NO_INDEX, error="no_usable_index")
+    return key.descending
+
+
+async def _found(database: Database, query: _Query) -> tuple[list[Doc], str]:
     """The matches in the order of their ids, from the bookmark on; looks no further than to the last one."""
     found: list[Doc] = []
-    after = query.after if isinstance(query.after, str) else None
-    matching = _matching(database, query, after)
+    matching = _matching(database, query)
     skipped = count()
     if query.limit > 0:
         async for doc in matching:
@@ -92,21 +109,12 @@ async def _in_order(database: Database, query: _Query) -> tuple[list[Doc], str]:
     return found, _bookmark(found[-1]["_id"])
 
 
-async def _sorted(database: Database, query: _Query) -> tuple[list[Doc], str]:
-    key = sort_key(query.body["sort"])
-    matching = [doc async for doc in _matching(database, query, None)]
-    matching.sort(key=key, reverse=key.descending)
-    given = query.after if isinstance(query.after, int) else 0
-    first = given + query.skip
-    found = matching[first : first + query.limit]
-    return found, _bookmark(first + len(found)) if found else (query.body.get("bookmark") or "nil")
-
-
-async def _matching(database: Database, query: _Query, after: str | None) -> AsyncIterator[Doc]:
+async def _matching(database: Database, query: _Query) -> AsyncIterator[Doc]:
     matches = compile_selector(query.body["selector"])
     conflicts = query.body.get("conflicts") is True
-    for row in database.all_docs(start=after, include_docs=True, conflicts=conflicts):
-        if row.id == after or row.document is None or row.id.startswith("_design/"):
+    rows = database.all_docs(start=query.after, descending=query.descending, include_docs=True, conflicts=conflicts)
+    for row in rows:
+        if row.id == query.after or row.document is None or row.id.startswith("_design/"):
             continue
         query.examined += 1
         if query.examined % _BREATH == 0:
@@ -136,19 +144,19 @@ def _stats(query: _Query, returned: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _bookmark(position: str | int) -> str:
-    return base64.urlsafe_b64encode(jsonio.dumps(position)).rstrip(b"=").decode()
+def _bookmark(doc_id: str) -> str:
+    return base64.urlsafe_b64encode(jsonio.dumps(doc_id)).rstrip(b"=").decode()
 
 
-def _after(bookmark: Any) -> str | int | None:
+def _after(bookmark: Any) -> str | None:
     if bookmark in (None, ""):
         return None
     try:
-        position = jsonio.loads(base64.urlsafe_b64decode(bookmark + "=" * (-len(bookmark) % 4)))
+        doc_id = jsonio.loads(base64.urlsafe_b64decode(bookmark + "=" * (-len(bookmark) % 4)))
     except (ValueError, TypeError, binascii.Error):
-        position = None
-    if isinstance(position, str) or (isinstance(position, int) and position >= 0):
-        return position
+        doc_id = None
+    if isinstance(doc_id, str):
+        return doc_id
     raise BadRequest(f"Invalid bookmark value: {jsonio.dumps(bookmark).decode()}", error="invalid_bookmark")
 
 
