@@ -284,3 +284,82 @@ async def test_mistakes_in_find(wire: Wire) -> None:
     assert await find(wire, selector={}, bookmark="xx") == (400, "invalid_bookmark", 'Invalid bookmark value: "xx"')
     assert (await find(wire, selector={"$foo": 1}))[:2] == (400, "invalid_operator")
     assert (await wire("GET", "/db/_index")).json["indexes"][0]["name"] == "_all_docs"
+
+
+def no_boolean(term: str) -> tuple[int, str, str]:
+    return 400, "invalid_boolean", f"Invalid boolean value: {term}"
+
+
+def not_positive(term: str) -> tuple[int, str, str]:
+    return 400, "invalid_pos_integer", f"{term} is not an integer greater than zero"
+
+
+def no_index(term: str) -> tuple[int, str, str]:
+    return 400, "invalid_index_name", f"Invalid index name: {term}"
+
+
+def unsuitable(name: str) -> tuple[int, str, str]:
+    reason = f"_design/{name} specified by `use_index` could not be found or it is not suitable."
+    return 400, "invalid_index", reason
+
+
+NO_FALLBACK = (400, "invalid_index", "You must specify an index with the `use_index` parameter.")
+NO_PARTITION = (400, "illegal_partition", "Partition must be a string")
+UNPARTITIONED = (400, "query_parse_error", "`partition` parameter is not supported on this db")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"conflicts": 1}, no_boolean("1")),
+        ({"execution_stats": "true"}, no_boolean("<<116,114,117,101>>")),
+        ({"update": None}, no_boolean("null")),
+        ({"stable": []}, no_boolean("[]")),
+        ({"allow_fallback": {}}, no_boolean("{[]}")),
+        ({"r": 0}, not_positive("0")),
+        ({"r": True}, not_positive("true")),
+        ({"r": 1.5}, not_positive("1.5")),
+        ({"r": [{"a": "x"}, True]}, not_positive("[{[{<<97>>,<<120>>}]},true]")),
+        ({"use_index": 1}, no_index("1")),
+        ({"use_index": ["a", "b", "c"]}, no_index("[<<97>>,<<98>>,<<99>>]")),
+        ({"use_index": "a/b/c"}, no_index("<<97,47,98,47,99>>")),
+        ({"fields": ["a", 1]}, (400, "invalid_field", "Invalid JSON for field spec: 1")),
+        ({"partition": 1}, NO_PARTITION),
+        ({"partition": "x"}, UNPARTITIONED),
+        ({"allow_fallback": False}, NO_FALLBACK),
+        ({"allow_fallback": False, "use_index": []}, NO_FALLBACK),
+        ({"allow_fallback": False, "use_index": "foo"}, unsuitable("foo")),
+        ({"allow_fallback": False, "use_index": "_design/foo/bar"}, unsuitable("foo, bar")),
+        ({"allow_fallback": False, "use_index": ["_design/foo", "bar"]}, unsuitable("foo, bar")),
+        # of several mistakes the first in CouchDB's order is told
+        ({"conflicts": 1, "r": "1", "foo": 1}, not_positive("<<49>>")),
+        ({"sort": ["n"], "foo": 1}, (400, "invalid_key", "Invalid key foo for this request.")),
+        ({"sort": ["n"], "bookmark": "x", "partition": "x", "allow_fallback": False}, UNSORTABLE),
+        ({"selector": {"a": {"$foo": 1}}, "fields": 1}, (400, "invalid_operator", "Invalid operator: $foo")),
+    ],
+)
+async def test_members_of_find_are_checked(wire: Wire, body: dict[str, Any], error: tuple[int, str, str]) -> None:
+    assert await find(wire, **{"selector": {"n": 1}, **body}) == error
+
+
+async def test_a_query_without_selector_is_told_so_first(wire: Wire) -> None:
+    assert await find(wire, foo=1, r="y") == (400, "missing_required_key", "Missing required key: selector")
+
+
+@pytest.mark.parametrize("body", [{"stale": 1}, {"stale": "OK"}, {"bookmark": 1}, {"bookmark": {}}])
+async def test_what_couchdb_fails_at_is_refused(wire: Wire, body: dict[str, Any]) -> None:
+    assert (await find(wire, selector={}, **body))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (None, ""),
+        ("foo", "_design/foo was not used because it does not contain a valid index for this query.\n"),
+        (["_design/foo", "bar"], "_design/foo, bar was not used because it is not a valid index for this query.\n"),
+    ],
+)
+async def test_an_index_that_is_not_there_is_warned_of(wire: Wire, index: Any, said: str) -> None:
+    found = await find(wire, selector={"n": 1}, use_index=index, partition="", r=2, stale="ok", allow_fallback=True)
+    assert [doc["_id"] for doc in found["docs"]] == ["d1"]
+    assert found["warning"] == said + "No matching index found, create an index to optimize query time."
