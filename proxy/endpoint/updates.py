@@ -5,8 +5,9 @@ An edit (`new_edits=true`) must extend a leaf, gets a new revision id, and is a 
 
 - an edit without `_rev` of a deleted document extends its winning tombstone; a tombstone's own `_rev` is a conflict,
   unless another leaf lives;
-- an edit that names a revision of a document that does not exist is stored, with that revision as its ancestor
-  (CouchDB refuses it where there are validation functions, and until it has found out that there are none);
+- an edit that names a revision of a document that does not exist is a conflict (CouchDB stores it, with that revision
+  as its ancestor, in each shard that has found out that there are no validation functions: what a client is told then
+  depends on what was written before, and to which ids. The answer that it gets with them is the safe one);
 - a replicated revision that is known is accepted and its body ignored, unless it was known without a body;
 - a request with attachments or design documents is strict: the leaves that edits may extend are those from before the
   request, of documents that exist, and replicated revisions known without body stay so.
@@ -82,6 +83,8 @@ class _Document:
         if self._strict:
             self._judge(edit)
         given = edit.revisions
+        if given is not None and not self._tree:
+            raise Conflict
         parent = given.newest if given is not None else None
         ancestors = given.ids if given is not None else ()
         stored = self._stored_attachments(parent)

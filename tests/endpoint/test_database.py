@@ -98,13 +98,13 @@ async def test_a_document_may_be_created_deleted(database: Database) -> None:
     assert (database.doc_count, database.info()["doc_del_count"]) == (0, 1)
 
 
-async def test_an_unknown_document_may_be_edited_from_a_revision(database: Database) -> None:
-    rev = await put(database, "b2", {"_rev": f"1-{A}"})
-    assert rev == "2-9a2f9bd4979924793802fd6cb23bcff3"
-    info = shown(database.get("b2", revs_info=True))["_revs_info"]
-    assert info == [{"rev": rev, "status": "available"}, {"rev": f"1-{A}", "status": "missing"}]
+async def test_an_unknown_document_cannot_be_edited_from_a_revision(database: Database) -> None:
+    with pytest.raises(Conflict):
+        await put(database, "b2", {"_rev": f"1-{A}"})
+    with pytest.raises(Conflict):
+        await put(database, "b2", {}, f"1-{A}")
     with pytest.raises(NotFound, match="missing"):
-        database.get("b2", f"1-{A}")
+        database.get("b2")
 
 
 async def test_revisions_in_an_edit_are_what_was_edited(database: Database) -> None:

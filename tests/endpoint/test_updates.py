@@ -16,7 +16,7 @@ import pytest
 from proxy.core import jsonio
 from proxy.endpoint.database import Database, Document, Updated
 from proxy.endpoint.server import Server
-from proxy.errors import CouchError, NotFound
+from proxy.errors import Conflict, CouchError, NotFound
 
 RECORDED = [json.loads(line) for line in (Path(__file__).parent / "data/updates.jsonl").read_text().splitlines()]
 A, B, C = (letter * 32 for letter in "abc")
@@ -84,6 +84,20 @@ async def test_a_strict_request_goes_by_what_was_there_before(database: Database
     assert [updated.error is None for updated in results] == [True, False, True]
     results = await database.bulk_docs([{"_id": "new", "_rev": one}, {"_id": "_design/z"}])
     assert [updated.error is None for updated in results] == [False, True]
+
+
+async def test_an_edit_of_an_unknown_document_is_a_conflict(database: Database) -> None:
+    path = {"start": 2, "ids": [B, A]}
+    docs = [{"_id": "a", "_rev": f"1-{A}"}, {"_id": "b", "_revisions": path}, {"_id": "c"}]
+    results = await database.bulk_docs([*docs, {"_id": "d", "_rev": f"1-{A}", "_deleted": True}, {"_id": "a"}])
+    assert [updated.error is None for updated in results] == [False, False, True, False, True]
+    with pytest.raises(Conflict):
+        await database.put("e", {"n": 1}, rev=f"1-{A}")
+    with pytest.raises(Conflict):
+        await database.copy("c", None, "f", f"1-{A}")
+    with pytest.raises(Conflict):
+        await database.put("g", {"_rev": f"1-{A}", "_attachments": {"x": {"stub": True}}})
+    assert [change.id for change in database.changes()] == ["a", "c"]
 
 
 async def test_an_ancestor_gets_its_body_later(database: Database) -> None:
