@@ -34,6 +34,7 @@ __all__ = [
     "SortKey",
     "compile_selector",
     "feed_fields",
+    "feed_selector",
     "fields_of",
     "finds_nothing",
     "limits_ids",
@@ -104,10 +105,21 @@ def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:
     return result
 
 
-def feed_fields(body: Any) -> list[str] | None:
-    """The `fields` beside the selector of a `_changes` request; None: whole documents. Raises SelectorError, with the
-    words of CouchDB's `_changes`, which are not those of its `_find`.
+def feed_selector(body: Any) -> Callable[[Doc], bool]:
+    """The selector of a `_changes` request. Raises SelectorError, with the words of CouchDB's `_changes`, which are not
+    those of its `_find`.
     """
+    selector = body.get("selector") if type(body) is dict else None
+    if type(selector) is not dict:
+        raise SelectorError("Selector error: expected a JSON object", error="bad_request")
+    try:
+        return compile_selector(selector)
+    except SelectorError as error:
+        raise SelectorError(error.reason, error="bad_request") from None
+
+
+def feed_fields(body: Any) -> list[str] | None:
+    """The `fields` beside that selector; None: whole documents. Raises SelectorError, worded likewise."""
     if type(body) is not dict or "fields" not in body:
         return None
     fields = body["fields"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.contract import Doc
 from proxy.core.query import Query
-from proxy.core.selector import compile_selector, feed_fields
+from proxy.core.selector import feed_fields, feed_selector
 from proxy.errors import BadRequest, Forbidden
 
 _MAX_WAIT_MS = 60_000
@@ -141,7 +141,7 @@ def _parse_filter(query: Query, body: dict[str, Any], trusted: bool) -> dict[str
     if name == "_selector":
         if "selector" not in body:
             raise BadRequest("Selector must be specified in POST payload")
-        return {"matches": compile_selector(body["selector"]), "fields": feed_fields(body)}
+        return {"matches": feed_selector(body), "fields": feed_fields(body)}
     if name == "_design":
         return {"design_only": True}
     if trusted:

@@ -164,8 +164,15 @@ async def test_functions_that_are_not_there(wire: Wire, query: str, reason: str)
         ("filter=_foo", None, "unknown builtin filter name"),
         ("filter=_doc_ids", None, "`doc_ids` filter parameter is not a list of doc ids."),
         ("filter=_doc_ids", {"doc_ids": 1}, "`doc_ids` filter parameter is not a list of doc ids."),
+        ("filter=_doc_ids", {"doc_ids": [1]}, "`doc_ids` filter parameter is not a list of doc ids."),
+        ("filter=_doc_ids", {"doc_ids": ["d0", {}]}, "`doc_ids` filter parameter is not a list of doc ids."),
+        ("filter=_doc_ids&doc_ids=[%22d0%22,1]", None, "`doc_ids` filter parameter is not a list of doc ids."),
         ("filter=_selector", None, "Selector must be specified in POST payload"),
         ("filter=_selector", {"selector": 1}, "Selector error: expected a JSON object"),
+        ("filter=_selector", {}, "Selector error: expected a JSON object"),
+        ("filter=_selector", {"selector": {"n": {"$in": 1}}, "fields": 1}, "Bad argument for operator $in: 1"),
+        ("filter=_selector", {"selector": {"n": {"$mod": 1}}}, "Bad argument for operator $mod: 1"),
+        ("filter=_selector", {"selector": {"n": {"$foo": 1}}}, "Invalid operator: $foo"),
         ("filter=_selector", {"selector": {}, "fields": 1}, "Selector error: fields must be JSON array"),
         ("filter=_selector", {"selector": {}, "fields": None}, "Selector error: fields must be JSON array"),
         ("filter=_selector&include_docs=true", {"selector": {}, "fields": [1]}, "Invalid JSON for field spec: 1"),
@@ -177,7 +184,7 @@ async def test_functions_that_are_not_there(wire: Wire, query: str, reason: str)
 )
 async def test_mistakes(wire: Wire, query: str, body: dict[str, Any] | None, reason: str) -> None:
     answer = await wire("GET" if body is None else "POST", f"/db/_changes?{query}", body)
-    assert (answer.status, answer.json["reason"]) == (400, reason)
+    assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": reason})
 
 
 async def test_the_tag_of_a_normal_feed(wire: Wire) -> None:

@@ -148,6 +148,24 @@ async def test_fields_that_are_none_are_refused_before_the_feed_begins(clinic: S
         assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": reason})
 
 
+@pytest.mark.parametrize(
+    ("selector", "reason"),
+    [
+        (1, "Selector error: expected a JSON object"),
+        (None, "Selector error: expected a JSON object"),
+        ({"n": {"$mod": 1}}, "Bad argument for operator $mod: 1"),
+        ({"n": {"$foo": 1}}, "Invalid operator: $foo"),
+    ],
+)
+async def test_selectors_that_are_none_are_refused_in_the_words_of_feeds(
+    clinic: Site, selector: Any, reason: str
+) -> None:
+    body = {"selector": selector}
+    for ask, path in ((clinic.ask, "/clinic-phone"), (clinic.at_source, "/clinic")):
+        answer = await ask("POST", f"{path}/_changes?filter=_selector", body)
+        assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": reason})
+
+
 async def test_no_fields_are_all_fields(clinic: Site) -> None:
     body = {"selector": {"_id": "doc:007"}, "fields": []}
     [row] = (await clinic.ask("POST", "/clinic-phone/_changes?filter=_selector&include_docs=true", body)).json[

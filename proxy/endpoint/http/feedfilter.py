@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.core import jsonio
-from proxy.core.selector import SelectorError, compile_selector, feed_fields, project_fields
+from proxy.core.selector import feed_fields, feed_selector, project_fields
 from proxy.endpoint.database import Change, Database, Document
 from proxy.endpoint.http.call import INVALID_JSON, Call
 from proxy.endpoint.http.feedquery import FeedQuery
 from proxy.errors import BadRequest, CouchError, NotFound
 
 _NO_IDS = "`doc_ids` filter parameter is not a list of doc ids."
-_NO_SELECTOR = "Selector error: expected a JSON object"
 _SELECTOR_BY_POST = "Selector must be specified in POST payload"
 _BAD_NAME = "`filter` must be of the form `designname/filtername`"
 _UNKNOWN = "unknown builtin filter name"
@@ -66,13 +65,13 @@ def _doc_ids(asked: FeedQuery, body: Any) -> list[str]:
             raise BadRequest(INVALID_JSON) from None
     else:
         ids = body.get("doc_ids") if isinstance(body, dict) else None
-    if not isinstance(ids, list):
+    if not isinstance(ids, list) or not all(isinstance(doc_id, str) for doc_id in ids):
         raise BadRequest(_NO_IDS)
     return ids
 
 
 def _by_ids(ids: list[str]) -> Filter:
-    wanted = frozenset(doc_id for doc_id in ids if isinstance(doc_id, str))
+    wanted = frozenset(ids)
     return Filter(lambda change: change if change.id in wanted else None)
 
 
@@ -80,13 +79,7 @@ def _by_selector(database: Database, body: Any, *, all_leaves: bool) -> Filter:
     """Each leaf that a row would name is judged by itself, as in CouchDB."""
     if body is None:
         raise BadRequest(_SELECTOR_BY_POST)
-    selector = body.get("selector") if isinstance(body, dict) else None
-    if not isinstance(selector, dict):
-        raise BadRequest(_NO_SELECTOR)
-    try:
-        predicate = compile_selector(selector)
-    except SelectorError as error:
-        raise BadRequest(f"Selector error: {error.reason}") from None
+    predicate = feed_selector(body)
     fields = feed_fields(body)
 
     def matches(document: Document) -> bool:
