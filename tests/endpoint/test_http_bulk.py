@@ -101,10 +101,18 @@ async def test_what_a_server_lacks(wire: Wire) -> None:
         (q(limit=0), [], 0),
         (q(startkey="d3", endkey="d1"), [], 4),
         (q(startkey=5), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
-        (q(startkey=["d0"]), [], None),
-        (q(endkey=None), [], None),
-        (q(endkey={}), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
-        (q(key=5), [], None),
+        (q(startkey=["d0"]), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
+        (q(startkey={}, inclusive_end=False), ["_design/app", "d0", "d1", "d2", "d3", "d4"], 0),
+        (q(startkey={}, descending=True), [], 6),
+        (q(startkey=1, descending=True), [], 6),
+        (q(startkey={}, endkey="d1"), ["_design/app", "d0", "d1"], 0),
+        (q(startkey="d1", endkey={}), [], 2),
+        (q(startkey="d1", endkey={}, descending=True), ["d1", "d0", "_design/app"], 3),
+        (q(endkey=None), [], 0),
+        (q(endkey={}), [], 0),
+        (q(endkey=["x"], descending=True), ["d4", "d3", "d2", "d1", "d0", "_design/app"], 0),
+        (q(key=5), [], 0),
+        (q(key={}, descending=True), [], 6),
         (q(key="d1", endkey="d2"), ["d1", "d2"], 2),
     ],
 )
@@ -128,6 +136,37 @@ async def test_all_docs_by_keys(wire: Wire) -> None:
     listing = (await wire("POST", "/db/_all_docs?include_docs=false", {"keys": ["d0"], "include_docs": True})).json
     assert "doc" not in listing["rows"][0]  # the query string is on top
     assert (await wire("GET", "/db/_all_docs?" + q(keys=["d0"], startkey="a"))).status == 400
+
+
+@pytest.mark.parametrize(
+    ("bounded", "expected"),
+    [
+        ({"keys": [], "startkey": "a"}, []),
+        ({"keys": [], "key": "a"}, []),
+        ({"endkey": "a", "keys": []}, []),
+        ({"keys": ["d0"], "key": "d0"}, ["d0"]),
+        ({"keys": ["d0"], "startkey": "d0"}, ["d0"]),
+        ({"keys": ["d0"], "startkey": "d0", "endkey": "d0"}, ["d0"]),
+        ({"startkey": "z", "keys": ["d0"]}, ["d0"]),  # a single key is both bounds, too, and the later counts
+        ({"keys": ["d0"], "startkey": "d0", "endkey": "z"}, None),
+        ({"keys": ["d0"], "key": "d1"}, None),
+        ({"keys": ["d0"], "endkey": "z"}, None),
+        ({"keys": ["d0", "d1"], "startkey": "d0"}, None),
+        ({"keys": ["d0", "d1"], "startkey": "d0", "endkey": "d1"}, None),
+        ({"key": "d0", "keys": ["d0", "d1"]}, None),
+    ],
+)
+async def test_keys_and_bounds(wire: Wire, bounded: dict[str, Any], expected: list[str] | None) -> None:
+    for answer in (
+        await wire("GET", f"/db/_all_docs?{q(**bounded)}"),
+        await wire("POST", "/db/_all_docs", bounded),
+    ):
+        assert answer.status == (400 if expected is None else 200)
+        if expected is None:
+            reason = "`keys` is incompatible with `key`, `start_key` and `end_key`"
+            assert answer.json == {"error": "query_parse_error", "reason": reason}
+        else:
+            assert ids(answer.json) == expected
 
 
 async def test_all_docs_with_more(wire: Wire) -> None:
@@ -174,8 +213,26 @@ async def test_design_and_local_documents(wire: Wire) -> None:
     assert (local["total_rows"], local["offset"], ids(local)) == (None, None, ["_local/a", "_local/b"])
     assert local["rows"][0]["doc"] == {"_id": "_local/a", "_rev": "0-1", "v": 2}
     assert ids((await wire("GET", "/db/_local_docs?descending=true&limit=1")).json) == ["_local/b"]
-    rows = (await wire("GET", "/db/_local_docs?" + q(keys=["_local/no", "_local/b", 1]))).json["rows"]
-    assert [row.get("error", row.get("id")) for row in rows] == ["not_found", "_local/b", "not_found"]
+    rows = (await wire("GET", "/db/_local_docs?" + q(keys=["_local/no", "_local/b", 1, "d0"]))).json["rows"]
+    assert [row.get("error", row.get("id")) for row in rows] == ["not_found", "_local/b"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["y", "x"]),
+        ("limit=1", ["y"]),
+        ("skip=1", ["x"]),
+        ("descending=true", ["x", "y"]),
+        ("descending=true&limit=1", []),
+        ("descending=true&skip=1", ["x", "y"]),
+    ],
+)
+async def test_keys_of_other_documents_count_without_rows(wire: Wire, query: str, expected: list[str]) -> None:
+    for kind in ("design", "local"):
+        keys = q(keys=[f"_{kind}/y", "d0", f"_{kind}/x", "d1"])
+        rows = (await wire("GET", f"/db/_{kind}_docs?{query}&{keys}")).json["rows"]
+        assert rows == [{"key": f"_{kind}/{name}", "error": "not_found"} for name in expected]
 
 
 _ids = st.text("abc", max_size=2)

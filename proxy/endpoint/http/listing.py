@@ -16,6 +16,7 @@ from proxy.endpoint.http.reply import CHUNK, Reply, Stream, json_stream
 from proxy.errors import BadRequest
 
 _DESIGN, _AFTER_DESIGN = "_design/", "_design0"
+_LOCAL, _AFTER_LOCAL = "_local/", "_local0"
 
 
 async def all_docs(call: Call, database: Database) -> Reply:
@@ -40,7 +41,7 @@ async def design_docs(call: Call, database: Database) -> Reply:
 
 
 async def local_docs(call: Call, database: Database) -> Reply:
-    asked = await _asked(call)
+    asked = (await _asked(call)).within(_LOCAL, _AFTER_LOCAL)
     rows = database.local_docs(include_docs=asked.include_docs)
     return json_stream(_rows(database, _head(None, None), _selected(rows, asked), asked))
 
@@ -85,7 +86,7 @@ def _head(total: int | None, offset: int | None, *seq: str | None) -> bytes:
 
 
 def _ranged(database: Database, asked: Options) -> Iterator[Row]:
-    if asked.nothing or asked.limit == 0:
+    if asked.limit == 0:
         return iter(())
     return database.all_docs(
         start=asked.start,
@@ -100,20 +101,17 @@ def _ranged(database: Database, asked: Options) -> Iterator[Row]:
 
 
 def _keyed(database: Database, asked: Options) -> Iterator[tuple[Any, Row | None]]:
-    keys = asked.keys or ()
-    if asked.descending:
-        keys = keys[::-1]
-    chosen = keys[asked.skip : None if asked.limit is None else asked.skip + asked.limit]
+    chosen = asked.chosen_keys()
     names = [key for key in chosen if isinstance(key, str)]
     rows = database.all_docs_keys(names, include_docs=asked.include_docs, conflicts=asked.conflicts)
     return ((key, next(rows) if isinstance(key, str) else None) for key in chosen)
 
 
 def _selected(rows: Iterable[Row], asked: Options) -> Iterator[tuple[Any, Row | None]]:
-    """`rows`, all of them in ascending order, cut to what was asked for."""
+    """`rows`, all of them in ascending order, cut to what was asked for. Keys are ids here."""
     if asked.keys is not None:
         by_id = {row.id: row for row in rows}
-        return ((key, by_id.get(key) if isinstance(key, str) else None) for key in asked.keys)
+        return ((key, by_id.get(key)) for key in asked.chosen_keys())
     chosen = [row for row in rows if asked.covers(row.id)]
     if asked.descending:
         chosen.reverse()

@@ -1,7 +1,7 @@
 """The options of `_all_docs` and its kin, from a query string or a POST body; the query string wins.
 
-Unlike elsewhere names must match exactly while `TRUE` is as good as `true`. Keys may be any JSON: ids are strings, so a
-bound of another type covers all ids or none, by CouchDB's collation (numbers come before strings, arrays after).
+Unlike elsewhere names must match exactly while `TRUE` is as good as `true`. Keys may be any JSON: a bound that is no
+string comes before all ids, even an array or object, by the order of Erlang's terms, not that of views.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`start` and `end` are ids in the direction of reading; `nothing`: no id can be between the bounds."""
+    """`start` and `end` are ids in the direction of reading, or empty, which is before all of them."""
 
     start: str | None = None
     end: str | None = None
-    nothing: bool = False
     inclusive_end: bool = True
     keys: tuple[Any, ...] | None = None
     descending: bool = False
@@ -48,15 +47,21 @@ class Options:
     def covers(self, doc_id: str) -> bool:
         """Whether an id is between the bounds."""
         low, high = (self.end, self.start) if self.descending else (self.start, self.end)
-        if self.nothing or (low is not None and doc_id < low) or (high is not None and doc_id > high):
+        if (low is not None and doc_id < low) or (high is not None and doc_id > high):
             return False
         return self.inclusive_end or doc_id != self.end
 
+    def chosen_keys(self) -> tuple[Any, ...]:
+        """Those of `keys` that are asked for, in the direction of reading."""
+        keys = self.keys or ()
+        end = None if self.limit is None else self.skip + self.limit
+        return (keys[::-1] if self.descending else keys)[self.skip : end]
+
     def within(self, first: str, after: str) -> Options:
-        """These options, for the ids from `first` to before `after` only."""
+        """These options, for the ids from `first` to before `after` only. Other keys count for `skip` and `limit`."""
         if self.keys is not None:
-            inside = tuple(key for key in self.keys if isinstance(key, str) and first <= key < after)
-            return replace(self, keys=inside)
+            inside = [key for key in self.chosen_keys() if isinstance(key, str) and first <= key < after]
+            return replace(self, keys=tuple(inside), descending=False, skip=0, limit=None)
         if self.descending:
             start = after if self.start is None or self.start > after else self.start
             end = first if self.end is None or self.end < first else self.end
@@ -103,12 +108,11 @@ def _options(given: Mapping[str, Any]) -> Options:
     _refuse_reduce(given)
     flags = {name: _flag(given[name]) for name in _FLAGS if name in given}
     descending = flags.get("descending", False)
-    start, end, nothing = _bounds(given, descending)
+    start, end = _bounds(given)
     keys = given.get("keys")
     return Options(
         start=start,
         end=end,
-        nothing=nothing,
         inclusive_end=flags.get("inclusive_end", True),
         keys=None if keys is None else tuple(keys),
         descending=descending,
@@ -128,17 +132,25 @@ def _refuse_reduce(given: Mapping[str, Any]) -> None:
         raise BadRequest("Invalid use of grouping on a map view.", error="query_parse_error")
 
 
-def _bounds(given: Mapping[str, Any], descending: bool) -> tuple[str | None, str | None, bool]:
-    """Start and end as ids, and whether nothing is between them. `key` is both; the later of several counts."""
+def _bounds(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Start and end as ids. `key` is both, and so is the only one of `keys`; the later of several counts."""
     bounds: dict[str, Any] = {}
+    keys = given.get("keys")
     for name, value in given.items():
+        if name == "keys" and value and len(value) == 1:
+            bounds = {"start": value[0], "end": value[0]}
         for side in _SIDES.get(name, ()):
             bounds[side] = value
-    if bounds and given.get("keys") is not None and given["keys"] != [given.get("key")]:
+    if keys and any(keys != [bound] for bound in bounds.values()):
         raise BadRequest("`keys` is incompatible with `key`, `start_key` and `end_key`", error="query_parse_error")
-    nothing = any(_excludes_all(key, descending == (side == "start")) for side, key in bounds.items())
-    start, end = bounds.get("start"), bounds.get("end")
-    return start if isinstance(start, str) else None, end if isinstance(end, str) else None, nothing
+    return _bound(bounds, "start"), _bound(bounds, "end")
+
+
+def _bound(bounds: Mapping[str, Any], side: str) -> str | None:
+    if side not in bounds:
+        return None
+    key = bounds[side]
+    return key if isinstance(key, str) else ""
 
 
 _SIDES = {
@@ -146,14 +158,6 @@ _SIDES = {
     **dict.fromkeys(("startkey", "start_key"), ("start",)),
     **dict.fromkeys(("endkey", "end_key"), ("end",)),
 }
-
-
-def _excludes_all(key: Any, is_upper: bool) -> bool:
-    """Whether a bound of another type than string has all ids on its wrong side."""
-    if isinstance(key, str):
-        return False
-    above_strings = isinstance(key, list | dict)
-    return above_strings != is_upper
 
 
 def _flag(value: Any) -> bool:
