@@ -217,6 +217,41 @@ async def test_design_and_local_documents(wire: Wire) -> None:
     assert [row.get("error", row.get("id")) for row in rows] == ["not_found", "_local/b"]
 
 
+async def test_queries_of_design_and_local_documents(wire: Wire) -> None:
+    await wire("PUT", "/db/_local/b", {"v": 1})
+    await wire("PUT", "/db/_local/a", {"v": 2})
+    asked = [{"limit": 1}, {"keys": ["_design/app", "_local/a", "d0"]}, {"descending": True, "include_docs": True}]
+    answer = await wire("POST", "/db/_design_docs/queries", {"queries": asked})
+    assert answer.status == 200
+    first, keyed, last = answer.json["results"]
+    assert [ids(one) for one in (first, keyed, last)] == [["_design/app"]] * 3
+    assert (first["total_rows"], keyed["total_rows"], keyed["offset"]) == (1, 1, None)
+    assert last["rows"][0]["doc"]["n"] == 2
+    answer = await wire("POST", "/db/_local_docs/queries", {"queries": [*asked, {"update_seq": True}]})
+    assert answer.status == 200
+    first, keyed, last, whole = answer.json["results"]
+    assert [ids(one) for one in (first, keyed)] == [["_local/a"]] * 2
+    assert ids(last) == ["_local/b", "_local/a"]
+    assert last["rows"][0]["doc"] == {"_id": "_local/b", "_rev": "0-1", "v": 1}
+    assert [whole[name] for name in ("total_rows", "offset", "update_seq")] == [None, None, None]
+
+
+@pytest.mark.parametrize("kind", ["all", "design", "local"])
+async def test_the_form_of_queries(wire: Wire, kind: str) -> None:
+    path = f"/db/_{kind}_docs/queries"
+    assert (await wire("POST", path, {"queries": []})).body == b'{"results":[\r\n]}\n'
+    for body, reason in (
+        ({}, "POST body must include `queries` parameter."),
+        ({"queries": 1}, "`queries` member must be an array."),
+        ([], "Request body must be a JSON object"),
+    ):
+        answer = await wire("POST", path, body)
+        assert (answer.status, answer.json) == (400, {"error": "bad_request", "reason": reason})
+    assert (await wire("POST", path, {"queries": [1]})).status == 400
+    answer = await wire("GET", path)
+    assert (answer.status, answer.headers["allow"], answer.json["reason"]) == (405, "POST", "Only POST allowed")
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -1,8 +1,8 @@
-"""Handlers of `_all_docs`, its `/queries`, `_design_docs` and `_local_docs`."""
+"""Handlers of `_all_docs`, `_design_docs` and `_local_docs`, and of the `/queries` of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -17,33 +17,36 @@ from proxy.errors import BadRequest
 
 _DESIGN, _AFTER_DESIGN = "_design/", "_design0"
 _LOCAL, _AFTER_LOCAL = "_local/", "_local0"
+_END = b"\r\n]}"
+_LAST = _END + b"\n"
+
+Listing = Callable[[Database, Options, bytes], Stream]
+"""One whole listing, which ends with the given bytes."""
 
 
 async def all_docs(call: Call, database: Database) -> Reply:
     return json_stream(_document(database, await _asked(call)))
 
 
-async def queries(call: Call, database: Database) -> Reply:
-    """Several `_all_docs` queries in one request, each with its own options."""
-    call.need_json_type()
-    asked = (await call.json_object()).get("queries")
-    if asked is None:
-        raise BadRequest("POST body must include `queries` parameter.")
-    if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
-        raise BadRequest("`queries` parameter must be an array of objects.")
-    return json_stream(_several(database, [options.from_body(one) for one in asked]))
-
-
 async def design_docs(call: Call, database: Database) -> Reply:
-    asked = await _asked(call)
-    total = sum(1 for _ in database.all_docs(start=_DESIGN, end=_AFTER_DESIGN, inclusive_end=False))
-    return json_stream(_document(database, asked.within(_DESIGN, _AFTER_DESIGN), total))
+    return json_stream(_designs(database, await _asked(call)))
 
 
 async def local_docs(call: Call, database: Database) -> Reply:
-    asked = (await _asked(call)).within(_LOCAL, _AFTER_LOCAL)
-    rows = database.local_docs(include_docs=asked.include_docs)
-    return json_stream(_rows(database, _head(None, None), _selected(rows, asked), asked))
+    return json_stream(_locals(database, await _asked(call)))
+
+
+async def all_docs_queries(call: Call, database: Database) -> Reply:
+    """Several `_all_docs` queries in one request, each with its own options."""
+    return json_stream(_several(database, await _queries(call), _document))
+
+
+async def design_docs_queries(call: Call, database: Database) -> Reply:
+    return json_stream(_several(database, await _queries(call), _designs))
+
+
+async def local_docs_queries(call: Call, database: Database) -> Reply:
+    return json_stream(_several(database, await _queries(call), _locals))
 
 
 async def _asked(call: Call) -> Options:
@@ -54,17 +57,41 @@ async def _asked(call: Call) -> Options:
     return options.from_body(await call.json_object(), call.query)
 
 
-async def _several(database: Database, asked: list[Options]) -> Stream:
-    separator = b'{"results":[\r\n'
+async def _queries(call: Call) -> list[Options]:
+    call.need_json_type()
+    asked = (await call.json_object()).get("queries")
+    if asked is None:
+        raise BadRequest("POST body must include `queries` parameter.")
+    if not isinstance(asked, list):
+        raise BadRequest("`queries` member must be an array.")
+    if not all(isinstance(one, dict) for one in asked):  # CouchDB fails with 500
+        raise BadRequest("`queries` parameter must be an array of objects.")
+    return [options.from_body(one) for one in asked]
+
+
+async def _several(database: Database, asked: list[Options], listing: Listing) -> Stream:
+    yield b'{"results":['
+    separator = b"\r\n"
     for one in asked:
         yield separator
-        async for piece in _document(database, one, end=b"\r\n]}"):
+        async for piece in listing(database, one, _END):
             yield piece
         separator = b",\r\n"
-    yield (separator if not asked else b"") + b"\r\n]}\n"
+    yield _LAST
 
 
-def _document(database: Database, asked: Options, total: int | None = None, end: bytes = b"\r\n]}\n") -> Stream:
+def _designs(database: Database, asked: Options, end: bytes = _LAST) -> Stream:
+    total = sum(1 for _ in database.all_docs(start=_DESIGN, end=_AFTER_DESIGN, inclusive_end=False))
+    return _document(database, asked.within(_DESIGN, _AFTER_DESIGN), end, total)
+
+
+def _locals(database: Database, asked: Options, end: bytes = _LAST) -> Stream:
+    rows = database.local_docs(include_docs=asked.include_docs)
+    head = _head(None, None, *((None,) if asked.update_seq else ()))
+    return _rows(database, head, _selected(rows, asked.within(_LOCAL, _AFTER_LOCAL)), asked, end)
+
+
+def _document(database: Database, asked: Options, end: bytes = _LAST, total: int | None = None) -> Stream:
     """One whole listing. `total`: what to say of the number of rows, if not all documents."""
     count = database.doc_count if total is None else total
     seq = (database.seq_text(database.update_seq) if asked.keys is None else None,) if asked.update_seq else ()
@@ -127,7 +154,7 @@ async def _rows(
     head: bytes,
     rows: Iterable[tuple[Any, Row | None]],
     asked: Options,
-    end: bytes = b"\r\n]}\n",
+    end: bytes = _LAST,
 ) -> Stream:
     pieces = [head]
     size = 0

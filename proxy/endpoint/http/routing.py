@@ -62,8 +62,8 @@ async def _reserved(call: Call, database: Database, rest: list[str]) -> Reply:
     if methods is not None:
         if len(rest) == 1 or rest[0] in _TAIL_IGNORED:
             return await _pick(methods, call.method)(call, database)
-        if rest == ["_all_docs", "queries"]:
-            return await _pick(QUERIES, call.method)(call, database)
+        if rest[1:] == ["queries"] and rest[0] in QUERIES:
+            return await _pick(QUERIES[rest[0]], call.method)(call, database)
         raise NotFound("missing")
     if rest[0].startswith("_design/") and call.reads:
         tail = "/".join(rest[0].split("/") + rest[1:])
@@ -127,7 +127,12 @@ DATABASE: Methods[DatabaseHandler] = Methods(
     {"GET": databases.info, "POST": databases.new_document}, "DELETE,GET,HEAD,POST"
 )
 
-QUERIES: Methods[DatabaseHandler] = Methods({"POST": listing.queries}, "POST")
+QUERIES: dict[str, Methods[DatabaseHandler]] = {
+    "_all_docs": Methods({"POST": listing.all_docs_queries}, "POST"),
+    "_design_docs": Methods({"POST": listing.design_docs_queries}, "POST"),
+    "_local_docs": Methods({"POST": listing.local_docs_queries}, "POST"),
+}
+"""The `/queries` of listings."""
 
 IN_DATABASE: dict[str, Methods[DatabaseHandler]] = {
     "_all_docs": Methods({"GET": listing.all_docs, "POST": listing.all_docs}, "GET,HEAD,POST"),
