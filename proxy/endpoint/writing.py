@@ -114,7 +114,7 @@ class Writing(Reading):
     ) -> Updated:
         """Add or replace one attachment of revision `rev` (None: a new document). Raises as `put`.
 
-        Raises NotFound "missing_rev" if there is no such revision.
+        Raises NotFound "missing_rev" (409) if there is no such revision.
         """
         check_id(doc_id)
         check_attachment_name(name)
@@ -127,7 +127,7 @@ class Writing(Reading):
         return result
 
     async def delete_attachment(self, doc_id: str, name: str, *, rev: str | None) -> Updated:
-        """Raises NotFound "Document is missing attachment", "missing_rev"; Conflict without `rev`."""
+        """Raises NotFound "Document is missing attachment", "missing_rev" (409); Conflict without `rev`."""
         attachments = self.get(doc_id).attachments if rev is None else self._revision(doc_id, rev).attachments
         if all(one.name != name for one in attachments):
             raise NotFound("Document is missing attachment")
@@ -139,7 +139,7 @@ class Writing(Reading):
         """An edit of a stored revision that changes nothing yet."""
         [document] = self.open_revs(doc_id, [rev])
         if isinstance(document, MissingRev):
-            raise NotFound("missing_rev")
+            raise NotFound("missing_rev", status=409)
         body = jsonio.loads(document.body)
         return Edit(doc_id, body, document.body, document.deleted, _revisions(rev), document.attachments)
 

@@ -88,6 +88,37 @@ async def test_a_conflict_is_told_before_the_upload(wire: Wire) -> None:
     assert (answer.status, answer.headers["connection"]) == (409, "close")
 
 
+MISSING_REV = (409, "not_found", "missing_rev")
+CONFLICT = (409, "conflict", "Document update conflict.")
+NO_ATTACHMENT = (404, "not_found", "Document is missing attachment")
+
+
+async def test_wrong_revisions(wire: Wire) -> None:
+    unknown = "1-" + "a" * 32
+    doc = {"n": 1, "_attachments": {"a": {"data": "YQ=="}}}
+    old = (await wire("PUT", "/db/x", doc)).json["rev"]
+    rev = (await wire("PUT", f"/db/x?rev={old}", {**doc, "n": 2})).json["rev"]
+
+    async def error(method: str, target: str) -> tuple[int, str, str]:
+        answer = await wire(method, f"/db/{target}", b"x" if method == "PUT" else None, {"Content-Type": "a/b"})
+        return answer.status, answer.json["error"], answer.json["reason"]
+
+    for target in ("none/a", "x/a", "x/b", "_design/x/a"):
+        for wrong in (unknown, "0-1", "7-x"):
+            assert await error("PUT", f"{target}?rev={wrong}") == MISSING_REV
+            assert await error("DELETE", f"{target}?rev={wrong}") == MISSING_REV
+    assert await error("PUT", "x/a") == await error("DELETE", "x/a") == CONFLICT
+    assert await error("PUT", f"x/b?rev={old}") == await error("DELETE", f"x/a?rev={old}") == CONFLICT
+    assert await error("DELETE", f"x/b?rev={old}") == await error("DELETE", "x/b") == NO_ATTACHMENT
+    assert await error("DELETE", "none/a") == (404, "not_found", "missing")
+    tombstone = (await wire("DELETE", f"/db/x?rev={rev}")).json["rev"]
+    for known in (old, rev, tombstone):
+        assert await error("PUT", f"x/a?rev={known}") == CONFLICT
+    assert await error("DELETE", f"x/a?rev={rev}") == CONFLICT
+    assert await error("DELETE", f"x/a?rev={tombstone}") == NO_ATTACHMENT
+    assert await error("PUT", f"x/a?rev={unknown}") == await error("DELETE", f"x/a?rev={unknown}") == MISSING_REV
+
+
 async def test_an_upload_that_breaks_off_leaves_nothing(wire: Wire) -> None:
     async with wire.open() as connection:
         await connection.send("PUT", "/db/x/a", None, {"Content-Type": "a/b", "Content-Length": "100000"})

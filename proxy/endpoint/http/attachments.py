@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from proxy.endpoint.database import Attachment, Database, Updated
+from proxy.endpoint.database import Attachment, Database, Document, MissingRev, Updated
 from proxy.endpoint.http import etag, outgoing, writing
 from proxy.endpoint.http.accept import accepts_gzip
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.ranges import parse_ranges
 from proxy.endpoint.http.reply import REVALIDATE, Reply, Stream, json_reply, line
 from proxy.endpoint.http.revs import claimed_rev
-from proxy.errors import BadContentType, Conflict, CouchError, NotFound
+from proxy.errors import BadContentType, Conflict, NotFound
 
 _MISSING = "Document is missing attachment"
 _SANDBOX = b"Content-Security-Policy: sandbox\r\n"
@@ -122,34 +122,26 @@ def _encoding(header: str | None) -> str | None:
 
 
 def _refuse_early(database: Database, doc_id: str, rev: str | None) -> None:
-    """A conflict that is plain already is answered before a gigabyte is uploaded in vain."""
-    try:
-        current = database.get(doc_id)
-    except NotFound:
+    """What is plain already is answered before a gigabyte is uploaded in vain: a conflict, or a revision that is not
+    there, for which CouchDB has an error of its own.
+    """
+    leaves = [leaf for leaf in database.open_revs(doc_id, None) if isinstance(leaf, Document)]
+    if rev is None:
+        if not all(leaf.deleted for leaf in leaves):
+            raise Conflict
         return
-    if rev is None or (current.rev != rev and rev not in _leaves(database, doc_id)):
+    [named] = database.open_revs(doc_id, [rev])
+    if isinstance(named, MissingRev):
+        raise NotFound("missing_rev", status=409)
+    if named.rev not in [leaf.rev for leaf in leaves]:
         raise Conflict
-
-
-def _leaves(database: Database, doc_id: str) -> list[str]:
-    return [leaf.rev for leaf in database.open_revs(doc_id, None)]
 
 
 async def delete(call: Call, database: Database, doc_id: str, name: str) -> Reply:
     """`DELETE /{db}/{id}/{name}`: a new revision without the attachment."""
     writing.need_writer(call, database, doc_id)
-    rev = claimed_rev(call)
-    if rev is not None:
-        _need_rev(database, doc_id, rev)
-    updated = await database.delete_attachment(doc_id, name, rev=rev)
+    updated = await database.delete_attachment(doc_id, name, rev=claimed_rev(call))
     return _accepted(updated, 200, b"")
-
-
-def _need_rev(database: Database, doc_id: str, rev: str) -> None:
-    try:
-        database.get(doc_id, rev)
-    except NotFound:
-        raise CouchError("missing_rev", error="not_found", status=409) from None
 
 
 def _accepted(updated: Updated, status: int, head: bytes) -> Reply:
