@@ -16,7 +16,7 @@ from aiohttp import web
 
 from proxy.contract import Doc
 from proxy.core.equality import same
-from proxy.core.revisions import parse_rev, rank
+from proxy.core.revisions import descends, parse_rev, rank
 from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
@@ -70,10 +70,18 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
     if isinstance(outcome, Send):
         await note_edit(exchange.view, rules, held.leaf(named.get("_rev", "")))
     if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
-        raise CouchError("missing_rev", error="not_found", status=409)
+        raise _not_to_edit(named["_rev"], held, rules)
     if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
         return await _pass(exchange, named, Sized(length, Given(stream).next(name, length)))
     return await carry_out(exchange, pushed, outcome, Given(stream))
+
+
+def _not_to_edit(rev: str, held: Stored, rules: Rules) -> CouchError:
+    """The error for a revision that is no leaf. CouchDB tells those that it has from those that it has not; a client is
+    told so of what is above a leaf that it sees, where `_revisions` says the same. All else is missing.
+    """
+    seen = [leaf for leaf in held.live if rules.shape(leaf) is not None]
+    return Conflict() if any(descends(leaf, rev) for leaf in seen) else NotFound("missing_rev", status=409)
 
 
 async def _note(exchange: Exchange, named: Doc, rules: Rules) -> None:
@@ -157,7 +165,7 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
         written = await edit(exchange, "DELETE", view.document_path(doc_id, name), pairs, headers)
     else:
         held = await _fetch(exchange, named)
-        if not any(map(rules.shows, held.leaves)):
+        if rev is None and not any(map(rules.shows, held.leaves)):
             raise await not_there(view, doc_id)
         pushed, outcome = _without_attachment(named, held, name, rules)
         if isinstance(outcome, Send):
@@ -179,8 +187,10 @@ def _check_is_there(seen: Sequence[Doc], name: str, rules: Rules) -> None:
 def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
     if "_rev" not in named:
         _check_is_there([leaf for leaf in held.leaves if rules.shows(leaf)], name, rules)
-    if held.leaf(named.get("_rev", "")) is None:
         raise Conflict()
+    leaf = held.leaf(named["_rev"])
+    if leaf is None or (leaf.get("_deleted") is not True and rules.shape(leaf) is None):
+        raise _not_to_edit(named["_rev"], held, rules)
     doc = _shown(named, held, rules)
     attachments = dict(doc.get("_attachments") or {})
     if attachments.pop(name, None) is None:

@@ -179,11 +179,37 @@ async def test_what_is_not_seen_cannot_be_removed() -> None:
             ("/b/t", (404, "not_found", "missing")),
             ("/nope/t", (404, "not_found", "missing")),
             ("/gone/t", (404, "not_found", "deleted")),
-            (f"/b/t?rev={of_bob}", (404, "not_found", "missing")),
-            (f"/nope/t?rev={REV}", (404, "not_found", "missing")),
+            (f"/p1/t?rev={REV}", (409, "not_found", "missing_rev")),
+            (f"/b/t?rev={of_bob}", (409, "not_found", "missing_rev")),
+            (f"/b/t?rev={REV}", (409, "not_found", "missing_rev")),
+            (f"/nope/t?rev={REV}", (409, "not_found", "missing_rev")),
+            (f"/gone/t?rev={REV}", (409, "not_found", "missing_rev")),
         ]:
             assert (await there.ask("DELETE", path)).error == expected
         assert there.tap.writes == []
+
+
+async def test_an_old_revision_is_a_conflict_and_others_are_missing() -> None:
+    """CouchDB's answers for revisions that it has and has not; what is hidden is missing."""
+    async with world() as there:
+        old = await there.put(ANN)
+        new = await there.put({**ANN, "_rev": old, "n": 2})
+        hidden_old = await there.put({**ANN, "_id": "b", "owner": "bob"})
+        hidden = await there.put({**ANN, "_id": "b", "owner": "bob", "_rev": hidden_old, "n": 2})
+        branch = f"2-{'0' * 32}"  # a conflict that the client does not see
+        path = {"start": 2, "ids": [branch[2:], old[2:]]}
+        await there.replicate({**ANN, "_rev": branch, "_revisions": path, "owner": "bob"})
+        missing = (409, "not_found", "missing_rev")
+        for method, data in (("PUT", b"note"), ("DELETE", None)):
+            answer = await there.ask(method, f"/p1/t?rev={old}", data=data, headers=TEXT)
+            assert answer.error == (409, "conflict", "Document update conflict.")
+            assert (await there.ask(method, f"/p1/t?rev={REV}", data=data, headers=TEXT)).error == missing
+            none = (await there.ask(method, f"/none/t?rev={REV}", data=data, headers=TEXT)).error
+            for rev in (hidden_old, hidden):
+                assert (await there.ask(method, f"/b/t?rev={rev}", data=data, headers=TEXT)).error == none
+        assert none == missing
+        assert (await there.ask("DELETE", f"/p1/t?rev={branch}")).error == missing
+        assert (await there.stored("p1"))["_rev"] == new
 
 
 async def test_a_profile_that_only_reads() -> None:
