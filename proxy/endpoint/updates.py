@@ -8,12 +8,14 @@ An edit (`new_edits=true`) must extend a leaf, gets a new revision id, and is a 
 - an edit that names a revision of a document that does not exist is a conflict (CouchDB stores it, with that revision
   as its ancestor, in each shard that has found out that there are no validation functions: what a client is told then
   depends on what was written before, and to which ids. The answer that it gets with them is the safe one);
+- a revision of generation 0, of which there is none, is a conflict for an edit as any that is no leaf;
 - a replicated revision that is known is accepted and its body ignored, unless it was known without a body;
 - a request with attachments or design documents is strict: the leaves that edits may extend are those from before the
   request, of documents that exist, and replicated revisions known without body stay so.
 
-Other than in CouchDB, an attachment that is replicated without `revpos` gets its revision's generation, not 0, and an
-attachment's revision position is also fresh when a deleted document is created again.
+Other than in CouchDB, a replicated revision of generation 0 is refused (no server gives one out), an attachment that is
+replicated without `revpos` gets its revision's generation, not 0, and an attachment's revision position is also fresh
+when a deleted document is created again.
 """
 
 from __future__ import annotations
@@ -50,8 +52,6 @@ def _apply(
         if edit.is_local:
             results.append(write_local(transaction, edit))
             continue
-        if edit.revisions is not None and edit.revisions.start < 1:
-            raise BadRequest("Invalid rev format")
         document = documents.get(edit.id)
         if document is None:
             document = documents[edit.id] = _Document(transaction, edit.id, strict)
@@ -83,7 +83,7 @@ class _Document:
         if self._strict:
             self._judge(edit)
         given = edit.revisions
-        if given is not None and not self._tree:
+        if given is not None and (given.start < 1 or not self._tree):
             raise Conflict
         parent = given.newest if given is not None else None
         ancestors = given.ids if given is not None else ()
@@ -121,6 +121,8 @@ class _Document:
         path = edit.revisions
         if path is None:
             raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
+        if path.start < 1:
+            raise BadRequest("Invalid rev format")
         rev = path.newest
         if rev in self._tree and (self._strict or self._tree[rev].stored):
             if not self._strict:

@@ -111,6 +111,19 @@ async def test_writes_and_their_revisions(wire: Wire) -> None:
     assert (await wire("POST", "/db", {"_id": "z", "_deleted": True})).status == 201
 
 
+async def test_a_deletion_of_nothing_is_told_so_whatever_its_revision(wire: Wire) -> None:
+    rev = (await wire("PUT", "/db/there", {})).json["rev"]
+    for wrong, there in (("x", 400), ("", 400), ("1", 400), ("0-1", 409), ("0-0", 409), ("1-", 409), ("1-x", 409)):
+        answer = await wire("DELETE", f"/db/none?rev={wrong}")
+        assert (answer.status, answer.json) == (404, {"error": "not_found", "reason": "missing"})
+        for method in ("DELETE", "PUT"):
+            assert (await wire(method, f"/db/there?rev={wrong}", {} if method == "PUT" else None)).status == there
+            assert (await wire(method, "/db/there", {}, {"If-Match": wrong or '""'})).status == there
+    await wire("DELETE", f"/db/there?rev={rev}")
+    answer = await wire("DELETE", "/db/there?rev=x")
+    assert (answer.status, answer.json) == (404, {"error": "not_found", "reason": "deleted"})
+
+
 async def test_the_id_of_the_path_counts(wire: Wire) -> None:
     assert (await wire("PUT", "/db/x", {"_id": "other"})).json["id"] == "x"
 

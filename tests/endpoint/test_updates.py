@@ -16,7 +16,7 @@ import pytest
 from proxy.core import jsonio
 from proxy.endpoint.database import Database, Document, Updated
 from proxy.endpoint.server import Server
-from proxy.errors import Conflict, CouchError, NotFound
+from proxy.errors import BadRequest, Conflict, CouchError, NotFound
 
 RECORDED = [json.loads(line) for line in (Path(__file__).parent / "data/updates.jsonl").read_text().splitlines()]
 A, B, C = (letter * 32 for letter in "abc")
@@ -98,6 +98,22 @@ async def test_an_edit_of_an_unknown_document_is_a_conflict(database: Database) 
     with pytest.raises(Conflict):
         await database.put("g", {"_rev": f"1-{A}", "_attachments": {"x": {"stub": True}}})
     assert [change.id for change in database.changes()] == ["a", "c"]
+
+
+async def test_generation_0_is_of_no_revision(database: Database) -> None:
+    await database.bulk_docs([{"_id": "a"}, {"_id": "gone", "_deleted": True}])
+    of_zero: list[dict[str, Any]] = [{"_rev": "0-1"}, {"_rev": f"0-{A}"}, {"_revisions": {"start": 0, "ids": ["1"]}}]
+    for member in of_zero:
+        for doc_id in ("a", "gone", "none", "_design/none"):
+            results = await database.bulk_docs([{"_id": doc_id, **member}, {"_id": "new", "_rev": f"1-{A}"}])
+            assert [shown(updated).get("error") for updated in results] == ["conflict", "conflict"]
+        with pytest.raises(BadRequest, match="Invalid rev format"):
+            await database.bulk_docs([{"_id": "none", **member}], new_edits=False)
+    with pytest.raises(Conflict):
+        await database.delete("a", "0-1")
+    with pytest.raises(NotFound, match="missing"):
+        await database.delete("none", "0-1")
+    assert database.update_seq == 2
 
 
 async def test_an_ancestor_gets_its_body_later(database: Database) -> None:

@@ -53,8 +53,9 @@ async def stored(
 
 
 async def remove(call: Call, database: Database, doc_id: str) -> Reply:
-    """`DELETE /{db}/{id}`, with the revision in `rev` or If-Match."""
+    """`DELETE /{db}/{id}`, with the revision in `rev` or If-Match, at which CouchDB looks if there is a document."""
     need_writer(call, database, doc_id)
+    database.get(doc_id)
     updated = await database.delete(doc_id, claimed_rev(call))
     if call.query.first("batch") == "ok":
         return json_reply({"ok": True, "id": updated.id}, 202)
