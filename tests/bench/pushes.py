@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from hashlib import md5
 from typing import Any
@@ -13,6 +14,8 @@ from tests.bench.servers import DATABASE, Stage
 
 COUNT = 500
 """Documents of a batch: what CouchDB's own replicator sends."""
+DEVICES = 4
+"""Those that push at once."""
 _written = _edited = 0
 
 
@@ -36,6 +39,17 @@ async def replicate(stage: Stage, lane: Lane) -> float:
     return await _replicate(stage, lane, asking=True)
 
 
+async def replicate_together(stage: Stage, lane: Lane) -> float:
+    """Documents a second of several devices at once, each of which does what `replicate` does."""
+    lots = [new_documents(COUNT) for _ in range(DEVICES)]
+    batches = [({"docs": docs, "new_edits": False}, _question(docs)) for docs in lots]
+    rate, answers = await _write_together(stage, lane, batches)
+    if any(answers):
+        raise RuntimeError(f"{lane.name} did not store all: {str(answers)[:300]}")
+    await remove(stage, [{"id": doc["_id"], "rev": doc["_rev"]} for docs in lots for doc in docs])
+    return rate
+
+
 async def edit(stage: Stage, lane: Lane) -> float:
     """Documents a second that were edited elsewhere, after the question that replicators ask first.
 
@@ -47,8 +61,7 @@ async def edit(stage: Stage, lane: Lane) -> float:
     url, path = stage.source_url, f"/{DATABASE}/_bulk_get?revs=true"
     found = await stage.request("POST", url, path, {"docs": ids})
     docs = [_edit(result["docs"][0]["ok"], whole=lane.database == DATABASE) for result in found["results"]]
-    question = {doc["_id"]: [doc["_rev"]] for doc in docs}
-    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, question)
+    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, _question(docs))
     if rows:
         raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
     return rate
@@ -65,16 +78,35 @@ def _edit(leaf: dict[str, Any], *, whole: bool) -> dict[str, Any]:
 
 async def _replicate(stage: Stage, lane: Lane, *, asking: bool) -> float:
     docs = new_documents(COUNT)
-    question = {doc["_id"]: [doc["_rev"]] for doc in docs} if asking else None
-    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, question)
+    rate, rows = await _write(stage, lane, {"docs": docs, "new_edits": False}, _question(docs) if asking else None)
     if rows:
         raise RuntimeError(f"{lane.name} did not store all: {str(rows)[:300]}")
     await remove(stage, [{"id": doc["_id"], "rev": doc["_rev"]} for doc in docs])
     return rate
 
 
+def _question(docs: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What is asked by `_revs_diff` before the documents are pushed."""
+    return {doc["_id"]: [doc["_rev"]] for doc in docs}
+
+
 async def _write(stage: Stage, lane: Lane, batch: Any, question: Any = None) -> tuple[float, Any]:
     """Documents a second, and the rows. `question`: of `_revs_diff`."""
+    rate, [rows] = await _write_together(stage, lane, [(batch, question)])
+    return rate, rows
+
+
+async def _write_together(stage: Stage, lane: Lane, batches: list[tuple[Any, Any]]) -> tuple[float, list[Any]]:
+    """Documents a second, and the rows of each batch, which is sent with its question by a client of its own."""
+    texts = [(jsonio.dumps(batch), None if question is None else jsonio.dumps(question)) for batch, question in batches]
+    await stage.settle()
+    began = time.perf_counter()
+    answers = await asyncio.gather(*(_push(stage, lane, *each) for each in texts))
+    return len(batches) * COUNT / (time.perf_counter() - began), answers
+
+
+async def _push(stage: Stage, lane: Lane, batch: bytes, question: bytes | None) -> Any:
+    """The rows."""
     client = stage.client(lane.url)
     headers = {**JSON_HEADERS, "Authorization": stage.authorization}
 
@@ -85,17 +117,13 @@ async def _write(stage: Stage, lane: Lane, batch: Any, question: Any = None) -> 
             raise RuntimeError(f"{lane.name} refused {path}: {answer}")
         return answer
 
-    body, asked = jsonio.dumps(batch), jsonio.dumps(question)
-    await stage.settle()
-    began = time.perf_counter()
     if question is not None:
-        missing = await post("_revs_diff", asked)
+        missing = await post("_revs_diff", question)
         if len(missing) != COUNT:
             raise RuntimeError(f"{lane.name} misses {len(missing)} of {COUNT} new documents")
-    rows = await post("_bulk_docs", body)
-    elapsed = time.perf_counter() - began
+    rows = await post("_bulk_docs", batch)
     client.close()
-    return COUNT / elapsed, rows
+    return rows
 
 
 async def remove(stage: Stage, rows: list[dict[str, Any]]) -> None:

@@ -50,6 +50,9 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
         await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("none",)),
         await _measure(stage, 3 * rounds, "both, and _revs_diff before", "docs/s", pushes.replicate, ("phone",)),
         await _measure(stage, 3 * rounds, "the same, 500 edits", "docs/s", pushes.edit, ("phone",)),
+        await _measure(
+            stage, 3 * rounds, "both, by 4 devices at once", "docs/s", pushes.replicate_together, ("phone",)
+        ),
     ]
     if pouchdb is not None:
         for size in (100, 500):  # its own way, and that of other replicators
