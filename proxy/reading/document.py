@@ -18,7 +18,7 @@ from proxy.fetch import ancestry, attachments_of, look_at
 from proxy.reading.attachments import following, inline_json
 from proxy.reading.multipart import document_parts, mixed_parts
 from proxy.reading.visible import check_rev, named_rev, visible_document
-from proxy.resolve import Shown, resolve, view_leaves
+from proxy.resolve import Shown, departures, resolve, view_leaves
 from proxy.view import View
 
 
@@ -206,11 +206,17 @@ async def _revs_info(view: View, shown: Shown) -> list[dict[str, str]]:
     """The revisions of the path; those that the source no longer has, or the view does not show, are missing."""
     path = ancestry(shown.doc)
 
-    def status(body: Doc) -> str:
-        return "missing" if view.shape(body) is None else "deleted" if body.get("_deleted") else "available"
+    def status(body: Doc) -> str | Doc:
+        """A deletion that the view does not show itself: what it deleted may tell."""
+        if view.shape(body) is None:
+            return body if body.get("_deleted") else "missing"
+        return "deleted" if body.get("_deleted") else "available"
 
-    found = await look_at(view, [(shown.doc["_id"], rev) for rev in path], status)
-    others = [{"rev": rev, "status": found.get((shown.doc["_id"], rev), "missing")} for rev in path]
+    seen = await look_at(view, [(shown.doc["_id"], rev) for rev in path], status)
+    found = {rev: status for (_, rev), status in seen.items() if isinstance(status, str)}
+    told = await departures(view, [body for body in seen.values() if not isinstance(body, str)])
+    found |= {each.rev: "deleted" for each in told}
+    others = [{"rev": rev, "status": found.get(rev, "missing")} for rev in path]
     return [{"rev": shown.rev, "status": "available"}, *others]
 
 

@@ -169,6 +169,8 @@ async def test_who_was_told_of_a_deletion_makes_the_document_anew(name: str) -> 
         await push(at, name, C, B, A, name="mine")
         assert await told(at, name) == [C]
         assert sorted(await leaves(at), key=str) == [hidden, {"_id": "x", "_rev": C, "name": "mine"}]
+        path = (await at.ask("GET", f"/clinic-{name}/x?revs_info=true")).json["_revs_info"]
+        assert [(each["rev"], each["status"]) for each in path] == [(C, "available"), (B, "deleted"), (A, "available")]
         answer = await at.ask("PUT", f"/clinic-{name}/x?rev={C}", {"name": "mine again"})
         assert answer.status == 201
         assert hidden in await leaves(at)
