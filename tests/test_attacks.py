@@ -505,7 +505,7 @@ async def test_a_batch_does_not_make_the_proxy_copy_attachments_without_limit() 
     doc = {"_id": "a", "facility": "f1", "_attachments": large}
     async with site(PHONE, docs=[doc], max_body=100_000) as served:
         stub = {"x.txt": {"stub": True, "content_type": "text/plain", "length": 30_000}}
-        edits = [{**doc, "_rev": f"1-{n:032x}", "_attachments": stub} for n in range(1, 6)]
+        edits = [{**doc, "_rev": f"2-{n:032x}", "_attachments": stub} for n in range(1, 6)]
         pushed = await served.ask("POST", "/clinic-phone/_bulk_docs", {"new_edits": False, "docs": edits})
         assert [row["error"] for row in pushed.json] == ["forbidden"] * 2
         assert len((await served.ask("GET", "/clinic-phone/a?open_revs=all")).json) == 4
