@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from proxy.core.equality import canonical, same
@@ -54,9 +54,24 @@ def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
     return pairs
 
 
-def has_identity(element: Any) -> bool:
-    """Whether an element is never taken for one with another identity."""
-    return bool(_names(element))
+def gone(new: Sequence[Any], old: Sequence[Any], partners: Sequence[int | None]) -> Callable[[int], bool]:
+    """Whether an element of `old` that is nobody's partner was surely removed: all that is new or changed has another
+    identity, or it may have become one of these, and none that is left looks the same, or it may be that one.
+    """
+    changed = [
+        _names(element)
+        for element, partner in zip(new, partners, strict=True)
+        if partner is None or not same(element, old[partner])
+    ]
+    left = [old[partner] for partner in partners if partner is not None]
+    if (len(changed) + len(left)) * (len(old) - len(left)) > _MAX_CELLS:
+        return lambda index: False
+
+    def is_gone(index: int) -> bool:
+        names = _names(old[index])
+        return all(_clash(each, names) for each in changed) and not any(same(each, old[index]) for each in left)
+
+    return is_gone
 
 
 _Names = tuple[Hashable, ...]

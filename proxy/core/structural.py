@@ -13,8 +13,8 @@ Three values are walked in step: what the client `edited`, what it was `shaped`,
   6. What the client removes goes with the fields hidden in it, as a deleted document does. But array elements that
      were not shown, and an object of which nothing was shown, stay: the client cannot mean what it never saw. It
      then reads back something it did not send, and the write is refused or its surplus discarded. An array element
-     that was shown goes with all that is in it, if it was surely removed: it has an identity, or there is no new
-     element that it could have become.
+     that was shown goes with all that is in it, if it was surely removed: there is no new or changed element that it
+     could have become.
   7. `_attachments`: the client's entries come first and as they are, since the parts of a multipart body belong to
      them by order; hidden ones follow as stubs without `revpos`, which the source fills in.
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from proxy.core.alignment import align, embed, has_identity
+from proxy.core.alignment import align, embed, gone
 from proxy.core.equality import same
 
 Doc = dict[str, Any]
@@ -136,7 +136,7 @@ class _Restore:
                 elif same(element, shaped[partner]):
                     continue  # made by the filter, and untouched
             merged.append(element)
-        staying = self._unshown(shaped, original, origins, set(at), nothing_new=None not in partners)
+        staying = self._unshown(shaped, original, origins, set(at), gone(edited, shaped, partners))
         return _with_followers(merged, at, staying)
 
     def _origins(self, shaped: list[Any], original: list[Any]) -> Sequence[int | None]:
@@ -149,8 +149,7 @@ class _Restore:
         original: list[Any],
         origins: Sequence[int | None],
         merged: set[int],
-        *,
-        nothing_new: bool,
+        is_gone: Callable[[int], bool],
     ) -> dict[int, Any]:
         """What stays of the original's elements that have no partner in what the client sent, by index."""
         shown = {origin: index for index, origin in enumerate(origins) if origin is not None}
@@ -160,7 +159,7 @@ class _Restore:
                 continue
             if index not in shown:
                 staying[index] = element
-            elif not (nothing_new or has_identity(shaped[shown[index]])):
+            elif not is_gone(shown[index]):
                 left = self._left_of(shaped[shown[index]], element)
                 if left is not _GONE:
                     staying[index] = left
