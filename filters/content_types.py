@@ -10,7 +10,8 @@ from proxy.contract import OptionError
 
 _UNKNOWN = "application/octet-stream"
 _PIECE = r"[\w!#$%&'*+.^`|~?\[\]-]+"  # the characters of a type (RFC 9110), and those of patterns
-_PATTERN = re.compile(rf"\*|{_PIECE}/{_PIECE}", re.ASCII)
+_PATTERN = re.compile(rf"{_PIECE}/{_PIECE}|(?!\*\.)(?=[^*]*\*){_PIECE}", re.ASCII)
+"""A type, or what a `*` makes match one; not what looks like the name of a file."""
 _ALTERNATIVES = re.compile(r"([^{}]*)\{([^{}]*)\}([^{}]*)")
 _TOP_LEVEL = frozenset(["application", "audio", "font", "image", "message", "model", "multipart", "text", "video"])
 

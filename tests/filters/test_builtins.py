@@ -285,6 +285,10 @@ def test_attachments_of_what_is_no_type_have_none(stored: object) -> None:
         ("IMAGE/PNG", "image/png"),
         ("image/[jp]*", "image/JPEG"),
         ("*/mp4", "video/mp4"),
+        ("video*", "video/mp4"),
+        ("*mp4", "video/mp4"),
+        ("*video*", "video/mp4"),
+        ("**", "video/mp4"),
         ("image/*", "image/svg+xml; charset=utf-8"),
     ],
 )
