@@ -89,6 +89,9 @@ def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept],
     ]
     passing = [link for link in left if link.filter.passes_all]
     before = Chain([link for link, _ in former])
+    shaping = [link for link, _ in former if type(link.filter).shape is not Filter.shape]
+    if passing and any(link not in left for link in shaping[shaping.index(passing[0]) :]):
+        yield Cut(Chain(shaping), client, names, before)  # what is left out did something to what these made
     if left or names or _shaping(present)[: len(shaped := _shaping(former))] != shaped:
         yield Cut(Chain(left), client, names, before)
     if len(passing) < len(left) and (passing or names):
@@ -194,7 +197,7 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
 
       - is left out: then what was not shown of it would be removed;
       - is cut or masked now, too, and neither as it is now nor as it was before;
-      - is not as it is shown now, and was cut or masked in a form that is under the present one; or
+      - is a text that is not as it is shown now, and was cut or masked in a form that is under the present one; or
       - was shown by a condition on what is hidden now, and is not as it is shown now.
     """
     for cut in former:
@@ -211,7 +214,7 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
             taken = not said or not (same(whole, value) or any(same(each, before) for each in said))
             if taken and not same(before, value):
                 return name
-            if taken and said and old in was and not any(same(each, was[old]) for each in (whole, value)):
+            if taken and said and isinstance(value, str) and not _leaves_alone(cut, source, old):
                 return name
             if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
                 return name
@@ -259,6 +262,19 @@ def _newly_shown(fields: Iterable[_Field]) -> Iterator[tuple[str, bool]]:
                 yield from ((name, was_said) for _, was_said in _newly_shown([(member, its, *inner)]))
         elif said is not _NOTHING and same(said, value) and same(whole, value) and not same(before, value):
             yield name, True
+
+
+def _leaves_alone(cut: Cut, source: str, name: str) -> bool:
+    """Whether the former filters show a long text of this name as it is: what is stored must not decide it."""
+    passing = Chain([link for link in cut.before.links if link.filter.passes_all])
+    try:
+        shown = passing.shape({"_id": "x", "_rev": "1-0", source: _LONG}, cut.client)
+    except Withheld:
+        return False
+    return shown is not None and shown.get(name) == _LONG
+
+
+_LONG = "any text " * 1000
 
 
 def _values(value: Any) -> set[Hashable]:

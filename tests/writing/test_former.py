@@ -292,6 +292,13 @@ WHO = {"name": "Ann Smith", "place": {"ward": "w"}, "bed": 1, "owner": "ann"}
             of(Truncate(paths=["tags"], items=1, end="last")),
             [of(Redact(paths=["name"]))],
         ),
+        # what both rules have did something to what another one had made of it
+        (
+            {**WHO, "name": "Bob"},
+            of(Redact(paths=["name"], value="confidential"), Truncate(paths=["name"], chars=5)),
+            of(Truncate(paths=["name"], chars=5)),
+            [],
+        ),
         # what is made now by the name of what is renamed
         (WHO, of(Redact(paths=["name"])), of(Rename(fields={"name": "full"}), Default(fields={"name": "?"})), []),
         # a mask beside one that looks like that of now
@@ -307,3 +314,14 @@ def test_what_a_former_cut_had_not_is_not_overwritten(
         assert not values({**original, "bed": 9}) - values(outcome.doc)
     fresh = {**shown(now, original), "bed": 9}
     assert isinstance(pushed_onto(original, fresh, rules_of(now, *others, before)), Send)
+
+
+@pytest.mark.parametrize("sent", ["Ann S", "Bob", "someone"])
+def test_whether_a_mask_is_written_over_does_not_depend_on_what_is_under_it(sent: str) -> None:
+    before, now = of(Truncate(paths=["name"], chars=5)), of(Redact(paths=["name"], writable=True))
+    found = set()
+    for name in ("Ann", "Bob", "Ann Smith", "someone"):
+        original = {**WHO, "name": name}
+        outcome = pushed_onto(original, {**shown(now, original), "name": sent}, rules_of(now, before))
+        found.add(str(outcome.error) if isinstance(outcome, Refuse) else "sent")
+    assert len(found) == 1
