@@ -27,7 +27,6 @@ class Stamp(Filter):
     """Sets `fields` when a document is created, or on every write."""
 
     pure: ClassVar[bool] = True
-    sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str], when: str = "create", claims: str = "overwrite") -> None:

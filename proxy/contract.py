@@ -112,8 +112,8 @@ class Filter:
 
     sews: ClassVar[bool] = False
     """True is a promise: `restore` refuses what it cannot sew into the original, and nothing for what an edit makes of
-    it. What has been created elsewhere under the id of another document is stored beside that, as a conflict, if no
-    filter without this promise would refuse it as an edit of it.
+    it. What has been created elsewhere under the id of another document is stored beside that, as a conflict: filters
+    without this promise are given the other one as its original, and may refuse it, or keep something of that in it.
 
     A subclass that writes `restore` anew has to make it anew.
     """

@@ -204,3 +204,30 @@ async def test_a_document_can_be_deleted_although_a_filter_fails_on_deletions(se
             [leaf] = (await at.at_source("GET", "/clinic/x?open_revs=all")).json
             assert (leaf["ok"].get("_deleted") is True) is is_stored
         assert {name: leaf["ok"][name] for name in leaf["ok"] if name[0] != "_"} == {"ward": "w1"}
+
+
+class Stripping(Filter):
+    """Takes a note for a text."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {**doc, "note": doc["note"].strip()} if "note" in doc else doc
+
+
+class Pinned(Filter):
+    """Hides the owner of what has a pin."""
+
+    passes_all = True
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {name: doc[name] for name in doc if name != "pin" and not (name == "owner" and "pin" in doc)}
+
+
+@pytest.mark.parametrize("body", [{}, {"note": "bye"}, {"note": 5}])
+async def test_nothing_is_shown_by_a_deletion_that_was_made_for_a_filter_to_fail(body: Doc) -> None:
+    own = Select(where="owner == client.name || shared")
+    async with site(profile("phone", own, Stripping(), Pinned())) as at:
+        doc = {"note": "n", "pin": 1, "owner": "bob", "shared": True}
+        rev = (await at.at_source("PUT", "/clinic/x", doc)).json["rev"]
+        answer = await at.ask("PUT", f"/clinic-phone/x?rev={rev}", {**body, "_deleted": True})
+        assert answer.status == 403
+        assert (await at.at_source("GET", "/clinic/x")).json["owner"] == "bob"

@@ -80,7 +80,8 @@ class Chain:
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         self._tracebacks: defaultdict[Hashable, OnceAMinute] = defaultdict(OnceAMinute)
         self._judging = frozenset(n for n, filter_ in enumerate(filters) if restores(filter_) and not _sews(filter_))
-        """The places of filters that may refuse an edit for what it is."""
+        """The places of filters that may refuse an edit for what it is, or keep something of the original in it."""
+        self.judges_edits = bool(self._judging)
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -139,18 +140,30 @@ class Chain:
             whole = self._deletion(whole, edited, original, back, client)
         return whole
 
-    def refuse_beside(self, edited: Doc, other: Doc, client: Client) -> None:
-        """Raise Refused if a filter that judges edits refuses to have `edited` instead of an `other` document, which it
-        has nothing in common with: a conflict of both may be won by either. Raises Withheld as well.
+    def restore_instead(self, edited: Doc, original: Doc | None, other: Doc, client: Client) -> Doc:
+        """As `restore`, of what is to be there instead of an `other` document, which it has nothing in common with: a
+        conflict of both may be won by either, or the other is deleted.
+
+        Filters that judge edits see it as an edit of the other one, sewn as far as that can be, and may refuse it; what
+        they make of it holds, as a stamp that is kept. Raises Refused, Withheld.
         """
-        if not self._judging:
-            return
-        originals = {position: original for _, original, position in self._back(other, client)}
-        whole = edited
-        for restore, _, position in self._creating:
-            if position in self._judging:
-                self._restore(whole, [(restore, originals[position], position)], client)
-            whole = self._restore(whole, [(restore, None, position)], client)
+        bases = {} if original is None else {position: base for _, base, position in self._back(original, client)}
+        judged = made = edited
+        for restore, against, position in self._back(other, client):
+            judges, base = position in self._judging, bases.get(position)
+            try:
+                judged = self._restore(judged, [(restore, against, position)], client)
+            except Refused:
+                if judges:
+                    raise
+                judged = self._restore(judged, [(restore, base, position)], client)
+            try:
+                made = self._restore(made, [(restore, against if judges and base is None else base, position)], client)
+            except Refused:
+                if not judges:
+                    raise
+                made = self._restore(made, [(restore, base, position)], client)
+        return made
 
     def tombstone(self, original: Doc, client: Client) -> Doc:
         """The fields to store in the tombstone when `client` deletes `original` without a body of its own.

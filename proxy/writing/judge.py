@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from proxy.contract import Doc, Refused
@@ -30,13 +31,9 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Send | Refuse:
 
 
 def judge_beside(pushed: Pushed, others: Iterable[Doc], rules: Rules) -> Send | Refuse:
-    """As `judge` for what is created beside `others`, which the client sees and has not edited."""
-    try:
-        for other in others:
-            rules.chain.refuse_beside(pushed.body, content(other), rules.client)
-    except (Refused, Withheld) as error:
-        return refused(pushed, error)
-    return judge(pushed, None, rules)
+    """As `judge` for what is created beside `others`, which the client sees and has not edited: the winner first."""
+    outcomes = [judge(pushed, None, replace(rules, instead=content(other))) for other in others]
+    return next((outcome for outcome in outcomes if isinstance(outcome, Refuse)), outcomes[0])
 
 
 def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:
@@ -56,13 +53,28 @@ def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     try:
         whole = _readable(pushed.body, original, rules)
     except (Refused, Withheld) as error:
-        fails = isinstance(error, Withheld) or isinstance(error.__cause__, Withheld)
-        if not (fails and pushed.deleted and original):
+        if not (_is_of_filter(error) and pushed.deleted and original):
             raise
-        return rules.chain.bare_deletion(pushed.body, original, rules.client)
+        whole = _bare_deletion(pushed.body, original, rules)
     if hidden:  # told last: what could not be stored in any case is refused as if there were none
         raise Refused("this client cannot write this attachment", f"_attachments.{hidden[0]}")
     return whole
+
+
+def _is_of_filter(error: Refused | Withheld) -> bool:
+    """Whether it is for a filter that failed."""
+    return isinstance(error, Withheld) or isinstance(error.__cause__, Withheld)
+
+
+def _bare_deletion(sent: Doc, original: Doc, rules: Rules) -> Doc:
+    """What is stored of a deletion on which a filter fails: nothing of what was sent. Raises Refused, Withheld."""
+    bare: Doc = {name: sent[name] for name in ("_id", "_rev", "_deleted") if name in sent}
+    try:
+        return _readable(bare, original, rules)
+    except (Refused, Withheld) as error:
+        if not _is_of_filter(error):
+            raise
+    return rules.chain.bare_deletion(bare, original, rules.client)
 
 
 def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -200,7 +212,11 @@ def _forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> set[st
 
 def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     """What was sent, sewn into the original. Raises Refused, Withheld."""
-    whole, deleted = rules.chain.restore(sent, original, rules.client), "_deleted" in sent
+    if rules.instead is None or not rules.chain.judges_edits:
+        whole = rules.chain.restore(sent, original, rules.client)
+    else:
+        whole = rules.chain.restore_instead(sent, original, rules.instead, rules.client)
+    deleted = "_deleted" in sent
     if deleted or "_deleted" in whole:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}
     if deleted:

@@ -38,6 +38,7 @@ deletion leaves it bare. Reasons never quote what is stored.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from proxy.contract import Doc
 from proxy.core.grafts import graft_in, may_be_graft
@@ -153,7 +154,10 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise _Hidden
     if original is None:
         return _plan_orphan(pushed, stored, rules)
-    return judge_edit(pushed, _visible_original(pushed, original, stored, rules), rules)
+    base = _visible_original(pushed, original, stored, rules)
+    if base is not None and original.get("_deleted") is True and not pushed.deleted:
+        rules = replace(rules, instead=content(original))
+    return judge_edit(pushed, base, rules)
 
 
 def _visible_original(pushed: Pushed, original: Doc, stored: Stored, rules: Rules) -> Doc | None:
@@ -179,8 +183,9 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if stored.live and not seen:
         raise _Hidden
     known = any(stored.knows(str(rev)) for rev in pushed.ancestors)
-    if not known and _begins(pushed) and all(map(_is_whole, stored.leaves)):
-        return judge_beside(pushed, seen, rules)
+    if not known and _begins(pushed) and (len(pushed.path) == 1 or all(map(_is_whole, stored.leaves))):
+        winners = sorted(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])), reverse=True)
+        return judge_beside(pushed, winners, rules) if seen else judge(pushed, None, rules)
     edited = known or bool(stored.live)
     if edited and rules.orphans == "refuse" and rules.chain:
         raise Forbidden(ORPHAN)

@@ -37,6 +37,8 @@ class Rules:
     """Other cuts that the client may have edited: an edit is read by the one that it is of."""
     lost_rules: bool = False
     """Whether there are others still, by rules that cannot be had: what an edit of them means cannot be told."""
+    instead: Doc | None = None
+    """Another document, which the client sees and has not edited, instead of which there would be what it writes."""
     present: Collection[tuple[str, str]] = ()
     """Revisions, by document id, of which it is known that the client was shown the present cut."""
 

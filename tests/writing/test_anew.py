@@ -145,3 +145,43 @@ async def test_nobody_gets_round_a_rule_about_edits_by_a_history_of_his_own(rule
         assert [(row["error"], row["reason"][:3]) for row in theirs] in [[("forbidden", "it ")], [("forbidden", "not")]]
         assert await push(at, "hidden", "2-" + "e" * 32, D, owner="ann") == []
         assert await stored(at, "2-" + "e" * 32) == {"_id": "x", "_rev": "2-" + "e" * 32, "owner": "ann"}
+
+
+OF_ITS_OWN = [f"{5 - age}-{str(age) * 32}" for age in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "refused"),
+    [
+        ([Validate(where="owner == client.name", message="no"), Stamp(fields={"owner": "client.name"})], True),
+        ([Stamp(fields={"owner": "client.name"}, claims="refuse")], True),
+        ([Validate(where="!(locked)", message="no"), Drop(paths=["locked"])], True),
+        ([Validate(where="old == null || old.n == n", message="no"), Drop(paths=["n", "locked"])], False),
+        ([Stamp(fields={"owner": "client.name"}), Drop(paths=["locked"])], False),
+    ],
+)
+async def test_it_is_judged_as_an_edit_and_keeps_what_is_stamped(rules: list[Filter], refused: bool) -> None:
+    async with site(profile("ruled", *rules)) as at:
+        await source(at, A, **WHOLE, n=1, locked=True)
+        await at.at_source("PUT", f"/clinic/x?rev={A}", {**WHOLE, "owner": "eve", "n": 1, "locked": True})
+        rows = await push(at, "ruled", *OF_ITS_OWN, owner="ann", title="new")
+        assert [row["error"] for row in rows] == ["forbidden"] * refused
+        if not refused:
+            kept = "eve" if isinstance(rules[0], Stamp) else "ann"
+            expected = {"_id": "x", "_rev": OF_ITS_OWN[0], "owner": kept, "title": "new"}
+            assert await stored(at, OF_ITS_OWN[0]) == expected
+
+
+async def test_a_rule_sees_all_that_a_deletion_has_kept() -> None:
+    final = Validate(where="old == null || !(old._deleted) || !(old.final)", message="it is over")
+    async with site(profile("ruled", final, Redact(paths=["ssn"]))) as at:
+        await source(at, A, **WHOLE)
+        await source(at, B, A, final=True, ssn="1", _deleted=True)
+        assert [row["reason"] for row in await push(at, "ruled", C, B, A, title="new")] == ["it is over"]
+
+
+async def test_without_any_ancestor_it_is_no_edit_of_what_is_cut_off() -> None:
+    async with site(*PROFILES) as at:
+        await source(at, "5-" + "f" * 32, "4-" + "e" * 32, **WHOLE)
+        assert await push(at, "drop", D, **NEW) == []
+        assert await stored(at, D) == {"_id": "x", "_rev": D, **NEW}
