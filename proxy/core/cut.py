@@ -16,14 +16,14 @@ an edit of the field is refused, which tells no more than that it was shown by a
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 from proxy.contract import Client, Doc, Filter, Refused
+from proxy.core.distance import distance, node_of
 from proxy.core.equality import same
-from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client, values_of
+from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client
 
 MOST = 8
 """Cuts that are tried for one edit."""
@@ -189,138 +189,3 @@ def _over_masks(sent: Doc, look: Doc, shown: Doc, original: Doc) -> Doc:
         elif not isinstance(value, list) and not same(whole, value) and same(said, value) and not same(before, value):
             changed[name] = before
     return {**sent, **changed} if changed else sent
-
-
-def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:
-    """A field of what is `shown` of the `original` now, of which it cannot be told what `sent` makes of it; None: there
-    is none. It was shown in another form before, and
-
-      - is left out: then what was not shown of it would be removed;
-      - is cut or masked now, too, and neither as it is now nor as it was before;
-      - is a text that is not as it is shown now, and was cut or masked in a form that is under the present one; or
-      - was shown by a condition on what is hidden now, and is not as it is shown now.
-    """
-    for cut in former:
-        look, was = cut.of(shown) or {}, _shown_by(cut, original)
-        sources = {name: source for source, name in cut.names.items()}
-        names = renamed(cut.before.links, cut.client)
-        for name, value in comparable(shown).items():
-            source = sources.get(name, name)
-            old = names.get(source, source)
-            said = [sent[each] for each in (name, old) if each in sent]
-            if name == "_attachments" or old not in look or any(same(each, value) for each in said):
-                continue
-            whole, before = original.get(source), look[old]
-            taken = not said or not (same(whole, value) or any(same(each, before) for each in said))
-            if taken and not same(before, value):
-                return name
-            if taken and said and isinstance(value, str) and not _leaves_alone(cut, source, old):
-                return name
-            if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
-                return name
-    return None
-
-
-def left_out(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:
-    """A field of what is `shown` of the `original` now that `sent`, read as an edit of that, would remove unseen; None:
-    there is none. It has none of what one of the former cuts did not show, or not by that name, and nothing else that
-    only the present one has: it may well be an edit of the former, whose masks cannot be told where the present ones
-    are over them.
-    """
-    for cut in former:
-        look = cut.of(shown)
-        if look is None:
-            continue
-        sources = {name: source for source, name in cut.names.items()}
-        names = renamed(cut.before.links, cut.client)
-        fields = []
-        for name, value in comparable(shown).items():
-            source = sources.get(name, name)
-            old = names.get(source, source)
-            before = _NOTHING if old != name and old in sent else look.get(old, _NOTHING)
-            fields.append((name, value, original.get(source), before, sent.get(name, _NOTHING)))
-        found = list(_newly_shown(fields))
-        if found and not any(was_said for _, was_said in found):
-            return found[0][0]
-    return None
-
-
-_Field = tuple[str, Any, Any, Any, Any]
-"""A field's name, what is shown of it, what is stored, what was shown before, and what was sent."""
-_NOTHING: Final = object()
-
-
-def _newly_shown(fields: Iterable[_Field]) -> Iterator[tuple[str, bool]]:
-    """Fields of which something is shown in clear that was not before, and whether that was sent."""
-    for name, value, whole, before, said in fields:
-        if before is _NOTHING:
-            yield name, said is not _NOTHING
-        elif isinstance(value, dict) and isinstance(before, dict) and isinstance(said, dict):
-            stored = whole if isinstance(whole, dict) else {}
-            for member, its in value.items():
-                inner = (stored.get(member), before.get(member, _NOTHING), said.get(member, _NOTHING))
-                yield from ((name, was_said) for _, was_said in _newly_shown([(member, its, *inner)]))
-        elif said is not _NOTHING and same(said, value) and same(whole, value) and not same(before, value):
-            yield name, True
-
-
-def _leaves_alone(cut: Cut, source: str, name: str) -> bool:
-    """Whether the former filters show a long text of this name as it is: what is stored must not decide it."""
-    passing = Chain([link for link in cut.before.links if link.filter.passes_all])
-    try:
-        shown = passing.shape({"_id": "x", "_rev": "1-0", source: _LONG}, cut.client)
-    except Withheld:
-        return False
-    return shown is not None and shown.get(name) == _LONG
-
-
-_LONG = "any text " * 1000
-
-
-def _values(value: Any) -> set[Hashable]:
-    return set(values_of({"": value}))
-
-
-def _shown_by(cut: Cut, original: Doc) -> Doc:
-    """What the client was shown of a document, by all of the former rules; nothing, if it was not."""
-    try:
-        return cut.before.shape(original, cut.client) or {}
-    except Withheld:
-        return {}
-
-
-class Node(NamedTuple):
-    """A JSON value, to be compared: `key` is equal for those that are the `same`."""
-
-    key: Hashable
-    members: dict[str, Node] | None = None
-    elements: list[Node] | None = None
-
-
-def node_of(value: Any) -> Node:
-    if isinstance(value, dict):
-        members = {name: node_of(member) for name, member in value.items()}
-        return Node(hash(("object", frozenset((name, node.key) for name, node in members.items()))), members=members)
-    if isinstance(value, list):
-        elements = list(map(node_of, value))
-        return Node(hash(("array", *(node.key for node in elements))), elements=elements)
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return Node((type(value).__name__, value))
-    whole = isinstance(value, int) or value.is_integer()
-    return Node(("number", str(int(value)) if whole else repr(value)))  # as text: some numbers share their hash
-
-
-def distance(a: Node, b: Node) -> int:
-    """In how many places two values differ. Of elements of arrays, those count that only one has."""
-    if a.key == b.key:
-        return 0
-    if a.members is not None and b.members is not None:
-        one, other = a.members, b.members
-        return sum(distance(one[name], other[name]) if name in one and name in other else 1 for name in {*one, *other})
-    if a.elements is not None and b.elements is not None:
-        left, right = (Counter(node.key for node in node.elements or ()) for node in (a, b))
-        apart = ((left - right) + (right - left)).total()
-        if len(a.elements) == len(b.elements):
-            return min(apart, sum(map(distance, a.elements, b.elements)))
-        return apart
-    return 1

@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from proxy.contract import Doc, Refused
-from proxy.core.cut import Cut, left_out, likely, unclear
+from proxy.core.cut import Cut, likely
 from proxy.core.equality import same
 from proxy.core.lens import Withheld, comparable
+from proxy.core.unclear import left_out, unclear
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.judge import judge, refused, restored
 from proxy.writing.pushed import Pushed
