@@ -82,6 +82,7 @@ class Chain:
         self._judging = frozenset(n for n, filter_ in enumerate(filters) if restores(filter_) and not _sews(filter_))
         """The places of filters that may refuse an edit for what it is, or keep something of the original in it."""
         self.judges_edits = bool(self._judging)
+        self._setting = frozenset(n for n, filter_ in enumerate(filters) if [*_set_fields(filter_)])
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -151,6 +152,8 @@ class Chain:
         judged = made = edited
         for restore, against, position in self._back(other, client):
             judges, base = position in self._judging, bases.get(position)
+            if base is not None and position in self._setting:
+                against = base  # of a deletion no more than goes on
             try:
                 judged = self._restore(judged, [(restore, against, position)], client)
             except Refused:

@@ -40,8 +40,9 @@ def judge_edit(pushed: Pushed, original: Doc | None, rules: Rules) -> Outcome:
     if rules.lost_rules:
         return Refuse(Forbidden(LOST), former=True)
     try:
-        outcome = _by_former(pushed, shown, original, rules) or _unclear(pushed, shown, original, rules.former)
-        if outcome is None and (name := left_out(pushed.body, shown, original, rules.former)) is not None:
+        former = [cut for cut in rules.former if not cut.again]
+        outcome = _by_former(pushed, shown, original, rules) or _unclear(pushed, shown, original, former)
+        if outcome is None and (name := left_out(pushed.body, shown, original, former)) is not None:
             return _told_as_unclear(pushed, name)
     except RecursionError:
         return Refuse(Forbidden("the document is nested too deeply"))

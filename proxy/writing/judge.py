@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +30,22 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Send | Refuse:
         return refused(pushed, error)
 
 
-def judge_beside(pushed: Pushed, others: Iterable[Doc], rules: Rules) -> Send | Refuse:
-    """As `judge` for what is created beside `others`, which the client sees and has not edited: the winner first."""
-    outcomes = [judge(pushed, None, replace(rules, instead=content(other))) for other in others]
-    return next((outcome for outcome in outcomes if isinstance(outcome, Refuse)), outcomes[0])
+def judge_beside(pushed: Pushed, others: Sequence[Doc], rules: Rules) -> Send | Refuse:
+    """As `judge` for what is created beside `others`, which the client sees and has not edited: the winner first.
+
+    Of many leaves only some are asked about; a conflict of more is nobody's work.
+    """
+    if not rules.chain.judges_edits:
+        return judge(pushed, None, rules)
+    try:
+        for other in others[1:_MOST]:
+            rules.chain.restore_instead(pushed.body, None, content(other), rules.client)
+    except (Refused, Withheld) as error:
+        return refused(pushed, error)
+    return judge(pushed, None, replace(rules, instead=content(others[0])))
+
+
+_MOST = 16
 
 
 def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:

@@ -20,7 +20,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      unless a filter would refuse to have it instead (see `Filter.sews`).
   7. A deletion holds nothing that could be lost: writing the document anew over it, or where all leaves are deleted,
      creates it. It goes on with no more of the deletion than the fields that decide whom it reaches, and those of the
-     attachments that the client sees, which it may have meant by stubs.
+     attachments that the client sees, which it may have meant by stubs. Beside live leaves that the client sees it is
+     a conflict as by rule 6.
   8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
      bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
      deletion, surplus is always discarded. So what is hidden in a document is never a client's word (see `surplus`).
@@ -155,8 +156,10 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     if original is None:
         return _plan_orphan(pushed, stored, rules)
     base = _visible_original(pushed, original, stored, rules)
-    if base is not None and original.get("_deleted") is True and not pushed.deleted:
-        rules = replace(rules, instead=content(original))
+    if original.get("_deleted") is True and not pushed.deleted and rules.chain:
+        if seen := _visible(stored.live, rules):
+            return judge_beside(pushed, _winners(seen), rules)
+        return judge(pushed, base, rules if base is None else replace(rules, instead=content(original)))
     return judge_edit(pushed, base, rules)
 
 
@@ -184,17 +187,21 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise _Hidden
     known = any(stored.knows(str(rev)) for rev in pushed.ancestors)
     if not known and _begins(pushed) and (len(pushed.path) == 1 or all(map(_is_whole, stored.leaves))):
-        winners = sorted(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])), reverse=True)
-        return judge_beside(pushed, winners, rules) if seen else judge(pushed, None, rules)
+        return judge_beside(pushed, _winners(seen), rules) if seen else judge(pushed, None, rules)
     edited = known or bool(stored.live)
     if edited and rules.orphans == "refuse" and rules.chain:
         raise Forbidden(ORPHAN)
     if not seen:
         return judge(pushed, None, rules)
-    winner = max(seen, key=lambda leaf: rank(parse_rev(leaf["_rev"])))
+    winner = _winners(seen)[0]
     # without filters, what has nothing to do with what is there stays as it was sent
     outcome = judge_edit(pushed, winner, rules) if rules.chain or edited else judge(pushed, winner, rules)
     return outcome._replace(lender=winner) if isinstance(outcome, Send) else outcome
+
+
+def _winners(leaves: Iterable[Doc]) -> list[Doc]:
+    """Live leaves in the order in which they win."""
+    return sorted(leaves, key=lambda leaf: rank(parse_rev(leaf["_rev"])), reverse=True)
 
 
 def _begins(pushed: Pushed) -> bool:

@@ -185,3 +185,25 @@ async def test_without_any_ancestor_it_is_no_edit_of_what_is_cut_off() -> None:
         await source(at, "5-" + "f" * 32, "4-" + "e" * 32, **WHOLE)
         assert await push(at, "drop", D, **NEW) == []
         assert await stored(at, D) == {"_id": "x", "_rev": D, **NEW}
+
+
+@pytest.mark.parametrize("claims", ["overwrite", "refuse"])
+async def test_over_a_deletion_beside_a_live_leaf_it_is_a_conflict_like_any(claims: str) -> None:
+    """A client may make the deletion itself, and go on from there."""
+    stamp = Stamp(fields={"owner": "client.name"}, claims=claims)
+    stone, live = ["2-" + "e" * 32, D], ["3-" + "f" * 32, "2-" + "e" * 32, D]
+    async with site(profile("stamped", stamp, Drop(paths=["ssn"]))) as at:
+        await source(at, A, owner="eve", ssn="1")
+        assert await push(at, "stamped", *stone, _deleted=True) == []
+        assert await push(at, "stamped", *live, title="new") == []
+        assert await stored(at, live[0]) == {"_id": "x", "_rev": live[0], "owner": "eve", "title": "new"}
+
+
+async def test_a_claim_over_a_deletion_is_one_of_a_new_document() -> None:
+    stamp = Stamp(fields={"owner": "client.name"}, claims="refuse")
+    async with site(profile("stamped", stamp, Drop(paths=["ssn"]))) as at:
+        await source(at, A, owner="eve", ssn="1")
+        await source(at, B, A, owner="eve", ssn="1", _deleted=True)
+        assert [row["error"] for row in await push(at, "stamped", C, B, A, owner="bob")] == ["forbidden"]
+        assert await push(at, "stamped", C, B, A, owner="ann") == []
+        assert await stored(at, C) == {"_id": "x", "_rev": C, "owner": "ann"}
