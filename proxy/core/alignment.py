@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
+from proxy.core.distance import node_of
 from proxy.core.equality import canonical, same
 
 _IDENTITIES = ("_id", "id", "key")
@@ -56,22 +57,32 @@ def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
 
 def gone(new: Sequence[Any], old: Sequence[Any], partners: Sequence[int | None]) -> Callable[[int], bool]:
     """Whether an element of `old` that is nobody's partner was surely removed: all that is new or changed has another
-    identity, or it may have become one of these, and none that is left looks the same, or it may be that one.
+    identity and other members, or it may have become one of these, and none that is left looks the same, or it may be
+    that one.
     """
-    changed = [
-        _names(element)
-        for element, partner in zip(new, partners, strict=True)
-        if partner is None or not same(element, old[partner])
-    ]
-    left = [old[partner] for partner in partners if partner is not None]
-    if (len(changed) + len(left)) * (len(old) - len(left)) > _MAX_CELLS:
+    pairs = zip(new, partners, strict=True)
+    changed = [element for element, partner in pairs if partner is None or not same(element, old[partner])]
+    names = list(map(_names, changed))
+    others = {node_of(_nameless(element)).key for element in changed}
+    left = {node_of(old[partner]).key for partner in partners if partner is not None}
+    if len(changed) * (len(old) - len(left)) > _MAX_CELLS:
         return lambda index: False
 
     def is_gone(index: int) -> bool:
-        names = _names(old[index])
-        return all(_clash(each, names) for each in changed) and not any(same(each, old[index]) for each in left)
+        element = old[index]
+        if node_of(element).key in left or node_of(_nameless(element)).key in others:
+            return False
+        mine = _names(element)
+        return all(_clash(each, mine) for each in names)
 
     return is_gone
+
+
+def _nameless(element: Any) -> Any:
+    """An element without its identity."""
+    if not isinstance(element, dict):
+        return element
+    return {name: value for name, value in element.items() if name not in _IDENTITIES}
 
 
 _Names = tuple[Hashable, ...]

@@ -43,6 +43,8 @@ class Cut:
     client: Client
     names: Mapping[str, str] = field(default_factory=dict)
     before: Chain = field(default_factory=Chain)
+    again: bool = False
+    """Whether the chain does once more what both rules do: it is one more guess at what was shown, and no more."""
 
     def whole(self, shown: Doc) -> Doc:
         """What is shown now, by the source's names: what was cut. What is made by a name that is renamed was not."""
@@ -91,7 +93,7 @@ def former_cuts(former: Sequence[Kept], client: Client, present: Sequence[Kept],
     before = Chain([link for link, _ in former])
     shaping = [link for link, _ in former if type(link.filter).shape is not Filter.shape]
     if passing and any(link not in left for link in shaping[shaping.index(passing[0]) :]):
-        yield Cut(Chain(shaping), client, names, before)  # what is left out did something to what these made
+        yield Cut(Chain(shaping), client, names, before, again=True)  # the others did something to what these made
     if left or names or _shaping(present)[: len(shaped := _shaping(former))] != shaped:
         yield Cut(Chain(left), client, names, before)
     if len(passing) < len(left) and (passing or names):

@@ -21,7 +21,7 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
 
       - is left out: then what was not shown of it would be removed;
       - is cut or masked now, too, and neither as it is now nor as it was before;
-      - is a text that is not as it is shown now, and was cut or masked in a form that is under the present one; or
+      - is not as it is shown now, and was cut or masked in a form that is under the present one; or
       - was shown by a condition on what is hidden now, and is not as it is shown now.
     """
     for cut in former:
@@ -34,7 +34,7 @@ def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str 
             taken = not said or not (same(whole, value) or any(same(each, before) for each in said))
             if taken and not same(before, value):
                 return name
-            if taken and said and isinstance(value, str) and not _leaves_alone(cut, source, old):
+            if taken and said and _was_cut(cut, source, old, whole, value, was):
                 return name
             if old in was and not _values(whole).isdisjoint(_values(before) - _values(was[old])):
                 return name
@@ -89,14 +89,18 @@ def _newly_shown(fields: Iterable[_Field]) -> Iterator[tuple[str, bool]]:
             yield name, True
 
 
-def _leaves_alone(cut: Cut, source: str, name: str) -> bool:
-    """Whether the former filters show a long text of this name as it is: what is stored must not decide it."""
-    passing = Chain([link for link in cut.before.links if link.filter.passes_all])
+def _was_cut(cut: Cut, source: str, name: str, whole: Any, value: Any, was: Doc) -> bool:
+    """Whether a field was shown neither whole nor as now. Of a text the rules tell, so that what is stored does not: by
+    what those of them that are none any more make of a long one.
+    """
+    if not isinstance(whole, str):
+        return name in was and not any(same(each, was[name]) for each in (whole, value))
+    passing = Chain([link for link in cut.chain.links if link.filter.passes_all])
     try:
         shown = passing.shape({"_id": "x", "_rev": "1-0", source: _LONG}, cut.client)
     except Withheld:
-        return False
-    return shown is not None and shown.get(name) == _LONG
+        return True
+    return shown is None or shown.get(name) != _LONG
 
 
 _LONG = "any text " * 1000

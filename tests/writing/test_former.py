@@ -325,3 +325,27 @@ def test_whether_a_mask_is_written_over_does_not_depend_on_what_is_under_it(sent
         outcome = pushed_onto(original, {**shown(now, original), "name": sent}, rules_of(now, before))
         found.add(str(outcome.error) if isinstance(outcome, Refuse) else "sent")
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("mask", [Redact(paths=["name"], writable=True)])
+@pytest.mark.parametrize("gone", [[], [Drop(paths=["ssn"])], [Redact(paths=["ssn"])]])
+def test_who_has_the_present_cut_writes_over_a_mask_that_was_there_before(mask: Filter, gone: list[Filter]) -> None:
+    """Whatever rules about other fields came, or went."""
+    for before, now in ((of(*gone, mask), of(mask)), (of(mask), of(*gone, mask))):
+        edited = {**shown(now, WHO), "name": "Bob"}
+        outcome = pushed_onto(WHO, edited, rules_of(now, before))
+        assert isinstance(outcome, Send)
+        assert outcome.doc["name"] == "Bob"
+
+
+@pytest.mark.parametrize(
+    ("cut", "mask", "sent"),
+    [
+        (Truncate(paths=["tags"], items=1), Redact(paths=["tags"], writable=True), {"tags": ["A"]}),
+        (Drop(paths=["place.ward"]), Redact(paths=["place"], writable=True), {"place": {"room": 2}}),
+    ],
+)
+def test_what_was_cut_under_a_mask_is_not_overwritten(cut: Filter, mask: Filter, sent: Doc) -> None:
+    original = {**TAGS, "place": {"ward": "w", "room": 1}}
+    edited = {**shown(of(cut), original), **sent}
+    assert isinstance(pushed_onto(original, edited, rules_of(of(mask), of(cut))), Refuse)
