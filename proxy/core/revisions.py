@@ -34,7 +34,8 @@ stemmed).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -155,17 +156,45 @@ def is_ancestry(value: object) -> bool:
     return isinstance(ids, list) and set(map(type, ids)) == {str}
 
 
-def newest_known(doc: Mapping[str, Any], path: Sequence[Rev]) -> int:
-    """The index of the first revision of a path that is a document's own, or above it; its length if none is."""
+def known_of(doc: Mapping[str, Any], path: Sequence[Rev]) -> Iterator[int]:
+    """The indices of those revisions of a path that are a document's own, or above it, newest first.
+
+    A path has one revision of each generation, so no more of it is looked at than the document has of its own.
+    """
     revisions = doc.get("_revisions") or {"start": 0, "ids": ()}
     start, ids = revisions["start"], revisions["ids"]
     if not ids or f"{start}-{ids[0]}" != doc["_rev"]:
-        return next((index for index, rev in enumerate(path) if descends(doc, str(rev))), len(path))
-    for index, (generation, name) in enumerate(path):
-        age = start - generation
-        if 0 <= age < len(ids) and ids[age] == name:
-            return index
-    return len(path)
+        yield from (index for index, rev in enumerate(path) if descends(doc, str(rev)))
+    elif path:
+        behind = start - path[0].generation
+        for index in range(max(-behind, 0), min(len(ids) - behind, len(path))):
+            if path[index][1] == ids[index + behind]:
+                yield index
+
+
+def known_among(docs: Iterable[Mapping[str, Any]], revs: Collection[str]) -> set[str]:
+    """Those of canonical revisions from which one of the documents descends, or which are its own.
+
+    Of each document no more is looked at than it has revisions, nor than generations are asked for.
+    """
+    if len(revs) == 1:  # most are the next revision of a document
+        return {rev for rev in revs if any(descends(doc, rev) for doc in docs)}
+    named = set(revs)
+    asked: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for rev in named:
+        generation, _, name = rev.partition("-")
+        asked[int(generation)][name] = rev
+    known: set[str] = set()
+    for doc in docs:
+        if doc["_rev"] in named:
+            known.add(doc["_rev"])
+        revisions = doc.get("_revisions") or {"start": 0, "ids": ()}
+        start, ids = revisions["start"], revisions["ids"]
+        for each in asked if len(asked) < len(ids) else range(start - len(ids) + 1, start + 1):
+            age = start - each
+            if 0 <= age < len(ids) and each in asked and ids[age] in asked[each]:
+                known.add(asked[each][ids[age]])
+    return known
 
 
 def hash_bytes(name: str) -> bytes:

@@ -11,6 +11,7 @@ Rules (traps 3 and 11):
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -22,7 +23,7 @@ from proxy import recent
 from proxy.ahead import ahead
 from proxy.contract import Doc
 from proxy.core.grafts import may_be_graft
-from proxy.core.revisions import canonical, descends
+from proxy.core.revisions import canonical, known_among
 from proxy.errors import BadRequest, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import fetch_leaves, look_at
@@ -155,28 +156,33 @@ async def _as_the_view_has_it(view: View, part: Sequence[tuple[str, list[str]]])
     if not leaves:
         return asked, {}
     shown = await judge(view, leaves, None)
-    known = await _known(view, [pair for pair in _pairs(asked) if pair[0] in leaves], leaves, shown)
+    known = await _known(view, {doc_id: revs for doc_id, revs in asked.items() if doc_id in leaves}, leaves, shown)
     missing = asked
     if known:
         missing = {doc_id: [rev for rev in revs if (doc_id, rev) not in known] for doc_id, revs in asked.items()}
     return missing, {d: _ancestors(missing[d], of) for d, of in shown.items() if missing[d]}
 
 
-async def _known(
-    view: View, pairs: Iterable[_Pair], leaves: dict[str, list[Doc]], shown: dict[str, list[Shown]]
-) -> set[_Pair]:
+async def _known(view: View, asked: _Asked, leaves: dict[str, list[Doc]], shown: dict[str, list[Shown]]) -> set[_Pair]:
     """Those of the revisions that the view shows, or once did."""
     known: set[_Pair] = set()
     inner: list[_Pair] = []
-    for pair in pairs:
-        doc_id, rev = pair
-        if any(leaf.rev == rev for leaf in shown.get(doc_id, ())) or _is_graft(view, pair, leaves):
-            known.add(pair)
-        elif any(descends(leaf, rev) for leaf in leaves[doc_id]):
-            inner.append(pair)
+    for doc_id, revs in asked.items():
+        own = {leaf.rev for leaf in shown.get(doc_id, ())}
+        stored = known_among(leaves[doc_id], revs)
+        for rev in revs:
+            if rev in own or _is_graft(view, (doc_id, rev), leaves):
+                known.add((doc_id, rev))
+            elif rev in stored:
+                inner.append((doc_id, rev))
     seen, gone = await _judge_bodies(view, inner)
     known |= seen
-    return known | {(d, rev) for d, rev in gone if any(descends(leaf.doc, rev) for leaf in shown.get(d, ()))}
+    bodiless: defaultdict[str, list[str]] = defaultdict(list)
+    for doc_id, rev in gone:
+        bodiless[doc_id].append(rev)
+    for doc_id, revs in bodiless.items():
+        known |= {(doc_id, rev) for rev in known_among([leaf.doc for leaf in shown.get(doc_id, ())], revs)}
+    return known
 
 
 def _ancestors(missing: list[str], leaves: Iterable[Shown]) -> list[str]:

@@ -86,8 +86,10 @@ async def _are_new(view: View, edited: Sequence[Doc]) -> set[str]:
 
 def _only_leaf(pushed: Pushed, held: Stored) -> Doc | None:
     """The leaf that was edited, if it is all that there is of the document."""
-    leaves = [leaf for leaf in held.leaves if any(str(rev) == leaf["_rev"] for rev in pushed.ancestors)]
-    return leaves[0] if len(leaves) == len(held.leaves) == 1 else None
+    if len(held.leaves) != 1:
+        return None
+    leaf = held.leaves[0]
+    return leaf if leaf["_rev"] in map(str, pushed.ancestors) else None
 
 
 async def _since(view: View) -> Any:

@@ -62,10 +62,11 @@ def needed(pushed: Pushed, stored: Stored, asked: Collection[str] = ()) -> list[
     wanted: list[str] = []
     if pushed.new_edits or not stored.leaves:
         return wanted
-    for rev in map(str, pushed.ancestors):
+    for index in stored.known(pushed.ancestors):
+        rev = str(pushed.ancestors[index])
         if stored.body(rev) is not None or len(wanted) == ANCESTORS:
             break
-        if rev not in asked and stored.knows(rev):
+        if rev not in asked:
             wanted.append(rev)
     return wanted
 
@@ -154,7 +155,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
             return Acknowledge()
         raise _Hidden
     if original is None:
-        return _plan_orphan(pushed, stored, rules)
+        return _plan_orphan(pushed, stored, rules, known=known < len(path))
     base = _visible_original(pushed, original, stored, rules)
     if original.get("_deleted") is True and not pushed.deleted and rules.chain:
         if seen := _visible(stored.live, rules):
@@ -180,12 +181,11 @@ def _visible_original(pushed: Pushed, original: Doc, stored: Stored, rules: Rule
     raise _Hidden
 
 
-def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
-    """Rules 6 and 7, where the source has the body of no ancestor."""
+def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules, *, known: bool) -> Outcome:
+    """Rules 6 and 7, where the source has the body of no ancestor. `known`: whether it knows one."""
     seen = _visible(stored.live, rules)
     if stored.live and not seen:
         raise _Hidden
-    known = any(stored.knows(str(rev)) for rev in pushed.ancestors)
     if not known and _begins(pushed) and (len(pushed.path) == 1 or all(map(_is_whole, stored.leaves))):
         return judge_beside(pushed, _winners(seen), rules) if seen else judge(pushed, None, rules)
     edited = known or bool(stored.live)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from heapq import merge
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from proxy.contract import Client, Doc
 from proxy.core.cut import Cut
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
-from proxy.core.revisions import Rev, descends, newest_known
+from proxy.core.revisions import Rev, descends, known_of
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.pushed import DESCRIPTIVE
 
@@ -93,13 +95,15 @@ class Stored:
     def body(self, rev: str) -> Doc | None:
         return self.leaf(rev) or self.bodies.get(rev)
 
-    def knows(self, rev: str) -> bool:
-        """Whether the revision is on the path of a leaf, with or without a body."""
-        return any(descends(leaf, rev) for leaf in self.leaves)
+    def known(self, path: Sequence[Rev]) -> Iterator[int]:
+        """The indices of those revisions of a path, newest first, that are on a leaf's, with or without a body."""
+        if len(self.leaves) == 1:
+            return known_of(self.leaves[0], path)
+        return (index for index, _ in groupby(merge(*(known_of(leaf, path) for leaf in self.leaves))))
 
     def newest_known(self, path: Sequence[Rev]) -> int:
         """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
-        return min([newest_known(leaf, path) for leaf in self.leaves], default=len(path))
+        return next(self.known(path), len(path))
 
     def own_path(self, path: tuple[Rev, ...], known: int, hidden: Iterable[Doc]) -> tuple[Rev, ...]:
         """The path, without any leaf among the ancestors of `path[known]`, the newest revision that the source knows,
@@ -120,8 +124,8 @@ class Stored:
 
     def newest_body(self, path: Sequence[Rev]) -> Doc | None:
         """The body of the first revision of a path of which there is one."""
-        for rev in path:
-            body = self.body(str(rev))
+        for index in self.known(path):
+            body = self.body(str(path[index]))
             if body is not None:
                 return body
         return None

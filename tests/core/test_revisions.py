@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.contract import Doc
 from proxy.core import revisions
 from proxy.core.revisions import Merged, Rev, Revisions, Tree, merge, parse_rev, stem
 
 H = {letter: letter * 32 for letter in "0123456789abcdef"}
+LETTERS = st.sampled_from("abc")
 
 
 def path(text: str) -> Revisions:
@@ -322,15 +324,48 @@ def test_json_round_trip(history: History) -> None:
 # ---- paths
 
 
+def _read(data: st.DataObject) -> Doc:
+    """A document as a source may give it: with or without its path, and with another revision than that begins with."""
+    ids = [H[letter] for letter in data.draw(st.lists(LETTERS, min_size=1, max_size=4))]
+    start = data.draw(st.integers(len(ids), 6))
+    own = data.draw(st.sampled_from([f"{start}-{ids[0]}", f"{start + 1}-{H['a']}"]))
+    return {"_id": "d", "_rev": own, **data.draw(st.sampled_from([{}, {"_revisions": {"start": start, "ids": ids}}]))}
+
+
 @settings(deadline=None)
 @given(st.data())
-def test_the_newest_known_of_a_path_is_the_first_that_the_document_descends_from(data: st.DataObject) -> None:
-    letters = st.sampled_from("abc")
-    ids = [H[letter] for letter in data.draw(st.lists(letters, min_size=1, max_size=4))]
-    start = data.draw(st.integers(len(ids), 6))
-    own = data.draw(st.sampled_from([f"{start}-{ids[0]}", f"{start + 1}-{H['a']}"]))  # a source may say anything
-    doc = {"_id": "d", "_rev": own, **data.draw(st.sampled_from([{}, {"_revisions": {"start": start, "ids": ids}}]))}
-    newest = data.draw(st.integers(4, 7))
-    revs = [Rev(newest - age, H[letter]) for age, letter in enumerate(data.draw(st.lists(letters, max_size=4)))]
-    expected = next((index for index, each in enumerate(revs) if revisions.descends(doc, str(each))), len(revs))
-    assert revisions.newest_known(doc, revs) == expected
+def test_known_of_a_path_is_what_the_document_descends_from(data: st.DataObject) -> None:
+    doc, newest = _read(data), data.draw(st.integers(4, 7))
+    revs = [Rev(newest - age, H[letter]) for age, letter in enumerate(data.draw(st.lists(LETTERS, max_size=4)))]
+    expected = [index for index, each in enumerate(revs) if revisions.descends(doc, str(each))]
+    assert list(revisions.known_of(doc, revs)) == expected
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_known_among_revisions_is_what_one_of_the_documents_descends_from(data: st.DataObject) -> None:
+    docs = [_read(data) for _ in range(data.draw(st.integers(0, 3)))]
+    revs = data.draw(st.lists(st.builds(Rev, st.integers(0, 7), st.sampled_from([*map(H.get, "abc")])), max_size=8))
+    asked = [str(each) for each in revs]
+    expected = {each for each in asked if any(revisions.descends(doc, each) for doc in docs)}
+    assert revisions.known_among(docs, asked) == expected
+
+
+@pytest.mark.parametrize("leaves", [1, 300])
+def test_long_paths_are_looked_at_once_however_many_leaves_there_are(leaves: int) -> None:
+    class Counted(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    held = [
+        {"_id": "d", "_rev": f"9-{leaf}", "_revisions": {"start": 9, "ids": [str(leaf), "b", "a"]}}
+        for leaf in range(leaves)
+    ]
+    revs = [Rev(20_000 - age, Counted("x")) for age in range(20_000)]
+    assert [index for doc in held for index in revisions.known_of(doc, revs)] == []
+    assert Counted.compared <= 3 * leaves
