@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from proxy.core import jsonio, revisions
@@ -93,7 +94,8 @@ class Reading:
             tree = tree_of(record.tree)
             chosen = set(revisions.leaves(tree) if parsed is None else parsed)
             if latest:
-                chosen = {one for rev in chosen for one in revisions.descendant_leaves(tree, rev) or [rev]}
+                known = chosen & tree.keys()
+                chosen = {one for rev in known for one in revisions.descendant_leaves(tree, rev)} | (chosen - known)
             found = [self._open(record, tree, rev, revs) for rev in revisions.ascending(chosen)]
         return sorted(found, key=lambda one: isinstance(one, MissingRev))
 
@@ -211,7 +213,9 @@ def parse(text: str) -> Rev:
         raise BadRequest(str(error)) from None
 
 
+@lru_cache(maxsize=16)
 def tree_of(stored: bytes) -> Tree:
+    """The tree that was stored. Some are kept: whoever asks for one revision of a document often asks for others."""
     return revisions.from_json(jsonio.loads(stored))
 
 
