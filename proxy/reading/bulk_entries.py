@@ -1,7 +1,8 @@
 """The entries of a `_bulk_get` request, and what the view shows for each of them.
 
 The source is asked in its own bulk form, for all leaves of a document where the client wants them or `latest`
-(which some sources do not survive), otherwise for the revision. Its reply is judged as it arrives, while it works on
+(which some sources do not survive), otherwise for the revision. Clients name each leaf of a document, one after the
+other; of all its leaves it is asked once then. Its reply is judged as it arrives, while it works on
 the next batch. Most documents are settled by looking at them; what is not visible, missing or a graft is looked at a
 second time, together with its like in the same piece of the reply. The meaning is that of `resolve.resolve`.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -228,16 +229,29 @@ class _Looker:
     def _by_leaves(self, entry: Entry) -> bool:
         return self._latest or entry.asked is None
 
+    def _runs(self, batch: Sequence[Entry]) -> list[list[Entry]]:
+        """The entries by what the source is asked: those that are answered by the same leaves are one."""
+        runs: list[list[Entry]] = []
+        of: Any = None
+        for entry in batch:
+            by_leaves = self._by_leaves(entry)
+            if by_leaves and of == entry.doc_id:
+                runs[-1].append(entry)
+            else:
+                runs.append([entry])
+            of = entry.doc_id if by_leaves else None
+        return runs
+
     async def ask(self, batch: Sequence[Entry]) -> Reply:
         """The source's reply to a batch. Raises its error."""
         asked: list[dict[str, str]] = []
         revs = self._revs
-        for entry in batch:
-            if self._latest or entry.asked is None:
+        for entry, *_ in self._runs(batch):
+            if self._by_leaves(entry):
                 asked.append({"id": entry.doc_id})
                 revs = True
             else:
-                asked.append({"id": entry.doc_id, "rev": entry.asked})
+                asked.append({"id": entry.doc_id, "rev": str(entry.asked)})
         pairs: Pairs = [("revs", "true")] if revs else []
         if self._encodings:
             pairs.append(("att_encoding_info", "true"))
@@ -256,16 +270,19 @@ class _Looker:
     async def read(self, batch: Sequence[Entry], reply: Reply) -> AsyncGenerator[list[Settled], None]:
         """Judge the elements of a reply as they arrive."""
         splitter = ArraySplitter("results")
+        runs = self._runs(batch)
         done = 0
         try:
             async with aclosing(elements(reply, splitter)) as pieces:
                 async for found in pieces:
-                    entries = batch[done : done + len(found)]
-                    glances = await self._glance(entries, found)
+                    some, runs = runs[: len(found)], runs[len(found) :]
+                    entries = [entry for run in some for entry in run]
+                    results = [result for run, result in zip(some, found, strict=False) for _ in run]
+                    glances = await self._glance(entries, results)
                     if glances:
-                        yield await self._look_again(entries, found, glances)
+                        yield await self._look_again(entries, results, glances)
                     done += len(glances)
-                    if len(glances) < len(found):
+                    if len(glances) < len(entries) or len(some) < len(found):
                         break
         except (WireError, TypeError, KeyError, AttributeError) as error:
             raise Unavailable("The source's _bulk_get reply is not of CouchDB's form.") from error
@@ -274,26 +291,37 @@ class _Looker:
             async for settled in rest:
                 yield settled
 
-    async def _glance(self, entries: Sequence[Entry], elements: list[Any]) -> list[list[Shown] | None]:
-        """For each element what the view shows, None where that takes a second look. Ends where they do not line up."""
+    async def _glance(self, entries: Sequence[Entry], results: Sequence[Any]) -> list[list[Shown] | None]:
+        """For each result what the view shows, None where that takes a second look. Ends where they do not line up."""
         glances: list[list[Shown] | None] = []
         turn = Turn()
-        for entry, element in zip(entries, elements, strict=False):
-            found = element["docs"]
-            by_leaves = self._by_leaves(entry)
-            lines_up = _is_once(found) if by_leaves else _is_of(entry, found)
-            if element["id"] != entry.doc_id or not lines_up or ((self._revs or by_leaves) and not _with_paths(found)):
-                break
-            shown = self._visible(entry, found)
-            if shown is None and not all(map(is_answer, found)):
-                break  # what the source failed to read may be there
-            glances.append(shown)
+        result, visible = None, None
+        for entry, own in zip(entries, results, strict=True):
+            if own is not result:
+                result = own
+                if not self._lines_up(entry, result):
+                    break
+                visible = self._visible(result["docs"])
+                if visible is None and not all(map(is_answer, result["docs"])):
+                    break  # what the source failed to read may be there
+            glances.append((self._latest_of(entry, visible) or None) if visible else None)
             if turn.is_over():
                 await turn.pass_on()
         return glances
 
-    def _visible(self, entry: Entry, found: list[Any]) -> list[Shown] | None:
-        """The answer to an entry, if all that the source found is visible and some of it is the answer."""
+    def _lines_up(self, entry: Entry, result: Any) -> bool:
+        """Whether a result is one of this entry, with all that is needed."""
+        found, by_leaves = result["docs"], self._by_leaves(entry)
+        if result["id"] != entry.doc_id or not (_is_once(found) if by_leaves else _is_of(entry, found)):
+            return False
+        return _with_paths(found) if self._revs or by_leaves else True
+
+    def _latest_of(self, entry: Entry, leaves: Sequence[Shown]) -> list[Shown]:
+        """Those of the leaves of a document, or of the one revision, that answer an entry."""
+        return _descendants(leaves, entry.asked) if self._latest and entry.asked is not None else [*leaves]
+
+    def _visible(self, found: Sequence[Any]) -> list[Shown] | None:
+        """What the source found, if all of it is visible."""
         shown = []
         for each in found:
             doc = each.get("ok")
@@ -303,14 +331,12 @@ class _Looker:
             shown.append(Shown(shaped, doc["_rev"]))
             if self._keep is not None and "_revisions" in doc:
                 self._keep((doc["_id"], doc["_rev"]), doc)
-        if entry.asked is not None and self._latest:
-            shown = _descendants(shown, entry.asked)
-        return shown or None
+        return shown
 
     async def _look_again(
-        self, entries: Sequence[Entry], elements: list[Any], glances: list[list[Shown] | None]
+        self, entries: Sequence[Entry], results: Sequence[Any], glances: list[list[Shown] | None]
     ) -> list[Settled]:
-        """The results of the elements that were glanced at, completed by a second look where there was none."""
+        """The results that were glanced at, completed by a second look where there was none."""
         doubtful = [index for index, shown in enumerate(glances) if shown is None]
         settled = [(entry, shown or []) for entry, shown in zip(entries, glances, strict=False)]
         if not doubtful:
@@ -321,7 +347,9 @@ class _Looker:
         for index in doubtful:
             entry = entries[index]
             if self._by_leaves(entry):
-                (unnamed if entry.asked is None else leaves)[entry.doc_id] = documents_of(elements[index])
+                among = unnamed if entry.asked is None else leaves
+                if entry.doc_id not in among:
+                    among[entry.doc_id] = documents_of(results[index])
             else:
                 exact.append(index)
         judged = await judge(self._view, {doc_id: docs for doc_id, docs in leaves.items() if docs})
@@ -331,8 +359,7 @@ class _Looker:
             entry = entries[index]
             if self._by_leaves(entry):
                 of_document = (present if entry.asked is None else judged).get(entry.doc_id, ())
-                shown = sorted(of_document, key=_generation)
-                settled[index] = (entry, shown if entry.asked is None else _descendants(shown, entry.asked))
+                settled[index] = (entry, self._latest_of(entry, _in_order_of(results[index], of_document)))
         positions = iter(exact)
         async with aclosing(self.resolve([entries[index] for index in exact])) as resolved:
             async for found in resolved:
@@ -389,5 +416,7 @@ def _descendants(leaves: Sequence[Shown], rev: str) -> list[Shown]:
     return [leaf for leaf in leaves if descends(leaf.doc, rev)]
 
 
-def _generation(leaf: Shown) -> int:
-    return int(leaf.rev.partition("-")[0])
+def _in_order_of(result: Any, leaves: Iterable[Shown]) -> list[Shown]:
+    """Leaves as the source lists them, so that none is missed where one is hidden; then what it does not have."""
+    places = {doc["_rev"]: place for place, doc in enumerate(documents_of(result))}
+    return sorted(leaves, key=lambda leaf: places.get(leaf.origin or leaf.rev, len(places)))

@@ -236,18 +236,14 @@ async def _open_revs(exchange: Exchange, wanted: Wanted) -> web.StreamResponse:
     view, doc_id = exchange.view, exchange.target.doc_id
     asked: Sequence[str | None] = [None] if wanted.open_revs == "all" else list(wanted.open_revs or ())
     found = await resolve(view, [(doc_id, rev) for rev in asked], wanted.latest, encodings=True)
-    if wanted.open_revs == "all":
-        if not found[0]:
-            raise NotFound("missing")
-        # CouchDB lists all leaves in the order of their generation
-        found = [sorted(found[0], key=lambda leaf: int(leaf.rev.partition("-")[0]))]
+    if wanted.open_revs == "all" and not found[0]:
+        raise NotFound("missing")
     results: list[Shown | str] = []
     for rev, leaves in zip(asked, found, strict=True):
         results.extend(leaf for leaf in leaves if all(leaf is not r and _rev(r) != leaf.rev for r in results))
         if rev is not None and not leaves:
             results.append(rev)
-    if wanted.open_revs != "all":
-        results.sort(key=_place)
+    results.sort(key=_place)
     if accepts(exchange.request.headers.get("Accept"), "multipart/mixed"):
         parts = mixed_parts(view, results, wanted.revs, wanted.atts_since)
         return await send(exchange, {"Content-Type": parts.content_type}, parts.body)
@@ -259,7 +255,7 @@ def _rev(result: Shown | str) -> str:
 
 
 def _place(result: Shown | str) -> tuple[bool, tuple[int, bytes]]:
-    """Where CouchDB lists one of several revisions that were asked for, in whatever order: those missing at the end."""
+    """Where CouchDB lists one of several revisions, however they were asked for: those missing at the end."""
     return isinstance(result, str), rank(parse_rev(_rev(result)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -353,6 +354,27 @@ async def test_many_batches_keep_their_order() -> None:
         assert sizes == [BATCH] * 3 + [7]
 
 
+async def test_of_a_document_whose_leaves_are_all_named_the_source_is_asked_once() -> None:
+    docs = [revision("c", f"{letter}a", owner="ann" if letter in "bd" else "bob") for letter in "bcdef"]
+    async with serving(Couch([*docs, revision("o", "a", owner="ann")])) as couch, front(couch, post_bulk_get) as ann:
+        named = [{"id": "c", "rev": doc["_rev"]} for doc in docs]
+        asked = [{"id": "o", "rev": rev(1, "a")}, *named, {"id": "o", "rev": rev(1, "a")}, {"id": "c"}]
+        found = await get(ann, *asked, query="latest=true")  # leaves in the source's order, as where all are visible
+        revs = [[entry["ok"]["_rev"] for entry in entries if "ok" in entry] for entries in found]
+        assert revs == [
+            [rev(1, "a")],
+            [rev(2, "b")],
+            [],
+            [rev(2, "d")],
+            [],
+            [],
+            [rev(1, "a")],
+            [rev(2, "b"), rev(2, "d")],
+        ]
+        by_leaves = [body["docs"] for _, _, body in couch.requests if body and "rev" not in body["docs"][0]]
+        assert by_leaves[-1:] == [[{"id": "o"}, {"id": "c"}, {"id": "o"}, {"id": "c"}]]
+
+
 async def test_a_source_that_breaks_off_breaks_the_clients_connection() -> None:
     count = 4 * BATCH
     async with serving(many(count)) as couch, front(couch, post_bulk_get) as ann:
@@ -409,10 +431,10 @@ def grow(doc_id: str, steps: list[tuple[str, bool, int]]) -> list[Doc]:
     return docs
 
 
-@given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.booleans())
+@given(st.lists(trees, min_size=1, max_size=3), st.booleans(), st.booleans(), st.none() | st.randoms())
 @settings(max_examples=25, deadline=None)
 async def test_the_stream_agrees_with_resolving_one_by_one(
-    forest: list[list[tuple[str, bool, int]]], latest: bool, hides: bool
+    forest: list[list[tuple[str, bool, int]]], latest: bool, hides: bool, shuffled: random.Random | None
 ) -> None:
     docs = [doc for index, steps in enumerate(forest) for doc in grow(f"d{index}", steps)]
     using: Profile = profile(OWN if hides else PLAIN)
@@ -421,6 +443,8 @@ async def test_the_stream_agrees_with_resolving_one_by_one(
         for doc in docs:
             wanted.append((doc["_id"], doc["_rev"]))
             wanted.append((doc["_id"], ann.view.grafts.departure(doc["_id"], doc["_rev"])))
+        if shuffled:
+            shuffled.shuffle(wanted)
         asked = [{"id": doc_id, **({"rev": name} if name else {})} for doc_id, name in wanted]
         found = await get(ann, *asked, query=f"revs=true&latest={jsonio.dumps(latest).decode()}")
         resolved = await resolve(ann.view, wanted, latest)
