@@ -113,7 +113,7 @@ class Filter:
     sews: ClassVar[bool] = False
     """True is a promise: `restore` refuses what it cannot sew into the original, and nothing for what an edit makes of
     it. What has been created elsewhere under the id of another document is stored beside that, as a conflict: filters
-    without this promise are given the other one as its original, and may refuse it, or keep something of that in it.
+    without this promise are asked as if it were an edit of the other one, and may refuse it.
 
     A subclass that writes `restore` anew has to make it anew.
     """

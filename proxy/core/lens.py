@@ -80,9 +80,9 @@ class Chain:
         self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
         self._tracebacks: defaultdict[Hashable, OnceAMinute] = defaultdict(OnceAMinute)
         self._judging = frozenset(n for n, filter_ in enumerate(filters) if restores(filter_) and not _sews(filter_))
-        """The places of filters that may refuse an edit for what it is, or keep something of the original in it."""
+        """The places of filters that may refuse an edit for what it is."""
         self.judges_edits = bool(self._judging)
-        self._setting = frozenset(n for n, filter_ in enumerate(filters) if [*_set_fields(filter_)])
+        self._setting = [frozenset(_set_fields(filter_)) for filter_ in filters]
         self._creating: _Back = []
         for position in reversed(range(len(self.links))):
             if restores(self.links[position].filter):
@@ -141,32 +141,47 @@ class Chain:
             whole = self._deletion(whole, edited, original, back, client)
         return whole
 
-    def restore_instead(self, edited: Doc, original: Doc | None, other: Doc, client: Client) -> Doc:
-        """As `restore`, of what is to be there instead of an `other` document, which it has nothing in common with: a
-        conflict of both may be won by either, or the other is deleted.
+    def judge_instead(self, edited: Doc, original: Doc | None, other: Doc, client: Client) -> None:
+        """Whether what is restored onto `original` (None: created) may be there instead of an `other` document, which
+        it has nothing in common with: a conflict of both may be won by either, or the other is deleted.
 
-        Filters that judge edits see it as an edit of the other one, sewn as far as that can be, and may refuse it; what
-        they make of it holds, as a stamp that is kept. Raises Refused, Withheld.
+        Filters that judge edits are asked as for an edit of the other one. Unless that is deleted, they are asked twice
+        about what is hidden in it: as it stays where it can be sewn on, and as the client's own word has it, if it has
+        one. What they set themselves is not the client's claim. Raises Refused, Withheld.
         """
         bases = {} if original is None else {position: base for _, base, position in self._back(original, client)}
-        judged = made = edited
+        own = sewn = edited
+        lives = other.get("_deleted") is not True
         for restore, against, position in self._back(other, client):
-            judges, base = position in self._judging, bases.get(position)
-            if base is not None and position in self._setting:
-                against = base  # of a deletion no more than goes on
+            as_edit, as_own = (restore, against, position), (restore, bases.get(position), position)
+            if position in self._judging:
+                own = self._restore(self._unset(own, position), [as_edit], client)
+                sewn = self._restore(self._unset(sewn, position), [as_edit], client) if lives else own
+                continue
+            own = self._restore(own, [as_own], client)
+            if not lives:
+                continue
+            hidden = self._hidden_by(position, against or {}, client)
+            own = {**hidden, **own}
             try:
-                judged = self._restore(judged, [(restore, against, position)], client)
-            except Refused:
-                if judges:
-                    raise
-                judged = self._restore(judged, [(restore, base, position)], client)
-            try:
-                made = self._restore(made, [(restore, against if judges and base is None else base, position)], client)
-            except Refused:
-                if not judges:
-                    raise
-                made = self._restore(made, [(restore, base, position)], client)
-        return made
+                sewn = self._restore(sewn, [as_edit], client)
+            except Refused:  # what it hides cannot be written so, and stays
+                sewn = {**self._restore(sewn, [as_own], client), **hidden}
+
+    def _unset(self, doc: Doc, position: int) -> Doc:
+        """A document without the fields that a filter sets itself."""
+        unset = self._setting[position]
+        return doc if unset.isdisjoint(doc) else {name: value for name, value in doc.items() if name not in unset}
+
+    def _hidden_by(self, position: int, doc: Doc, client: Client) -> Doc:
+        """The fields of a document, as it comes to a filter, that this one shows otherwise, or not at all."""
+        filter_, name = self._filters[position]
+        try:
+            shaped = filter_.shape(doc, client) or {}
+        except Exception as error:
+            raise Withheld(name, error) from error
+        body = body_of(doc) | ({"_attachments": doc["_attachments"]} if "_attachments" in doc else {})
+        return {name: value for name, value in body.items() if name not in shaped or not same(shaped[name], value)}
 
     def tombstone(self, original: Doc, client: Client) -> Doc:
         """The fields to store in the tombstone when `client` deletes `original` without a body of its own.

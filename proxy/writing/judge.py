@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from proxy.contract import Doc, Refused
@@ -30,24 +29,6 @@ def judge(pushed: Pushed, original: Doc | None, rules: Rules) -> Send | Refuse:
         return refused(pushed, error)
 
 
-def judge_beside(pushed: Pushed, others: Sequence[Doc], rules: Rules) -> Send | Refuse:
-    """As `judge` for what is created beside `others`, which the client sees and has not edited: the winner first.
-
-    Of many leaves only some are asked about; a conflict of more is nobody's work.
-    """
-    if not rules.chain.judges_edits:
-        return judge(pushed, None, rules)
-    try:
-        for other in others[1:_MOST]:
-            rules.chain.restore_instead(pushed.body, None, content(other), rules.client)
-    except (Refused, Withheld) as error:
-        return refused(pushed, error)
-    return judge(pushed, None, replace(rules, instead=content(others[0])))
-
-
-_MOST = 16
-
-
 def refused(pushed: Pushed, error: Refused | Withheld | CouchError) -> Refuse:
     """What the client is told where the whole document could not be made, or may not be stored."""
     if isinstance(error, CouchError):
@@ -63,11 +44,13 @@ def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
     """The whole document. Raises Refused, Withheld."""
     hidden = _hidden_attachments(pushed, original, rules) if "_attachments" in pushed.body else []
     try:
-        whole = _readable(pushed.body, original, rules)
+        taken, whole = _readable(pushed.body, original, rules)
     except (Refused, Withheld) as error:
         if not (_is_of_filter(error) and pushed.deleted and original):
             raise
-        whole = _bare_deletion(pushed.body, original, rules)
+        taken, whole = _bare_deletion(pushed.body, original, rules)
+    for other in rules.instead if rules.chain.judges_edits else ():
+        rules.chain.judge_instead(taken, original, other, rules.client)
     if hidden:  # told last: what could not be stored in any case is refused as if there were none
         raise Refused("this client cannot write this attachment", f"_attachments.{hidden[0]}")
     return whole
@@ -78,23 +61,25 @@ def _is_of_filter(error: Refused | Withheld) -> bool:
     return isinstance(error, Withheld) or isinstance(error.__cause__, Withheld)
 
 
-def _bare_deletion(sent: Doc, original: Doc, rules: Rules) -> Doc:
-    """What is stored of a deletion on which a filter fails: nothing of what was sent. Raises Refused, Withheld."""
+def _bare_deletion(sent: Doc, original: Doc, rules: Rules) -> tuple[Doc, Doc]:
+    """As `_readable`, of a deletion on which a filter fails: nothing of what was sent. Raises Refused, Withheld."""
     bare: Doc = {name: sent[name] for name in ("_id", "_rev", "_deleted") if name in sent}
     try:
         return _readable(bare, original, rules)
     except (Refused, Withheld) as error:
         if not _is_of_filter(error):
             raise
-    return rules.chain.bare_deletion(bare, original, rules.client)
+    return bare, rules.chain.bare_deletion(bare, original, rules.client)
 
 
-def _readable(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
-    """The whole document, in which nothing is hidden but what the source has hidden. Raises Refused, Withheld."""
+def _readable(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Doc]:
+    """What is taken of what was sent, and the whole document, in which nothing is hidden but what the source has
+    hidden. Raises Refused, Withheld.
+    """
     taken, forged = _taken_otherwise(sent, original, rules)
     taken, whole = _settled(taken, original, rules, forged)
     other = _otherwise(whole, taken, original, rules)
-    return whole if other is None else _undoubted(whole, taken, original, other, rules)
+    return taken, whole if other is None else _undoubted(whole, taken, original, other, rules)
 
 
 def _taken_otherwise(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Collection[str]]:
@@ -224,10 +209,7 @@ def _forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> set[st
 
 def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     """What was sent, sewn into the original. Raises Refused, Withheld."""
-    if rules.instead is None or not rules.chain.judges_edits:
-        whole = rules.chain.restore(sent, original, rules.client)
-    else:
-        whole = rules.chain.restore_instead(sent, original, rules.instead, rules.client)
+    whole = rules.chain.restore(sent, original, rules.client)
     deleted = "_deleted" in sent
     if deleted or "_deleted" in whole:
         whole = {name: value for name, value in whole.items() if name != "_deleted"}

@@ -25,6 +25,7 @@ from proxy import recent
 from proxy.ahead import ahead, under_way
 from proxy.contract import Doc
 from proxy.core.grafts import may_be_return
+from proxy.core.revisions import known_of
 from proxy.cuts import returns
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
@@ -140,6 +141,8 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
             parent = stored.leaf(str(path[1]))
             if parent is None or parent.get("_deleted") is True:
                 return None
+            if len([*known_of(parent, path[1:])]) < len(path) - 1:
+                return None  # other ancestors may be leaves by now
     outcome = plan(pushed, stored, rules)
     return outcome if isinstance(outcome, Send) and not (outcome.former or _has_stubs(outcome.doc)) else None
 

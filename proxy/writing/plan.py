@@ -8,7 +8,7 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      there is none any more (rule 7). Below a revision that the source has it was judged when that was pushed. A return
      is not sent either; what edits one edits the revision that it shows again.
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
-     A leaf that the client does not see is no ancestor of what the source has, whatever the client says.
+     What ancestors it has is the source's word, whatever the client says: none of them is another leaf.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
      has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
   5. An interactive write (`new_edits`) edits the leaf that `_rev` names, or creates; anything else is a conflict, as in
@@ -16,12 +16,12 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
      alone decides (see `originals`).
   6. If the source has the document, but no ancestor's body, the write is an orphan: restored onto the winner of the
      leaves that the client sees, or refused, as the profile says. But for what has a history of its own from the first
-     revision on, which has nothing in common with what is there: it was created, elsewhere, and is a conflict,
-     unless a filter would refuse to have it instead (see `Filter.sews`).
+     revision on, which has nothing in common with what is there: it was created, elsewhere, and is a conflict, unless
+     a filter would refuse to have it instead of a leaf that the client sees (see `Filter.sews`).
   7. A deletion holds nothing that could be lost: writing the document anew over it, or where all leaves are deleted,
      creates it. It goes on with no more of the deletion than the fields that decide whom it reaches, and those of the
-     attachments that the client sees, which it may have meant by stubs. Beside live leaves that the client sees it is
-     a conflict as by rule 6.
+     attachments that the client sees, which it may have meant by stubs. Beside live leaves it is a conflict, judged as
+     by rule 6; also if they are all hidden: the client was told of the deletion alone.
   8. Both old and new are judged. What is edited must be visible, and so must be what it becomes (a deletion may be
      bare). If the client would not read back what it wrote (PutGet), it is refused, or its surplus discarded; of a
      deletion, surplus is always discarded. So what is hidden in a document is never a client's word (see `surplus`).
@@ -46,7 +46,7 @@ from proxy.core.grafts import graft_in, may_be_graft
 from proxy.core.revisions import parse_rev, rank
 from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.former import judge_edit
-from proxy.writing.judge import judge, judge_beside
+from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored, content
 
@@ -81,7 +81,7 @@ def plan(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
             return judge(pushed, None, applied)
         if pushed.new_edits:
             pushed = _of_the_sources_own(pushed, stored, applied)
-            return judge_edit(pushed, _edited_leaf(pushed, stored, applied), applied)
+            return _plan_interactive(pushed, stored, applied)
         return _plan_replicated(pushed, stored, applied)
     except _Hidden as error:
         return _as_if_new(pushed, error.with_traceback(None), applied)
@@ -124,23 +124,21 @@ class _Hidden(Forbidden):
         super().__init__(HIDDEN)
 
 
-def _edited_leaf(pushed: Pushed, stored: Stored, rules: Rules) -> Doc | None:
-    """The leaf that an interactive write edits, None if it creates. Raises Conflict, _Hidden."""
-    if not stored.leaves:
-        return None
+def _plan_interactive(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
+    """An edit of a leaf, or a creation. Raises Conflict, _Hidden."""
     leaf = stored.leaf(str(pushed.path[0])) if pushed.path else None
     if leaf is not None:
-        return _visible_original(pushed, leaf, stored, rules)
+        return _plan_edit(pushed, leaf, stored, rules)
     if not pushed.path and not stored.live:
-        return None
+        return judge(pushed, None, rules)
     raise Conflict() if _visible(stored.leaves, rules) else _Hidden()
 
 
 def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     path = pushed.path
     known = stored.newest_known(path)
-    if 0 < known < len(path) - 1 and len(stored.leaves) > 1 and rules.chain:
-        path = stored.own_path(path, known, (leaf for leaf in stored.leaves if rules.shape(leaf) is None))
+    if 0 < known < len(path) - 1 and rules.chain:
+        path = stored.own_path(path, known)
         pushed = pushed._replace(path=path)
     graft = graft_in([rev.hash for rev in path[: known + 2]]) if len(path) > 1 else None
     if graft == 0:
@@ -156,12 +154,29 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         raise _Hidden
     if original is None:
         return _plan_orphan(pushed, stored, rules, known=known < len(path))
+    return _plan_edit(pushed, original, stored, rules)
+
+
+def _plan_edit(pushed: Pushed, original: Doc, stored: Stored, rules: Rules) -> Outcome:
+    """An edit of a revision that the source has, or (rule 7) a document over a deletion. Raises _Hidden."""
     base = _visible_original(pushed, original, stored, rules)
-    if original.get("_deleted") is True and not pushed.deleted and rules.chain:
-        if seen := _visible(stored.live, rules):
-            return judge_beside(pushed, _winners(seen), rules)
-        return judge(pushed, base, rules if base is None else replace(rules, instead=content(original)))
-    return judge_edit(pushed, base, rules)
+    if original.get("_deleted") is not True or pushed.deleted or not rules.chain:
+        return judge_edit(pushed, base, rules)
+    seen = _visible(stored.live, rules)
+    if not seen:
+        return judge(pushed, base, rules if base is None else replace(rules, instead=[content(original)]))
+    return judge(pushed, base, _beside(seen, rules))
+
+
+def _beside(leaves: Iterable[Doc], rules: Rules) -> Rules:
+    """The rules for what is created beside live leaves, which the client sees and has not edited.
+
+    Of many only some are asked about; a conflict of more is nobody's work.
+    """
+    return replace(rules, instead=[content(leaf) for leaf in _winners(leaves)[:_MOST]])
+
+
+_MOST = 16
 
 
 def _visible_original(pushed: Pushed, original: Doc, stored: Stored, rules: Rules) -> Doc | None:
@@ -187,7 +202,7 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules, *, known: bool) -
     if stored.live and not seen:
         raise _Hidden
     if not known and _begins(pushed) and (len(pushed.path) == 1 or all(map(_is_whole, stored.leaves))):
-        return judge_beside(pushed, _winners(seen), rules) if seen else judge(pushed, None, rules)
+        return judge(pushed, None, _beside(seen, rules))
     edited = known or bool(stored.live)
     if edited and rules.orphans == "refuse" and rules.chain:
         raise Forbidden(ORPHAN)

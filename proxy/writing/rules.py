@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from heapq import merge
@@ -39,8 +39,8 @@ class Rules:
     """Other cuts that the client may have edited: an edit is read by the one that it is of."""
     lost_rules: bool = False
     """Whether there are others still, by rules that cannot be had: what an edit of them means cannot be told."""
-    instead: Doc | None = None
-    """Another document, which the client sees and has not edited, instead of which there would be what it writes."""
+    instead: Sequence[Doc] = ()
+    """Other documents, which the client sees and has not edited, instead of which there may be what it writes."""
     present: Collection[tuple[str, str]] = ()
     """Revisions, by document id, of which it is known that the client was shown the present cut."""
 
@@ -105,22 +105,28 @@ class Stored:
         """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
         return next(self.known(path), len(path))
 
-    def own_path(self, path: tuple[Rev, ...], known: int, hidden: Iterable[Doc]) -> tuple[Rev, ...]:
-        """The path, without any leaf among the ancestors of `path[known]`, the newest revision that the source knows,
-        that is one of the `hidden`: then with the ancestors that the source has instead.
+    def own_path(self, path: tuple[Rev, ...], known: int) -> tuple[Rev, ...]:
+        """The path, with the source's own ancestors of `path[known]`, the newest revision that it knows, if the client
+        says that there are others, or that there is a leaf among them.
 
-        Whoever says that a revision has other ancestors has CouchDB hang it below these once more: a leaf among them
-        would be none any more. What an honest client says is left as it is, for it may be more than the source has.
+        CouchDB would hang the revision below these once more: a leaf among them would be none any more, without anybody
+        having edited it. What an honest client says is left as it is, for it may be more than the source has.
         """
-        leaves = {leaf["_rev"] for leaf in hidden}
-        if not leaves or leaves.isdisjoint(map(str, path[known + 1 :])):
+        rev, above = path[known], [each.hash for each in path[known + 1 :]]
+        own = [self._above(leaf, rev) for leaf in self.leaves if descends(leaf, str(rev))]
+        leaves = {leaf["_rev"] for leaf in self.leaves}
+        if leaves.isdisjoint(map(str, path[known + 1 :])) and any(_agree(each, above) for each in own):
             return path
-        rev = path[known]
-        leaf = next(leaf for leaf in self.leaves if descends(leaf, str(rev)))
-        revisions = leaf.get("_revisions") or {"start": rev.generation, "ids": [rev.hash]}
-        above = revisions["ids"][revisions["start"] - rev.generation + 1 :]
-        own = (Rev(rev.generation - age, name) for age, name in enumerate(above, 1))
-        return (*path[: known + 1], *own)
+        return (*path[: known + 1], *(Rev(rev.generation - age, name) for age, name in enumerate(own[0], 1)))
+
+    @staticmethod
+    def _above(leaf: Doc, rev: Rev) -> Sequence[str]:
+        """The hashes above one of a leaf's revisions, newest first."""
+        revisions = leaf.get("_revisions")
+        if not revisions:
+            return []
+        ids: list[str] = revisions["ids"]
+        return ids[revisions["start"] - rev.generation + 1 :]
 
     def newest_body(self, path: Sequence[Rev]) -> Doc | None:
         """The body of the first revision of a path of which there is one."""
@@ -129,6 +135,12 @@ class Stored:
             if body is not None:
                 return body
         return None
+
+
+def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one of two paths goes on where the other ends."""
+    shared = min(len(one), len(other))
+    return one[:shared] == other[:shared]
 
 
 NOTHING = Stored()

@@ -8,6 +8,8 @@ import pytest
 
 from filters.attachments import Attachments
 from filters.drop import Drop
+from filters.keep import Keep
+from filters.project import Project
 from filters.redact import Redact
 from filters.select import Select
 from filters.stamp import Stamp
@@ -150,26 +152,93 @@ async def test_nobody_gets_round_a_rule_about_edits_by_a_history_of_his_own(rule
 OF_ITS_OWN = [f"{5 - age}-{str(age) * 32}" for age in range(5)]
 
 
+class Moved(Filter):
+    """A site's own: shown and written elsewhere, and nothing to be refused for that."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        return {name: value for name, value in doc.items() if name != "locked"}
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return {**edited, **({"locked": original["locked"]} if original and "locked" in original else {})}
+
+
+LOCKED = Validate(where="!(locked)", message="no")
+MINE = Stamp(fields={"owner": "client.name"})
+
+
 @pytest.mark.parametrize(
     ("rules", "refused"),
     [
-        ([Validate(where="owner == client.name", message="no"), Stamp(fields={"owner": "client.name"})], True),
-        ([Stamp(fields={"owner": "client.name"}, claims="refuse")], True),
-        ([Validate(where="!(locked)", message="no"), Drop(paths=["locked"])], True),
+        ([Validate(where="owner == client.name", message="no"), MINE], True),
+        ([LOCKED, Drop(paths=["locked"])], True),
+        ([LOCKED, Redact(paths=["locked"])], True),
+        ([LOCKED, Redact(paths=["locked"], mode="hash", key="k" * 16)], True),
+        ([LOCKED, Keep(paths=["title", "owner"])], True),
+        ([LOCKED, Project(body="{title: title, owner: owner, n: n}", writes="refuse")], True),
+        ([LOCKED, Moved()], True),
+        ([Validate(where="!contains(log, `3`)", message="no"), Truncate(paths=["log"], items=1)], True),
         ([Validate(where="old == null || old.n == n", message="no"), Drop(paths=["n", "locked"])], False),
-        ([Stamp(fields={"owner": "client.name"}), Drop(paths=["locked"])], False),
+        ([MINE, Drop(paths=["locked"])], False),
+        ([Stamp(fields={"owner": "client.name"}, claims="refuse"), Drop(paths=["locked"])], False),
     ],
 )
-async def test_it_is_judged_as_an_edit_and_keeps_what_is_stamped(rules: list[Filter], refused: bool) -> None:
+@pytest.mark.parametrize("over", ["nothing", "own deletion", "own deletion, by PUT"])
+async def test_beside_a_document_it_is_judged_as_an_edit_of_that(rules: list[Filter], refused: bool, over: str) -> None:
+    """Of a conflict either may win: rules that do not name the old document would see a new one only."""
     async with site(profile("ruled", *rules)) as at:
-        await source(at, A, **WHOLE, n=1, locked=True)
-        await at.at_source("PUT", f"/clinic/x?rev={A}", {**WHOLE, "owner": "eve", "n": 1, "locked": True})
-        rows = await push(at, "ruled", *OF_ITS_OWN, owner="ann", title="new")
-        assert [row["error"] for row in rows] == ["forbidden"] * refused
+        await source(at, A, **{**WHOLE, "owner": "eve"}, n=1, locked=True)
+        path = OF_ITS_OWN
+        if over != "nothing":
+            await source(at, *OF_ITS_OWN[1:], owner="ann", _deleted=True)
+        if over == "own deletion, by PUT":
+            answer = await at.ask("PUT", f"/clinic-ruled/x?rev={OF_ITS_OWN[1]}", {"owner": "ann", "title": "new"})
+            assert answer.status == (403 if refused else 201)
+            path = path if refused else [answer.json["rev"]]
+        else:
+            rows = await push(at, "ruled", *OF_ITS_OWN, owner="ann", title="new")
+            assert [row["error"] for row in rows] == ["forbidden"] * refused
         if not refused:
-            kept = "eve" if isinstance(rules[0], Stamp) else "ann"
-            expected = {"_id": "x", "_rev": OF_ITS_OWN[0], "owner": kept, "title": "new"}
-            assert await stored(at, OF_ITS_OWN[0]) == expected
+            assert await stored(at, path[0]) == {"_id": "x", "_rev": path[0], "owner": "ann", "title": "new"}
+        assert (await stored(at, A))["locked"] is True
+
+
+async def test_what_is_hidden_until_it_is_sent_is_a_clients_own_word_there() -> None:
+    fixed = Validate(where="old == null || notes[0].price == old.notes[0].price", message="fixed")
+    hidden, shown = {"private": True, "price": 100}, {"private": False, "price": 1}
+    async with site(profile("fixed", fixed, Drop(paths=["notes[?private].price"]))) as at:
+        await source(at, A, notes=[hidden])
+        assert [row["reason"] for row in await push(at, "fixed", *OF_ITS_OWN, notes=[shown])] == ["fixed"]
+
+
+@pytest.mark.parametrize("guess", ["eve", "bob"])
+async def test_a_hidden_stamp_of_another_document_cannot_be_guessed(guess: str) -> None:
+    stamp = Stamp(fields={"author": "client.name"}, claims="refuse")
+    async with site(profile("hidden", stamp, Drop(paths=["author"]), on_surplus="discard")) as at:
+        await source(at, A, author="eve", title="old")
+        rows = await push(at, "hidden", *OF_ITS_OWN, author=guess, title="new")
+        assert [row["reason"] for row in rows] == ["author is set by the server (at author)"]
+
+
+async def test_a_document_of_ones_own_beside_a_public_one_is_stored() -> None:
+    mine = Select(where="owner == client.name || public")
+    async with site(profile("mine", mine, MINE)) as at:
+        await source(at, A, owner="eve", public=True)
+        assert await push(at, "mine", D, title="new") == []
+        assert await stored(at, D) == {"_id": "x", "_rev": D, "owner": "ann", "title": "new"}
+
+
+async def test_over_a_deletion_beside_a_live_leaf_the_same_goes_on_as_without_it() -> None:
+    stub = {"content_type": "image/png", "stub": True}
+    hidden = profile("hidden", Drop(paths=["owner"]), Validate(where="title != 'x'", message="no"), others=["owner"])
+    async with site(hidden) as at:
+        await source(at, A, owner="ann")
+        await source(at, B, A, owner="ann", title="live")
+        stone = "2-" + "e" * 32
+        await source(at, stone, A, owner="ann", _deleted=True, _attachments=WHOLE["_attachments"])
+        path = ["3-" + "f" * 32, stone, A]
+        assert await push(at, "hidden", *path, title="new", _attachments={"a.png": stub}) == []
+        made = await stored(at, path[0])
+        assert (made["owner"], made["title"], list(made["_attachments"])) == ("ann", "new", ["a.png"])
 
 
 async def test_a_rule_sees_all_that_a_deletion_has_kept() -> None:
@@ -185,18 +254,6 @@ async def test_without_any_ancestor_it_is_no_edit_of_what_is_cut_off() -> None:
         await source(at, "5-" + "f" * 32, "4-" + "e" * 32, **WHOLE)
         assert await push(at, "drop", D, **NEW) == []
         assert await stored(at, D) == {"_id": "x", "_rev": D, **NEW}
-
-
-@pytest.mark.parametrize("claims", ["overwrite", "refuse"])
-async def test_over_a_deletion_beside_a_live_leaf_it_is_a_conflict_like_any(claims: str) -> None:
-    """A client may make the deletion itself, and go on from there."""
-    stamp = Stamp(fields={"owner": "client.name"}, claims=claims)
-    stone, live = ["2-" + "e" * 32, D], ["3-" + "f" * 32, "2-" + "e" * 32, D]
-    async with site(profile("stamped", stamp, Drop(paths=["ssn"]))) as at:
-        await source(at, A, owner="eve", ssn="1")
-        assert await push(at, "stamped", *stone, _deleted=True) == []
-        assert await push(at, "stamped", *live, title="new") == []
-        assert await stored(at, live[0]) == {"_id": "x", "_rev": live[0], "owner": "eve", "title": "new"}
 
 
 async def test_a_claim_over_a_deletion_is_one_of_a_new_document() -> None:

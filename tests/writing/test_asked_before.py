@@ -104,6 +104,23 @@ async def test_an_edit_of_what_was_written_past_the_proxy_meanwhile_is_looked_up
     assert leaf["_rev"] == (rev if not rows else other["_rev"])
 
 
+async def test_an_edit_with_other_ancestors_than_were_asked_about_is_looked_up(there: World) -> None:
+    """One of these may be a leaf by now, which somebody made past this process."""
+    first = await there.put({"_id": "x", "owner": "ann"})
+    path = ["c" * 32, "b" * 32, "a" * 32]
+    mine = {"_id": "x", "_rev": f"2-{path[1]}", "owner": "ann", "_revisions": {"start": 2, "ids": [path[1], first[2:]]}}
+    await there.replicate(mine)
+    doc = {"_id": "x", "_rev": f"3-{path[0]}", "owner": "ann", "_revisions": {"start": 3, "ids": path}}
+    await diff(there, doc)
+    await there.replicate({"_id": "x", "_rev": f"1-{path[2]}", "owner": "ann", "ssn": "2"})
+    there.tap.requests.clear()
+    assert await there.push(doc) == []
+    [sent] = there.tap.writes
+    assert sent.json["docs"][0]["_revisions"]["ids"] == [*path[:2], first[2:]]
+    assert asked(there) == ["_bulk_get", "_bulk_docs"]
+    assert {*await there.leaves("x")} == {doc["_rev"], f"1-{path[2]}"}
+
+
 async def test_a_deletion_that_is_followed_is_looked_up(there: World) -> None:
     first = await there.put({"_id": "x", "owner": "bob"})
     gone = await there.put({"_id": "x", "_rev": first, "_deleted": True})

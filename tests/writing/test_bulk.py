@@ -326,13 +326,14 @@ async def test_a_pushed_graft_is_acknowledged_and_not_written() -> None:
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_a_leaf_that_is_hidden_stays_one_whatever_path_is_claimed(deleted: bool) -> None:
+@pytest.mark.parametrize("owner", ["ann", "bob"])
+async def test_a_leaf_stays_one_whatever_path_is_claimed(deleted: bool, owner: str) -> None:
     async with world() as there:
         root, mine, theirs = rev(1, "a"), rev(3, "c"), rev(2, "d")
         await there.replicate(
             revision("p1", root, owner="ann"),
             revision("p1", mine, rev(2, "b"), root, owner="ann", ssn="1-2-3"),
-            revision("p1", theirs, root, owner="bob"),
+            revision("p1", theirs, root, owner=owner),
         )
         fields = {"_deleted": True} if deleted else {}
         pushed = revision("p1", rev(4, "e"), mine, theirs, root, owner="ann", **fields)
