@@ -17,16 +17,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from proxy.core.distance import node_of
-from proxy.core.equality import canonical, same
+from proxy.core.equality import key_of, same
 
 _IDENTITIES = ("_id", "id", "key")
 _MAX_CANDIDATES = 32
 """Of how many equal elements each element is weighed against the nearest only."""
 _MAX_CELLS = 10_000
 """The largest gap (elements sent × elements shown) whose changed elements are paired by likeness."""
+_MANY = 64
+"""Elements with so many members count twice in that, and so on."""
 
 
 def align(new: Sequence[Any], old: Sequence[Any]) -> list[int | None]:
@@ -63,14 +64,14 @@ def gone(new: Sequence[Any], old: Sequence[Any], partners: Sequence[int | None])
     pairs = zip(new, partners, strict=True)
     changed = [element for element, partner in pairs if partner is None or not same(element, old[partner])]
     names = list(map(_names, changed))
-    others = {node_of(_nameless(element)).key for element in changed}
-    left = {node_of(old[partner]).key for partner in partners if partner is not None}
+    others = {key_of(_nameless(element)) for element in changed}
+    left = {key_of(old[partner]) for partner in partners if partner is not None}
     if len(changed) * (len(old) - len(left)) > _MAX_CELLS:
         return lambda index: False
 
     def is_gone(index: int) -> bool:
         element = old[index]
-        if node_of(element).key in left or node_of(_nameless(element)).key in others:
+        if key_of(element) in left or key_of(_nameless(element)) in others:
             return False
         mine = _names(element)
         return all(_clash(each, mine) for each in names)
@@ -112,12 +113,12 @@ def _unique(names: Sequence[_Names], which: int) -> dict[Hashable, int]:
     return {value: i for i, value in enumerate(values) if value is not None and counts[value] == 1}
 
 
-def _is_mostly_the_same(agreeing: int, old: dict[str, Any]) -> bool:
+def _is_mostly_the_same(agreeing: int, old: _Look) -> bool:
     """Whether an element that has got or lost an identity is likely to be another one with as many members alike.
 
     What is hidden in an element that was removed must not come to a new one in its place.
     """
-    return 2 * agreeing > len(old.keys() - set(_IDENTITIES))
+    return 2 * agreeing > old.size
 
 
 def _clash(one: _Names, other: _Names) -> bool:
@@ -167,7 +168,7 @@ def _without(length: int, positions: Iterable[int]) -> list[int]:
 
 def _unnamed(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
     """Partners among elements that no identity tells, as pairs of indices."""
-    keys_new, keys_old = [canonical(e) for e in new], [canonical(e) for e in old]
+    keys_new, keys_old = list(map(key_of, new)), list(map(key_of, old))
     common = _common(keys_new, keys_old)
     yield from common
     moved = list(_moved(keys_new, keys_old, common))
@@ -181,9 +182,9 @@ def _unnamed(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
         start_new, start_old = i + 1, j + 1
 
 
-def _moved(new: list[Hashable], old: list[Hashable], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _moved(new: list[bytes], old: list[bytes], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Equal elements that the common subsequence left over on both sides."""
-    places: dict[Hashable, list[int]] = {}
+    places: dict[bytes, list[int]] = {}
     for j in _without(len(old), [j for _, j in common]):
         places.setdefault(old[j], []).append(j)
     for i in _without(len(new), [i for i, _ in common]):
@@ -192,7 +193,7 @@ def _moved(new: list[Hashable], old: list[Hashable], common: list[tuple[int, int
             yield i, left.pop(0)
 
 
-def _common(new: list[Hashable], old: list[Hashable]) -> list[tuple[int, int]]:
+def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
     """A longest common subsequence, as pairs of indices (after Hunt and Szymanski)."""
     head = 0
     while head < min(len(new), len(old)) and new[head] == old[head]:
@@ -208,8 +209,8 @@ def _common(new: list[Hashable], old: list[Hashable]) -> list[tuple[int, int]]:
     ]
 
 
-def _longest(new: list[Hashable], old: list[Hashable]) -> list[tuple[int, int]]:
-    places: dict[Hashable, list[int]] = {}
+def _longest(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+    places: dict[bytes, list[int]] = {}
     for j, key in enumerate(old):
         places.setdefault(key, []).append(j)
     ends: list[int] = []  # ends[n]: the smallest index of `old` at which a common subsequence of n + 1 ends
@@ -246,48 +247,67 @@ def _unlink(link: _Link | None) -> list[tuple[int, int]]:
 
 def _changed(new: list[Any], old: list[Any], among_new: list[int], among_old: list[int]) -> list[tuple[int, int]]:
     """Partners among elements none of which are equal, in order, with the greatest total likeness."""
-    if len(among_new) * len(among_old) > _MAX_CELLS:
-        return [(i, j) for i, j in zip(among_new, among_old, strict=False) if _likeness(new[i], old[j])]
+    if not among_new or not among_old:
+        return []
+    looks_new, looks_old = [_look(new[i]) for i in among_new], [_look(old[j]) for j in among_old]
+    members = min(max(look.size for look in looks) for looks in (looks_new, looks_old))
+    if len(among_new) * len(among_old) * (1 + members // _MANY) > _MAX_CELLS:
+        pairs = zip(among_new, among_old, looks_new, looks_old, strict=False)
+        return [(i, j) for i, j, mine, theirs in pairs if _likeness(mine, theirs)]
+    likeness = [[_likeness(mine, theirs) for theirs in looks_old] for mine in looks_new]
     best: list[list[int]] = [[0] * (len(among_old) + 1) for _ in range(len(among_new) + 1)]
     for a in range(len(among_new) - 1, -1, -1):
         for b in range(len(among_old) - 1, -1, -1):
-            paired = _paired(_likeness(new[among_new[a]], old[among_old[b]]), best[a + 1][b + 1])
+            paired = _paired(likeness[a][b], best[a + 1][b + 1])
             best[a][b] = max(paired, best[a + 1][b], best[a][b + 1])
-    pairs, a, b = [], 0, 0
+    found, a, b = [], 0, 0
     while a < len(among_new) and b < len(among_old):
-        likeness = _likeness(new[among_new[a]], old[among_old[b]])
-        if likeness and best[a][b] == likeness + best[a + 1][b + 1]:
-            pairs.append((among_new[a], among_old[b]))
+        if likeness[a][b] and best[a][b] == likeness[a][b] + best[a + 1][b + 1]:
+            found.append((among_new[a], among_old[b]))
             a, b = a + 1, b + 1
         elif best[a][b] == best[a + 1][b]:
             a += 1
         else:
             b += 1
-    return pairs
-
-
-def _in_common(new: list[Any], old: list[Any]) -> int:
-    if not new or not old:
-        return 0
-    return sum((Counter(map(canonical, new)) & Counter(map(canonical, old))).values())
+    return found
 
 
 def _paired(likeness: int, rest: int) -> int:
     return likeness + rest if likeness else 0
 
 
-def _likeness(new: Any, old: Any) -> int:
+class _Look(NamedTuple):
+    """An element, to be compared with many: `parts` are its members, or its first elements with their number."""
+
+    kind: str
+    names: _Names
+    parts: frozenset[tuple[Hashable, Hashable]]
+    size: int
+    """Of members without an identity, or of all elements."""
+
+
+def _look(element: Any) -> _Look:
+    if isinstance(element, dict):
+        parts = frozenset((name, key_of(value)) for name, value in element.items())
+        return _Look("object", _names(element), parts, len(element.keys() - set(_IDENTITIES)))
+    if isinstance(element, list):
+        counts: Counter[bytes] = Counter()
+        numbered = []
+        for each in element[:_MAX_CANDIDATES]:
+            key = key_of(each)
+            numbered.append((key, counts[key]))
+            counts[key] += 1
+        return _Look("array", (), frozenset(numbered), len(numbered))
+    return _Look("scalar", (), frozenset(), 0)
+
+
+def _likeness(new: _Look, old: _Look) -> int:
     """0 for values of different kinds, and for different elements by their identities; otherwise 1 and more, with the
     members or elements that both have.
     """
-    if isinstance(new, dict) and isinstance(old, dict):
-        names_new, names_old = _names(new), _names(old)
-        if _clash(names_new, names_old):
-            return 0
-        agreeing = sum(1 for name, value in new.items() if name in old and same(value, old[name]))
-        if (names_new or names_old) and not _is_mostly_the_same(agreeing, old):
-            return 0
-        return 1 + 4 * agreeing
-    if isinstance(new, list) and isinstance(old, list):
-        return 1 + 4 * _in_common(new[:_MAX_CANDIDATES], old[:_MAX_CANDIDATES])
-    return int(isinstance(new, list) is isinstance(old, list) and isinstance(new, dict) is isinstance(old, dict))
+    if new.kind != old.kind or _clash(new.names, old.names):
+        return 0
+    agreeing = len(new.parts & old.parts)
+    if (new.names or old.names) and not _is_mostly_the_same(agreeing, old):
+        return 0
+    return 1 + 4 * agreeing

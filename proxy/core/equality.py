@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Hashable
 from typing import Any
+
+import orjson
 
 from proxy.core import jsonio
 
@@ -36,6 +40,30 @@ def _same_booleans(a: Any, b: Any) -> bool:
     if isinstance(a, list):
         return all(map(_same_booleans, a, b))
     return isinstance(a, bool) is isinstance(b, bool)
+
+
+def key_of(value: Any) -> bytes:
+    """Bytes that two JSON values share exactly if they are the `same`: for large ones, which are compared with many."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if _MAY_BE_WHOLE.search(text) is None:
+            return text
+        return orjson.dumps(_whole(value), option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a long integer, or deeper than that
+        return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True).encode()
+
+
+_MAY_BE_WHOLE = re.compile(rb"\.0|[0-9]e")
+"""Of text in which there may be a float that is a whole number."""
+
+
+def _whole(value: Any) -> Any:
+    """The value, with integers for floats that are whole numbers."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    return list(map(_whole, value)) if isinstance(value, list) else value
 
 
 def canonical(value: Any) -> Hashable:
