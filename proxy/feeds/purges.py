@@ -4,8 +4,9 @@ Rules:
   - `purge_seq` of a database grows with each purge. Of a cluster it tells of one copy of each shard, and copies count
     for themselves: the numbers of one and the same copy are compared, and a copy that nobody has asked before tells of
     a purge if it has counted more than all others;
-  - `_purged_infos` (of newer CouchDBs) lists the documents, no more of each shard than its limit. It does not say when:
-    all that are listed are to be looked at again, also those that were put back meanwhile;
+  - `_purged_infos` (of newer CouchDBs) lists the documents, no more of each shard than its limit, which CouchDB tells
+    its administrators only. It does not say when: all that are listed are to be looked at again, also those that were
+    put back meanwhile;
   - where that cannot be had, or where there were more, nobody can say what was purged.
 """
 
@@ -22,6 +23,8 @@ Counts = dict[str, dict[str, int]]
 
 _NOT_FOR_US = (400, 401, 403, 404, 405, 501)
 """Answers of a source that has no such list, or not for this account."""
+_USUAL_LIMIT = 1000
+"""CouchDB's, of `_purged_infos`, unless its administrator has set another one."""
 
 
 def counts_of(purge_seq: Any) -> Counts:
@@ -59,18 +62,24 @@ async def purged_ids(place: Place, number: int) -> list[str] | None:
 
     Raises CouchError where the source may say so later.
     """
-    try:
-        limit = await place.upstream.json("GET", place.path("_purged_infos_limit"), headers=place.headers)
-        found = await place.upstream.json("GET", place.path("_purged_infos"), headers=place.headers)
-    except CouchError as error:
-        if error.status in _NOT_FOR_US:
-            return None
-        raise
-    if type(limit) is not int or limit < number:
+    found = await _told(place, "_purged_infos")
+    limit = None if found is None else await _told(place, "_purged_infos_limit")
+    if found is None or (limit is not None and type(limit) is not int):
         return None
     try:
         ids = [info["id"] for info in found["purged_infos"]]
         "".join(ids)  # text, all of them
     except (TypeError, KeyError):
         raise Unavailable("The source's _purged_infos is not of CouchDB's form.") from None
-    return list(dict.fromkeys(ids))
+    most = min(_USUAL_LIMIT, len(ids)) if limit is None else limit
+    return list(dict.fromkeys(ids)) if number <= most else None
+
+
+async def _told(place: Place, endpoint: str) -> Any:
+    """What the source answers; None if it has no such thing, or not for this account."""
+    try:
+        return await place.upstream.json("GET", place.path(endpoint), headers=place.headers)
+    except CouchError as error:
+        if error.status in _NOT_FOR_US or (isinstance(error, Unavailable) and error.of_account):
+            return None
+        raise

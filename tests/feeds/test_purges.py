@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +46,24 @@ def packed(node: bytes, number: int) -> str:
 
 class Purging:
     """In front of an endpoint that cannot purge. `limit`: None, where the source does not say what was purged.
+    `admins`: what it says to its administrators only.
 
     `held`: while it is set, nobody hears of purges. `more`: each look tells of another one.
     """
 
-    def __init__(self, limit: int | None = 1000, *, more: bool = False) -> None:
+    def __init__(self, limit: int | None = 1000, *, more: bool = False, admins: Sequence[str] = ()) -> None:
         self.nodes = [b"one@host"]
         self.purged: list[str] = []
         self.held = False
         self.number = 0
         self._limit = limit
         self._more = more
+        self._admins = admins
 
     async def __call__(self, asked: Asked, forward: Forward) -> Given:
         if asked.endpoint in ("_purged_infos", "_purged_infos_limit"):
+            if asked.endpoint in self._admins:
+                return refusal(401, "unauthorized", "You are not a server admin.")
             if self._limit is None:
                 return refusal(404, "not_found", "missing")
             if asked.endpoint == "_purged_infos_limit":
@@ -103,11 +109,20 @@ async def told(at: World, caplog: pytest.LogCaptureFixture, text: str) -> None:
     await at.indexed()
 
 
-@pytest.mark.parametrize(("limit", "says"), [(1000, FORGETS), (0, ANEW), (None, ANEW)])
+@pytest.mark.parametrize(
+    ("purging", "says"),
+    [
+        (partial(Purging), FORGETS),
+        (partial(Purging, 0), ANEW),
+        (partial(Purging, None), ANEW),
+        (partial(Purging, admins=["_purged_infos_limit"]), FORGETS),
+        (partial(Purging, admins=["_purged_infos_limit", "_purged_infos"]), ANEW),
+    ],
+)
 async def test_what_was_purged_is_given_to_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, limit: int | None, says: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, purging: Callable[[], Purging], says: str
 ) -> None:
-    source = Purging(limit)
+    source = purging()
     async with world(source, PHONE, ALL, docs=DOCS, data=tmp_path) as at:
         hub = await at.indexed()
         rev = (await at.at_source("GET", "/clinic/d1")).json["_rev"]
@@ -127,6 +142,18 @@ async def test_what_was_purged_is_given_to_nobody(
         for dress, seq in since.items():
             assert (await page(at, dress, seq))[0] == ["d7"]
     assert len([text for text in caplog.messages if says in text]) == 1
+
+
+async def test_an_account_that_may_not_ask_how_many_are_listed_counts_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Purging(admins=["_purged_infos_limit"])
+    async with world(source, PHONE, docs=DOCS, data=tmp_path) as at:
+        await at.indexed()
+        source.purge(at, "d1", "d3")
+        source.number += 5  # the list has lost those
+        await told(at, caplog, ANEW)
+        assert (await page(at, "phone"))[0] == ["d5"]
 
 
 @pytest.mark.parametrize("held", [False, True])
