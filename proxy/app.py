@@ -216,7 +216,7 @@ class App:
         if kind is Kind.ROOT:
             return await info.get_root(exchange, self._host_upstream, principal)
         if kind is Kind.ALL_DBS:
-            return info.get_all_dbs(exchange, self.views.names(principal))
+            return info.get_all_dbs(exchange, self.views.names(principal, exchange.request.headers))
         raise Forbidden("This is not available through this proxy.")
 
 

@@ -48,9 +48,10 @@ class Views:
             raise NotFound("Database does not exist.")
         return database
 
-    def names(self, principal: Principal) -> list[str]:
-        """The virtual databases that a client may use."""
-        return sorted(name for name, (_, profile) in self._virtual.items() if qualifies(principal, profile))
+    def names(self, principal: Principal, headers: Mapping[str, str]) -> list[str]:
+        """The databases that a client may use with a request as this one: by which name it can open a view."""
+        named = {**self._config.databases, **{name: database for name, (database, _) in self._virtual.items()}}
+        return sorted(name for name, database in named.items() if self._chosen(name, database, principal, headers))
 
     def open(self, name: str, principal: Principal, headers: Mapping[str, str]) -> View:
         """The view for a request. Raises Forbidden if no profile is for this client."""
@@ -58,7 +59,9 @@ class Views:
         if known is not None:
             return known
         database = self.locate(name)
-        profile = self._choose(name, database, principal, headers)
+        profile = self._chosen(name, database, principal, headers)
+        if profile is None:
+            raise Forbidden("You are not allowed to access this db.")
         device = {key: _told(headers, header) for key, header in profile.device_headers.items() if header in headers}
         key = (
             name,
@@ -115,16 +118,16 @@ class Views:
             headers.update(each.header[0].title() for each in self._config.profiles.values() if each.header)
         return ", ".join(sorted(headers))
 
-    def _choose(self, name: str, database: Database, principal: Principal, headers: Mapping[str, str]) -> Profile:
+    def _chosen(
+        self, name: str, database: Database, principal: Principal, headers: Mapping[str, str]
+    ) -> Profile | None:
         if name in self._virtual:
             profile = self._virtual[name][1]
-            if not qualifies(principal, profile):
-                raise Forbidden("You are not allowed to access this db.")
-            return profile
+            return profile if qualifies(principal, profile) else None
         for profile in self._config.profiles.values():
             if database.name in profile.databases and _applies(profile, principal, headers):
                 return profile
-        raise Forbidden("You are not allowed to access this db.")
+        return None
 
 
 def _told(headers: Mapping[str, str], name: str) -> str:

@@ -124,8 +124,18 @@ async def test_towards_the_source_with_the_clients_own_credentials() -> None:
 
 async def test_the_list_of_databases_is_the_clients() -> None:
     async with site(PHONE, AUDIT, docs=DOCS) as served:
-        assert (await served.ask("GET", "/_all_dbs")).json == ["clinic-phone"]
-        assert (await served.ask("GET", "/_all_dbs", user=("eva", "eva"))).json == ["clinic-audit"]
+        assert (await served.ask("GET", "/_all_dbs")).json == ["clinic", "clinic-phone"]
+        assert (await served.ask("GET", "/_all_dbs", user=("eva", "eva"))).json == ["clinic", "clinic-audit"]
+
+
+async def test_so_are_those_whose_plain_name_chooses_by_role_or_header() -> None:
+    by_role = profile("role", suffix=None, roles=frozenset(["nurse"]), by_role=True)
+    by_header = profile("header", suffix=None, header=("x-app", "audit"))
+    async with site(by_role, by_header, docs=DOCS) as served:
+        for user, headers, expected in (("ann", {}, True), ("eva", {}, False), ("eva", {"X-App": "audit"}, True)):
+            listed = await served.ask("GET", "/_all_dbs", user=(user, user), headers=headers)
+            opened = await served.ask("GET", "/clinic", user=(user, user), headers=headers)
+            assert (listed.json, opened.status) == ((["clinic"], 200) if expected else ([], 403))
 
 
 async def test_each_client_has_a_server_uuid_of_its_own() -> None:

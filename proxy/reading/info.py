@@ -147,7 +147,7 @@ def get_uuids(exchange: Exchange) -> web.StreamResponse:
 
 
 def get_all_dbs(exchange: Exchange, names: Sequence[str]) -> web.StreamResponse:
-    """GET _all_dbs: of the virtual databases that the client may use, those that the query selects."""
+    """GET _all_dbs: of the databases that the client may use, those that the query selects."""
     query = exchange.query
     descending = query.flag("descending")
     start, end = query.json("startkey", "start_key", "key"), query.json("endkey", "end_key", "key")
