@@ -74,9 +74,11 @@ async def fetch_leaves(
         docs = await _bulk_get(place, [{"id": doc_id} for doc_id in unique], extra, at_once=at_once)
     if docs is None:
         docs = _checked(await one_by_one(place, unique, extra, at_once=at_once))
+    once: dict[Revision, Doc] = {}
     for doc in docs:
-        if all(doc["_rev"] != other["_rev"] for other in found[doc["_id"]]):
-            found[doc["_id"]].append(doc)
+        once.setdefault((doc["_id"], doc["_rev"]), doc)
+    for (doc_id, _), doc in once.items():
+        found[doc_id].append(doc)
     return found
 
 

@@ -243,7 +243,9 @@ def _has_all(leaves: Iterable[Doc], revs: Iterable[str]) -> bool:
     If not it was another node that gave them, which does not know of the change yet. What it gives may be what the
     client has, or nothing; once it was told of that, nobody would tell it of the change.
     """
-    return all(any(descends(leaf, rev) or _is_cut_above(leaf, rev) for leaf in leaves) for rev in revs)
+    leaves = list(leaves)
+    left = set(revs).difference([leaf["_rev"] for leaf in leaves])
+    return all(any(descends(leaf, rev) or _is_cut_above(leaf, rev) for leaf in leaves) for rev in left)
 
 
 def _is_cut_above(leaf: Doc, rev: str) -> bool:

@@ -27,8 +27,9 @@ from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
 from proxy.writing.related import Given
-from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, content
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
 from proxy.writing.store import Written, carry_out, edit, not_there
+from proxy.writing.stored import NOTHING, Stored
 
 _MISSING = "Document is missing attachment"
 _PASSED = ("Content-Type", "Content-Encoding", "Content-MD5")

@@ -25,8 +25,8 @@ from proxy.writing.originals import fetch_stored, rules_of
 from proxy.writing.plan import plan, returning
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, named_rev, read_pushed
 from proxy.writing.related import Received, following
-from proxy.writing.rules import NOTHING, Stored
 from proxy.writing.store import Written, carry_out, edit, not_there, write
+from proxy.writing.stored import NOTHING, Stored
 
 
 async def put_document(exchange: Exchange) -> web.StreamResponse:

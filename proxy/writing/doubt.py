@@ -29,7 +29,8 @@ from proxy.fetch import ancestry
 from proxy.view import View
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Acknowledge, Outcome, Rules, Send, Stored
+from proxy.writing.rules import Acknowledge, Outcome, Rules, Send
+from proxy.writing.stored import Stored
 
 log = logging.getLogger("couch_tailor.writing")
 

@@ -35,7 +35,8 @@ from proxy.view import View
 from proxy.writing.doubt import settle
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import NOTHING, Outcome, Refuse, Rules, Send, Stored, log
+from proxy.writing.rules import Outcome, Refuse, Rules, Send, log
+from proxy.writing.stored import NOTHING, Stored
 
 Bodies = dict[tuple[str, str], Doc]
 
@@ -73,7 +74,8 @@ async def plan_some(
     step = at_once(view) if are_large(view) else AT_ONCE
     for start in range(0, len(batch), step):
         some = batch[start : start + step]
-        known = recent.take(view, (pushed.id for pushed in some)) if suppose else {}
+        taken = recent.take(view, (pushed.id for pushed in some)) if suppose else {}
+        known = {doc_id: Stored(leaves) for doc_id, leaves in taken.items()}
         found = await in_turns(some, partial(_guess, known=known, rules=rules, suppose=suppose), turn)
         guesses += found
         others += [pushed for pushed, guess in zip(some, found, strict=True) if guess is None]
@@ -121,9 +123,9 @@ async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence
         yield part
 
 
-def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, suppose: bool) -> Send | None:
+def _guess(pushed: Pushed, known: Mapping[str, Stored], rules: Rules, suppose: bool) -> Send | None:
     """What may be sent without a look-up: a first revision of what is not there, or one whose very parent was a live
-    leaf. `known`: the leaves that there were when the client asked about them, which may be out of date.
+    leaf. `known`: what there was when the client asked about it, which may be out of date.
 
     The body of the parent is what it was, whatever came after it. Any other ancestor may have been followed by what is
     hidden, and the pushed revision may follow that. What stubs of attachments stand for the source itself has to have.
@@ -133,11 +135,11 @@ def _guess(pushed: Pushed, known: Mapping[str, Sequence[Doc]], rules: Rules, sup
         if path or not suppose:
             return None
     else:
-        leaves = known.get(pushed.id)
-        if leaves is None or (leaves and len(path) < 2):
+        held = known.get(pushed.id)
+        if held is None or (held.leaves and len(path) < 2):
             return None
         if len(path) > 1:
-            stored = Stored(leaves)
+            stored = held
             parent = stored.leaf(str(path[1]))
             if parent is None or parent.get("_deleted") is True:
                 return None

@@ -38,7 +38,7 @@ deletion leaves it bare. Reasons never quote what is stored.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from proxy.contract import Doc
@@ -48,7 +48,8 @@ from proxy.errors import Conflict, CouchError, Forbidden
 from proxy.writing.former import judge_edit
 from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, Stored, content
+from proxy.writing.rules import Acknowledge, Outcome, Refuse, Rules, Send, content
+from proxy.writing.stored import Stored
 
 ANCESTORS = 16
 """How many ancestors' bodies are asked for, beside the leaves and the newest one."""
@@ -145,7 +146,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         return Acknowledge()
     if not stored.leaves:
         return judge(pushed, None, rules)
-    if graft is not None and stored.live and not _visible(stored.live, rules):
+    if graft is not None and stored.live and not _seen(stored, rules):
         raise _Hidden
     original = stored.newest_body(path[max(known, 1) :])
     if known == 0:
@@ -162,18 +163,18 @@ def _plan_edit(pushed: Pushed, original: Doc, stored: Stored, rules: Rules) -> O
     base = _visible_original(pushed, original, stored, rules)
     if original.get("_deleted") is not True or pushed.deleted or not rules.chain:
         return judge_edit(pushed, base, rules)
-    seen = _visible(stored.live, rules)
+    seen = _seen(stored, rules)
     if not seen:
         return judge(pushed, base, rules if base is None else replace(rules, instead=[content(original)]))
     return judge(pushed, base, _beside(seen, rules))
 
 
-def _beside(leaves: Iterable[Doc], rules: Rules) -> Rules:
-    """The rules for what is created beside live leaves, which the client sees and has not edited.
+def _beside(seen: Sequence[Doc], rules: Rules) -> Rules:
+    """The rules for what is created beside live leaves, which the client sees and has not edited, the winner first.
 
     Of many only some are asked about; a conflict of more is nobody's work.
     """
-    return replace(rules, instead=[content(leaf) for leaf in _winners(leaves)[:_MOST]])
+    return replace(rules, instead=[content(leaf) for leaf in seen[:_MOST]])
 
 
 _MOST = 16
@@ -191,14 +192,14 @@ def _visible_original(pushed: Pushed, original: Doc, stored: Stored, rules: Rule
             return body
         left = rules.chain.left_of_deletion(body, shown)
         return left if rules.shape(left) is not None else None
-    if original.get("_deleted") is True and (not stored.live or _visible(stored.live, rules)):
+    if original.get("_deleted") is True and (not stored.live or _seen(stored, rules)):
         return None
     raise _Hidden
 
 
 def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules, *, known: bool) -> Outcome:
     """Rules 6 and 7, where the source has the body of no ancestor. `known`: whether it knows one."""
-    seen = _visible(stored.live, rules)
+    seen = _seen(stored, rules)
     if stored.live and not seen:
         raise _Hidden
     if not known and _begins(pushed) and (len(pushed.path) == 1 or all(map(_is_whole, stored.leaves))):
@@ -208,15 +209,10 @@ def _plan_orphan(pushed: Pushed, stored: Stored, rules: Rules, *, known: bool) -
         raise Forbidden(ORPHAN)
     if not seen:
         return judge(pushed, None, rules)
-    winner = _winners(seen)[0]
+    winner = seen[0]
     # without filters, what has nothing to do with what is there stays as it was sent
     outcome = judge_edit(pushed, winner, rules) if rules.chain or edited else judge(pushed, winner, rules)
     return outcome._replace(lender=winner) if isinstance(outcome, Send) else outcome
-
-
-def _winners(leaves: Iterable[Doc]) -> list[Doc]:
-    """Live leaves in the order in which they win."""
-    return sorted(leaves, key=lambda leaf: rank(parse_rev(leaf["_rev"])), reverse=True)
 
 
 def _begins(pushed: Pushed) -> bool:
@@ -228,6 +224,18 @@ def _is_whole(leaf: Doc) -> bool:
     """Whether the source has all of a leaf's path: nothing was cut off (`_revs_limit`) that could have been edited."""
     revisions = leaf["_revisions"]
     return bool(len(revisions["ids"]) == revisions["start"])
+
+
+def _seen(stored: Stored, rules: Rules) -> list[Doc]:
+    """Live leaves that the client sees, in the order in which they win."""
+    live = stored.live
+    if len(live) < 2:
+        return _visible(live, rules)
+    seen = stored.judged.get(rules.chain)
+    if seen is None:
+        seen = sorted(_visible(live, rules), key=lambda leaf: rank(parse_rev(leaf["_rev"])), reverse=True)
+        stored.judged[rules.chain] = seen
+    return seen
 
 
 def _visible(docs: Iterable[Doc], rules: Rules) -> list[Doc]:

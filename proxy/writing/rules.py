@@ -1,20 +1,17 @@
-"""What a plan is made of: by which rules, from what the source has stored, with what outcome."""
+"""What a plan is made of: by which rules, with what outcome."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
-from heapq import merge
-from itertools import groupby
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from proxy.contract import Client, Doc
 from proxy.core.cut import Cut
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
-from proxy.core.revisions import Rev, descends, known_of
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.pushed import DESCRIPTIVE
 
@@ -73,78 +70,6 @@ class Rules:
             trace = self.chain.traceback_of(error)
             log.error("%s of %s withheld: %s", doc.get("_rev"), doc["_id"], error, exc_info=trace)
             return None
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What the source has of one document: all leaves (with `_revisions`), and the bodies of some ancestors, by rev."""
-
-    leaves: Sequence[Doc] = ()
-    bodies: Mapping[str, Doc] = field(default_factory=dict)
-
-    @property
-    def live(self) -> list[Doc]:
-        return [leaf for leaf in self.leaves if leaf.get("_deleted") is not True]
-
-    def leaf(self, rev: str) -> Doc | None:
-        for leaf in self.leaves:
-            if leaf["_rev"] == rev:
-                return leaf
-        return None
-
-    def body(self, rev: str) -> Doc | None:
-        return self.leaf(rev) or self.bodies.get(rev)
-
-    def known(self, path: Sequence[Rev]) -> Iterator[int]:
-        """The indices of those revisions of a path, newest first, that are on a leaf's, with or without a body."""
-        if len(self.leaves) == 1:
-            return known_of(self.leaves[0], path)
-        return (index for index, _ in groupby(merge(*(known_of(leaf, path) for leaf in self.leaves))))
-
-    def newest_known(self, path: Sequence[Rev]) -> int:
-        """The index of the first revision of a path that the source knows; the length of the path if it knows none."""
-        return next(self.known(path), len(path))
-
-    def own_path(self, path: tuple[Rev, ...], known: int) -> tuple[Rev, ...]:
-        """The path, with the source's own ancestors of `path[known]`, the newest revision that it knows, if the client
-        says that there are others, or that there is a leaf among them.
-
-        CouchDB would hang the revision below these once more: a leaf among them would be none any more, without anybody
-        having edited it. What an honest client says is left as it is, for it may be more than the source has.
-        """
-        rev, above = path[known], [each.hash for each in path[known + 1 :]]
-        own = [self._above(leaf, rev) for leaf in self.leaves if descends(leaf, str(rev))]
-        leaves = {leaf["_rev"] for leaf in self.leaves}
-        if leaves.isdisjoint(map(str, path[known + 1 :])) and any(_agree(each, above) for each in own):
-            return path
-        return (*path[: known + 1], *(Rev(rev.generation - age, name) for age, name in enumerate(own[0], 1)))
-
-    @staticmethod
-    def _above(leaf: Doc, rev: Rev) -> Sequence[str]:
-        """The hashes above one of a leaf's revisions, newest first."""
-        revisions = leaf.get("_revisions")
-        if not revisions:
-            return []
-        ids: list[str] = revisions["ids"]
-        return ids[revisions["start"] - rev.generation + 1 :]
-
-    def newest_body(self, path: Sequence[Rev]) -> Doc | None:
-        """The body of the first revision of a path of which there is one."""
-        for index in self.known(path):
-            body = self.body(str(path[index]))
-            if body is not None:
-                return body
-        return None
-
-
-def _agree(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether one of two paths goes on where the other ends."""
-    shared = min(len(one), len(other))
-    return one[:shared] == other[:shared]
-
-
-NOTHING = Stored()
-"""Of a document that the source does not have."""
 
 
 class Send(NamedTuple):

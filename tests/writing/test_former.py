@@ -30,7 +30,8 @@ from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link, comparable, values_of
 from proxy.writing.plan import plan
 from proxy.writing.pushed import read_pushed
-from proxy.writing.rules import Refuse, Rules, Send, Stored
+from proxy.writing.rules import Refuse, Rules, Send
+from proxy.writing.stored import Stored
 
 GRAFTS = Grafts(b"a key for tests")
 CLIENT = Client("ann", frozenset(["nurse"]))

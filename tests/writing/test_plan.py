@@ -18,7 +18,8 @@ from proxy.core.lens import Chain
 from proxy.errors import BadRequest, Forbidden
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed, named_rev, read_pushed
-from proxy.writing.rules import NOTHING, Acknowledge, Refuse, Rules, Send, Stored
+from proxy.writing.rules import Acknowledge, Refuse, Rules, Send
+from proxy.writing.stored import NOTHING, Stored
 from tests.writing.filters import Owned, Without, chain
 
 Doc = dict[str, Any]
