@@ -47,6 +47,8 @@ class Shown(NamedTuple):
     """Whether the view shows it for an ancestor that it could see: as long as the source has the body of that."""
     closes: bool = False
     """Whether it is the deletion of a revision that was shown again."""
+    all_attachments: bool = False
+    """Whether it is known that the view hides none of its attachments."""
 
     @property
     def rev(self) -> str:
@@ -104,6 +106,14 @@ async def judge(view: View, leaves: dict[str, list[Doc]], told: Told | None = no
         if leaf.origin is not None or not _superseded(leaf, others):
             others.append(leaf)
     return {doc_id: in_order(docs) for doc_id, docs in shown.items() if docs}
+
+
+def shown_as(doc: Doc, shaped: Doc) -> Shown:
+    """A source's document, of which the view shows what is `shaped`."""
+    held = doc.get("_attachments")
+    return Shown(
+        shaped, doc["_rev"], all_attachments=not held or held.keys() == (shaped.get("_attachments") or {}).keys()
+    )
 
 
 def in_order(leaves: list[Shown]) -> list[Shown]:

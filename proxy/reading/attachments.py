@@ -1,12 +1,14 @@
-"""Attachment bodies. The source is only ever asked for single attachments of a revision that was judged: what a view
-hides is never fetched, and every form in which documents carry attachments is composed here from those streams.
+"""Attachment bodies. The source is only asked for attachments of a revision that was judged: one by one, or for all of
+one of which a view hides none. So what is hidden is never fetched, and every form in which documents carry attachments
+is composed here.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +16,16 @@ from aiohttp import web
 
 from proxy.contract import Doc
 from proxy.core import jsonio
-from proxy.errors import NotFound, Unavailable
+from proxy.errors import CouchError, NotFound, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import attachments_of, path_of
+from proxy.http_client import TooLong
+from proxy.reading.read_ahead import ReadAhead, Wanted
 from proxy.reading.visible import named_rev, visible_document
 from proxy.reply import Reply
 from proxy.resolve import Shown
+from proxy.sizes import are_large
+from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
 _MD5 = re.compile("[A-Za-z0-9+/]{22}==")
@@ -170,11 +176,30 @@ def _newest_generation(doc: Doc, atts_since: list[str]) -> int:
     return max((int(rev.partition("-")[0]) for rev in atts_since if rev in path), default=0)
 
 
-async def inline_json(view: View, shown: Shown, doc: Doc, names: list[str]) -> AsyncIterator[bytes]:
-    """`doc` as JSON with the bodies of the named attachments inline, base64, streamed one by one."""
+async def inline_json(
+    view: View, shown: Shown, doc: Doc, names: list[str], bodies: ReadAhead | None = None
+) -> AsyncIterator[bytes]:
+    """`doc` as JSON with the bodies of the named attachments inline, base64, streamed one by one: out of `bodies`, if
+    those of more documents are wanted.
+    """
     if not names or shown.origin is None:
         yield jsonio.dumps(doc)
-        return
+    elif bodies is not None:
+        async for piece in _inline(shown, doc, names, bodies):
+            yield piece
+    else:
+        async with coded_bodies(view, [(shown, names)]) as bodies:
+            async for piece in _inline(shown, doc, names, bodies):
+                yield piece
+
+
+def coded_bodies(view: View, documents: Iterable[tuple[Shown, list[str]]]) -> ReadAhead:
+    """The bodies of the named attachments of documents in base64, as they stand in JSON."""
+    wanted = [(shown, name) for shown, names in documents if shown.origin is not None for name in names]
+    return ReadAhead(partial(_coded_body, view), wanted, None if are_large(view) else partial(_coded_bodies, view))
+
+
+async def _inline(shown: Shown, doc: Doc, names: list[str], bodies: ReadAhead) -> AsyncIterator[bytes]:
     marks = {name: uuid4().hex for name in names}
     entries = {
         name: _inline_entry(entry, marks[name]) if name in marks else entry
@@ -185,7 +210,7 @@ async def inline_json(view: View, shown: Shown, doc: Doc, names: list[str]) -> A
         if name in marks:
             before, _, rest = rest.partition(marks[name].encode())
             yield before
-            async for piece in _base64(view, shown, name):
+            async for piece in bodies.of(shown, name):
                 yield piece
     yield rest
 
@@ -195,7 +220,7 @@ def _inline_entry(entry: dict[str, Any], mark: str) -> dict[str, Any]:
     return {**kept, "data": mark}
 
 
-async def _base64(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
+async def _coded_body(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
     async with await open_attachment(view, shown, name, {"Accept-Encoding": "identity", "Accept": "*/*"}) as reply:
         if reply.status != 200:
             raise Unavailable(f"The source does not give out the attachment {name!r} that it announced.")
@@ -210,8 +235,59 @@ async def _base64(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
             yield b64encode(kept)
 
 
-async def stored_body(view: View, shown: Shown, name: str, entry: dict[str, Any]) -> AsyncIterator[bytes]:
+async def _coded_bodies(view: View, wanted: Sequence[Wanted]) -> list[bytes | None]:
+    """Several by one `_bulk_get`, as far as its answer has what was announced."""
+    docs = [{"id": doc_id, "rev": rev} for doc_id, rev in dict.fromkeys(_revision(shown) for shown, _ in wanted)]
+    found: dict[tuple[Any, Any], Any] = {}
+    try:
+        async with await view.upstream.request(
+            "POST",
+            view.path("_bulk_get"),
+            [("attachments", "true")],
+            headers={**JSON_HEADERS, **view.headers},
+            body=jsonio.dumps({"docs": docs}),
+        ) as reply:
+            if reply.status == 200:
+                for result in (await reply.json(_LONGEST))["results"]:
+                    for each in result["docs"]:
+                        doc = each.get("ok") or {}
+                        found[doc.get("_id"), doc.get("_rev")] = doc.get("_attachments")
+    except (CouchError, TooLong, TypeError, KeyError, AttributeError):
+        found = {}  # they are asked for one by one, which fails in words of its own
+    return [_coded_in(found.get(_revision(shown)), shown, name) for shown, name in wanted]
+
+
+_LONGEST = 8 * 1024 * 1024
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def _revision(shown: Shown) -> tuple[str, str]:
+    assert shown.origin is not None
+    return shown.doc["_id"], shown.origin
+
+
+def _coded_in(entries: Any, shown: Shown, name: str) -> bytes | None:
+    """An attachment's body out of a document that has it inline; None if it is not the one that was announced."""
+    try:
+        entry, announced = entries[name], shown.doc["_attachments"][name]
+        coded: bytes = entry["data"].encode("ascii")
+        digests = entry.get("digest"), announced.get("digest")
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+    filled = len(coded) - len(coded.rstrip(b"="))
+    is_base64 = filled < 3 and len(coded) % 4 == 0 and not coded[: len(coded) - filled].translate(None, _BASE64)
+    is_whole = len(coded) // 4 * 3 - filled == announced.get("length")
+    return coded if is_base64 and is_whole and digests[0] == digests[1] else None
+
+
+def stored_bodies(view: View, shown: Shown, names: Iterable[str]) -> ReadAhead:
+    """The bodies of attachments as the source stores them."""
+    return ReadAhead(partial(stored_body, view), [(shown, name) for name in names])
+
+
+async def stored_body(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:
     """The bytes of an attachment as the source stores them (gzip where `encoding` says so), of exactly that length."""
+    entry = shown.doc["_attachments"][name]
     coding = entry.get("encoding", "identity")
     async with await open_attachment(view, shown, name, {"Accept-Encoding": coding, "Accept": "*/*"}) as reply:
         if reply.status != 200:

@@ -29,7 +29,7 @@ from proxy.feeds.index import Damaged, Full, has_leaf
 from proxy.fetch import documents_of, is_answer
 from proxy.leaves import are_in_bulk, revisions_are_in_bulk
 from proxy.reply import Reply
-from proxy.resolve import Shown, find_grafts, judge, resolve, without_descendants
+from proxy.resolve import Shown, find_grafts, judge, resolve, shown_as, without_descendants
 from proxy.sizes import in_parts
 from proxy.turns import Turn, in_turns
 from proxy.upstream import JSON_HEADERS
@@ -177,7 +177,7 @@ async def _recent(view: View, entries: Sequence[Entry]) -> dict[int, Shown]:
 async def _visible(view: View, docs: dict[int, Doc]) -> dict[int, Shown]:
     """Those of the documents that the view shows."""
     shown = zip(docs.items(), await in_turns(docs.values(), view.shape), strict=True)
-    return {place: Shown(shaped, doc["_rev"]) for (place, doc), shaped in shown if shaped is not None}
+    return {place: shown_as(doc, shaped) for (place, doc), shaped in shown if shaped is not None}
 
 
 async def _settle(
@@ -328,7 +328,7 @@ class _Looker:
             shaped = None if doc is None else self._view.shape(doc)
             if shaped is None:
                 return None
-            shown.append(Shown(shaped, doc["_rev"]))
+            shown.append(shown_as(doc, shaped))
             if self._keep is not None and "_revisions" in doc:
                 self._keep((doc["_id"], doc["_rev"]), doc)
         return shown

@@ -21,9 +21,10 @@ from proxy.core.wire.envelope import BulkGet, new_boundary
 from proxy.errors import BadRequest
 from proxy.exchange import Exchange
 from proxy.reading.answer import Answer
-from proxy.reading.attachments import following, inline_json
+from proxy.reading.attachments import coded_bodies, following, inline_json
 from proxy.reading.bulk_entries import Entry, Settled, missing, parse_entries, settle
 from proxy.reading.multipart import bundle, enveloped
+from proxy.reading.read_ahead import ReadAhead
 from proxy.resolve import Shown
 from proxy.view import View
 
@@ -111,16 +112,24 @@ class _Json:
 
     async def write(self, settled: Sequence[Settled]) -> None:
         plain: list[dict[str, Any]] = []
-        for entry, shown in settled:
-            if not shown:
-                plain.append({"id": entry.doc_id, "docs": [{"error": entry.problem or missing(entry)}]})
-            elif (self._bodies or entry.atts_since) and any("_attachments" in leaf.doc for leaf in shown):
-                await self._flush(plain)
-                plain = []
-                await self._write_inline(entry, shown)
-            else:
-                plain.append({"id": entry.doc_id, "docs": [{"ok": self._dress(leaf.doc)} for leaf in shown]})
-        await self._flush(plain)
+        inline = [(leaf, self._names(entry, leaf)) for entry, shown in settled for leaf in shown]
+        async with coded_bodies(self._view, inline) as bodies:
+            for entry, shown in settled:
+                if not shown:
+                    plain.append({"id": entry.doc_id, "docs": [{"error": entry.problem or missing(entry)}]})
+                elif any(self._names(entry, leaf) for leaf in shown):
+                    await self._flush(plain)
+                    plain = []
+                    await self._write_inline(entry, shown, bodies)
+                else:
+                    plain.append({"id": entry.doc_id, "docs": [{"ok": self._dress(leaf.doc)} for leaf in shown]})
+            await self._flush(plain)
+
+    def _names(self, entry: Entry, leaf: Shown) -> list[str]:
+        """The attachments whose bodies go with a document."""
+        if not (self._bodies or entry.atts_since) or "_attachments" not in leaf.doc:
+            return []
+        return following(leaf.doc, entry.atts_since, self._bodies)
 
     async def end(self) -> None:
         await self._answer.write(b"]}\n")
@@ -130,14 +139,14 @@ class _Json:
             await self._answer.write(self._separator + jsonio.dumps(results)[1:-1])
             self._separator = b","
 
-    async def _write_inline(self, entry: Entry, shown: Sequence[Shown]) -> None:
+    async def _write_inline(self, entry: Entry, shown: Sequence[Shown], bodies: ReadAhead) -> None:
         """A result whose documents have the bodies of attachments in them."""
         await self._answer.write(b'%b{"id":%b,"docs":[' % (self._separator, jsonio.dumps(entry.doc_id)))
         self._separator = b","
         for index, leaf in enumerate(shown):
             await self._answer.write(b',{"ok":' if index else b'{"ok":')
-            names = following(leaf.doc, entry.atts_since, self._bodies)
-            async for piece in inline_json(self._view, leaf, self._dress(leaf.doc), names):
+            names = self._names(entry, leaf)
+            async for piece in inline_json(self._view, leaf, self._dress(leaf.doc), names, bodies):
                 await self._answer.write(piece)
             await self._answer.write(b"}")
         await self._answer.write(b"]}")

@@ -14,7 +14,7 @@ from proxy.contract import Doc
 from proxy.core import jsonio
 from proxy.core.wire.envelope import Attachment, Envelope, OpenRevs, Related, new_boundary
 from proxy.fetch import attachments_of
-from proxy.reading.attachments import following, stored_body, stored_length
+from proxy.reading.attachments import following, stored_bodies, stored_length
 from proxy.resolve import Shown
 from proxy.view import View
 
@@ -40,11 +40,12 @@ class Bundle:
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes of the document and the bodies. Raises Unavailable if the source does not keep its word."""
         yield self.related.head()
-        for index, name in enumerate(self.names):
-            yield self.related.part(index)
-            async for piece in stored_body(self.view, self.shown, name, self.shown.doc["_attachments"][name]):
-                yield piece
-            yield self.related.end_part()
+        async with stored_bodies(self.view, self.shown, self.names) as bodies:
+            for index, name in enumerate(self.names):
+                yield self.related.part(index)
+                async for piece in bodies.of(self.shown, name):
+                    yield piece
+                yield self.related.end_part()
         yield self.related.tail()
 
 

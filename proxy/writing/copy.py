@@ -37,7 +37,7 @@ class Copied:
 
     def next(self, name: str, length: int) -> AsyncIterator[bytes]:
         """The bytes of an attachment. Raises Unavailable if the source does not give it out as announced."""
-        return stored_body(self._view, self._shown, name, self._shown.doc["_attachments"][name])
+        return stored_body(self._view, self._shown, name)
 
     async def finish(self) -> None:
         """There is nothing more."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import shutil
 import statistics
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -20,6 +22,7 @@ from tests.bench.servers import DATABASE, Stage
 
 _SECONDS = 3
 _CONNECTIONS = 16
+_ALBUMS = 100
 
 
 async def fill(stage: Stage, count: int, start: int = 0) -> None:
@@ -59,6 +62,10 @@ async def measure_speed(stage: Stage, report: Report, rounds: int) -> None:
             push, title = partial(pouchdb.push, size), f"push by PouchDB 9, by {size}"
             rows.append(await _measure(stage, 2 * rounds, title, "docs/s", push, ("phone",)))
         pouchdb.close()
+    photos = await _fill_photos(stage)
+    title = f"_bulk_get, {_ALBUMS} documents with 3 photos of 20 KB"
+    rows.append(await _measure(stage, 2 * rounds, title, "docs/s", _bulk_get_photos, ("phone",)))
+    await pushes.remove(stage, photos)
     head = ["measure", "unit", "source", "nginx", "proxy", "proxy / source", "proxy / nginx"]
     report.add_table("Throughput (medians; ratios round by round)", head, [row for row, _ in rows])
     latencies = [latency for _, latency in rows if latency]
@@ -170,6 +177,25 @@ async def _bulk_get(stage: Stage, lane: Lane) -> float:
         for _ in range(5)
     ]
     return statistics.median(rates)
+
+
+async def _fill_photos(stage: Stage) -> list[dict[str, Any]]:
+    """Put documents with attachments into the source; their ids and revisions."""
+    rows: list[dict[str, Any]] = []
+    for number in range(_ALBUMS):
+        chance = random.Random(number)
+        photos = {f"{n}.jpg": b64encode(chance.randbytes(20_000)).decode() for n in range(3)}
+        entries = {name: {"content_type": "image/jpeg", "data": data} for name, data in photos.items()}
+        doc = {**document(number), "_id": f"album:{number}", "_attachments": entries}
+        rows += await stage.request("POST", stage.source_url, f"/{DATABASE}/_bulk_docs", {"docs": [doc]})
+    return rows
+
+
+async def _bulk_get_photos(stage: Stage, lane: Lane) -> float:
+    """As PouchDB asks for documents, with the bodies of their attachments."""
+    path = f"/{lane.database}/_bulk_get?revs=true&latest=true&attachments=true"
+    docs = [{"id": f"album:{number}"} for number in range(_ALBUMS)]
+    return await _timed(stage, lane, "POST", path, {"docs": docs}, b'"data":', 3 * _ALBUMS) / 3
 
 
 async def _changes(stage: Stage, lane: Lane) -> float:

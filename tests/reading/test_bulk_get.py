@@ -15,6 +15,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters.attachments import Attachments
 from proxy.config.model import Profile
 from proxy.core import jsonio
 from proxy.core.query import Query
@@ -23,7 +24,7 @@ from proxy.reading.bulk_entries import BATCH, parse_entries
 from proxy.reading.bulk_get import parse_wanted, post_bulk_get
 from proxy.resolve import Shown, resolve
 from tests.reading.couch import NO_PATHS, Couch, Doc, dump, rev, revision, serving
-from tests.reading.served import OWN, PLAIN, Front, front, profile
+from tests.reading.served import OWN, PLAIN, Front, chain, front, profile
 
 BULK = "/db-phone/_bulk_get"
 NOTE = gzip.compress(b"hello hello", mtime=0)
@@ -134,9 +135,19 @@ async def test_latest_gives_the_leaves_that_descend_from_a_revision(ann: Front) 
     assert found[0][0]["ok"]["_revisions"] == {"start": 3, "ids": ["d" * 32, "c" * 32, "a" * 32]}
 
 
-async def test_the_source_is_never_asked_for_latest_or_attachments(ann: Front, couch: Couch) -> None:
-    await get(ann, {"id": "photo", "rev": rev(2, "b")}, query="latest=true&attachments=true")
-    assert not any("latest" in path or "attachments" in path for _, path, _ in couch.requests)
+async def test_the_source_is_never_asked_for_latest_nor_for_attachments_of_which_some_are_hidden(couch: Couch) -> None:
+    for hides in (True, False):
+        filters = chain(Attachments(deny=["image/*"])) if hides else OWN
+        couch.requests.clear()
+        async with front(couch, post_bulk_get, profile(filters)) as ann:
+            [[found]] = await get(ann, {"id": "photo", "rev": rev(2, "b")}, query="latest=true&attachments=true")
+        assert found["ok"]["_attachments"].keys() == ({"n.txt"} if hides else {"n.txt", "i.bin"})
+        paths = [path for _, path, _ in couch.requests]
+        assert not any("latest" in path for path in paths)
+        assert any("attachments=true" in path for path in paths) is not hides
+        assert (
+            any("i.bin" in path for path in paths) is not hides
+        )  # one by one, of a source that gives them in no other way
 
 
 async def test_a_document_that_left_the_view_is_deleted_by_a_graft(ann: Front) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from proxy.config.model import Source
 from proxy.core import jsonio
 from proxy.core.wire.multipart import MultipartDecoder, PartBegin
 from proxy.errors import Unavailable
-from proxy.reading import multipart
+from proxy.reading import attachments
 from proxy.reading.multipart import Parts, document_parts, mixed_parts
 from proxy.resolve import Shown
 from proxy.upstream import Upstream
@@ -173,12 +174,12 @@ def test_any_attachments_make_a_body_of_the_length_that_is_announced(
     entries = {name: {"content_type": "x/y", "length": len(body), "stub": True} for name, body in stored.items()}
     shown = Shown({"_id": "d", "_rev": OLD, "_attachments": entries}, OLD)
 
-    async def bodies(view: Any, shown: Shown, name: str, entry: Any) -> AsyncIterator[bytes]:
+    async def body(view: Any, shown: Shown, name: str) -> AsyncIterator[bytes]:
         yield stored[name]
 
-    with patch.object(multipart, "stored_body", bodies):
+    with patch.object(attachments, "stored_body", body):
         parts = document_parts(None, shown, shown.doc, names)  # type: ignore[arg-type]  # not asked
-        text = _run(collect(parts))
+        text = asyncio.run(collect(parts))
     if not names:
         assert parts.content_type == "application/json"
         return
@@ -186,12 +187,3 @@ def test_any_attachments_make_a_body_of_the_length_that_is_announced(
     events = decoder.feed(text)
     decoder.close()
     assert sum(isinstance(event, PartBegin) for event in events) == 1 + len(names)
-
-
-def _run(coroutine: Any) -> Any:
-    """The result of a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    raise AssertionError("it waited")

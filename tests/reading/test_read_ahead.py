@@ -1,0 +1,152 @@
+"""Attachments that are read before their turn: in order, within bounds, and as if each were read alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import Unavailable
+from proxy.reading import read_ahead
+from proxy.reading.read_ahead import ReadAhead, Wanted
+from proxy.resolve import Shown
+
+SMALL = read_ahead._SMALL
+
+
+class Source:
+    """Attachments by document and name. `lost`: what reading together does not give; `fails`: what cannot be read."""
+
+    def __init__(self, *documents: tuple[bool, dict[str, int]]) -> None:
+        self.shown = [
+            Shown(
+                {
+                    "_id": f"d{n}",
+                    "_rev": "1-a",
+                    "_attachments": {name: {"length": size} for name, size in sizes.items()},
+                },
+                "1-a",
+                all_attachments=whole,
+            )
+            for n, (whole, sizes) in enumerate(documents)
+        ]
+        self.wanted: list[Wanted] = [(shown, name) for shown in self.shown for name in shown.doc["_attachments"]]
+        self.lost: set[tuple[str, str]] = set()
+        self.fails: set[tuple[str, str]] = set()
+        self.held = self.most_held = 0
+        self.alone: list[tuple[str, str]] = []
+        self.together: list[list[tuple[str, str]]] = []
+        self.under_way = 0
+
+    def body(self, shown: Shown, name: str) -> bytes:
+        size: int = shown.doc["_attachments"][name]["length"]
+        return f"{shown.doc['_id']} {name} ".encode() + b"x" * min(size, 100)
+
+    def hold(self, size: int) -> None:
+        self.held += size
+        self.most_held = max(self.most_held, self.held)
+
+    async def read(self, shown: Shown, name: str) -> AsyncIterator[bytes]:
+        key = (shown.doc["_id"], name)
+        self.alone.append(key)
+        self.under_way += 1
+        try:
+            await asyncio.sleep(0)
+            if key in self.fails:
+                raise Unavailable("gone")
+            size = shown.doc["_attachments"][name]["length"]
+            self.hold(size if size <= SMALL else 0)
+            whole = self.body(shown, name)
+            for piece in (whole[:3], whole[3:]):
+                await asyncio.sleep(0)
+                yield piece
+        finally:
+            self.under_way -= 1
+
+    async def read_some(self, wanted: Sequence[Wanted]) -> list[bytes | None]:
+        keys = [(shown.doc["_id"], name) for shown, name in wanted]
+        self.together.append(keys)
+        self.under_way += 1
+        try:
+            await asyncio.sleep(0)
+            found: list[bytes | None] = []
+            for (shown, name), key in zip(wanted, keys, strict=True):
+                given = key not in self.lost and key not in self.fails
+                self.hold(shown.doc["_attachments"][name]["length"] if given else 0)
+                found.append(self.body(shown, name) if given else None)
+            return found
+        finally:
+            self.under_way -= 1
+
+    async def all(self, together: bool = True) -> list[bytes]:
+        found = []
+        async with ReadAhead(self.read, self.wanted, self.read_some if together else None) as bodies:
+            for shown, name in self.wanted:
+                found.append(b"".join([piece async for piece in bodies.of(shown, name)]))
+                size = shown.doc["_attachments"][name]["length"]
+                self.held -= size if size <= SMALL else 0
+        return found
+
+
+SIZES = st.sampled_from([0, 1, 1000, 60_000, SMALL, SMALL + 1, 10**9])
+DOCUMENTS = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abcdef"), SIZES)), max_size=12)
+
+
+@settings(deadline=None)
+@given(DOCUMENTS, st.booleans(), st.data())
+def test_all_are_given_in_order_and_no_more_is_held_than_there_is_room(
+    documents: list[tuple[bool, dict[str, int]]], together: bool, data: st.DataObject
+) -> None:
+    source = Source(*documents)
+    keys = [(shown.doc["_id"], name) for shown, name in source.wanted]
+    source.lost = data.draw(st.sets(st.sampled_from(keys)) if keys else st.just(set()))
+    assert asyncio.run(source.all(together)) == [source.body(*wanted) for wanted in source.wanted]
+    assert source.most_held <= read_ahead._ROOM
+    hiding = {shown.doc["_id"] for shown in source.shown if not shown.all_attachments}
+    assert hiding.isdisjoint(doc_id for group in source.together for doc_id, _ in group)
+    assert sorted(source.alone) == sorted(
+        key for key in keys if key in source.lost or all(key not in group for group in source.together)
+    )
+
+
+async def test_documents_of_which_nothing_is_hidden_are_read_together() -> None:
+    source = Source(*[(True, {"a": 1000, "b": 1000})] * 5, (False, {"a": 1, "b": 1}))
+    await source.all()
+    assert [len(group) for group in source.together] == [10]
+    assert source.alone == [("d5", "a"), ("d5", "b")]
+
+
+async def test_single_ones_are_under_way_side_by_side() -> None:
+    source = Source((False, dict.fromkeys("abcdefghijklm", 10)))
+    async with ReadAhead(source.read, source.wanted) as bodies:
+        async for _ in bodies.of(*source.wanted[0]):
+            assert len(source.alone) == 8
+    assert source.under_way == 0
+
+
+async def test_a_large_one_is_streamed_while_those_behind_it_come() -> None:
+    source = Source((False, {"a": 10**9, "b": 10, "c": 10}))
+    async with ReadAhead(source.read, source.wanted) as bodies:
+        pieces = [piece async for piece in bodies.of(*source.wanted[0])]
+        assert len(pieces) == 2
+        assert len(source.alone) == 3
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_what_cannot_be_read_fails_in_its_turn(whole: bool) -> None:
+    source = Source((whole, {"a": 10, "b": 10, "c": 10}))
+    source.fails = {("d0", "b")}
+    with pytest.raises(Unavailable):
+        await source.all()
+    assert source.under_way == 0
+
+
+async def test_what_was_begun_ends_when_nobody_wants_it_any_more() -> None:
+    source = Source(*[(n % 2 == 0, {"a": 10, "b": 10}) for n in range(6)])
+    async with ReadAhead(source.read, source.wanted, source.read_some) as bodies:
+        async for _ in bodies.of(*source.wanted[0]):
+            break
+    assert source.under_way == 0
