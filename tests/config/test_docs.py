@@ -82,3 +82,12 @@ def test_the_examples_of_the_documentation_are_right(load_text: Loader) -> None:
     config = load_text(toml, env)
     assert [rule.use for rule in config.profiles["phone"].rules] == ["select", "drop"]
     assert config.warnings == ()
+
+
+def test_the_container_of_the_documentation_gets_what_its_configuration_lacks(load_text: Loader) -> None:
+    deploying = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+    configure = deploying.partition("## 2. Configure the proxy\n")[2].partition("\nSecrets come")[0]
+    command = deploying.partition("    docker run ")[2].partition("\n\n")[0]
+    env = {name: value.replace("…", "0123456789abcdef") for name, value in re.findall(r"-e (\w+)=(\S+)", command)}
+    source = load_text(re.sub("^    ", "", configure, flags=re.MULTILINE), env).sources["main"]
+    assert (source.auth, source.url) == ("service", "http://couchdb:5984")
