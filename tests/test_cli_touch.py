@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from proxy.cli.errors import RunError
 from proxy.cli.touch import Count, touched
 from proxy.config.model import Config, Database, Server
 from proxy.contract import Doc
+from proxy.feeds.lock import lock
 from tests.compatibility.sources import Asked, Forward, Given, Script, given_json, world
 from tests.support import sources
 from tests.support.sources import Source, SourceDatabase
@@ -62,6 +64,25 @@ def test_what_cannot_be_meant_is_said(site: Site, database: SourceDatabase) -> N
     assert (status, said) == (2, 'couch-tailor: touch: there is no database "clinci"; did you mean "clinic"?\n')
     status, _, said = touch(site, "stock")
     assert (status, "needs a source with an account" in said) == (2, True)
+
+
+def test_it_refuses_to_work_beside_a_proxy_that_it_sees(site: Site, database: SourceDatabase) -> None:
+    rev = database.put({"_id": "a"})
+    with lock(site.directory / "data"):
+        used = f"the data directory data is in use by another couch-tailor (process {os.getpid()})"
+        remedy = "stop the proxy first, on all nodes: no device may write meanwhile"
+        assert touch(site, "clinic") == (1, "", f"couch-tailor: touch: {used}; {remedy}\n")
+    assert database.get("a")["_rev"] == rev
+    assert touch(site, "clinic")[0] == 0
+
+
+def test_it_works_where_it_cannot_see_one(site: Site, source: Source, database: SourceDatabase) -> None:
+    database.put({"_id": "a"})
+    (site.directory / "data" / "couch-tailor.lock").mkdir(parents=True)  # cannot be read
+    done = (0, "clinic: 1 documents written anew\n", "")
+    assert touch(site, "clinic") == done
+    site.configure(source.url, data=None)
+    assert touch(site, "clinic") == done
 
 
 def test_a_source_that_does_not_answer(site: Site) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     print_warnings(config.warnings)
     databases = [_chosen(config, name) for name in dict.fromkeys(arguments.databases)]
+    _see_that_nobody_serves(config)
     tune()
     run_loop(_touch_all(config, databases))
     return 0
@@ -54,6 +55,19 @@ def _chosen(config: Config, name: str) -> Database:
     if not database.source.one_account:
         raise UsageError(f'touch: the database "{name}" needs a source with an account of its own: auth = "service"')
     return database
+
+
+def _see_that_nobody_serves(config: Config) -> None:
+    """Raises RunError if a couch-tailor is seen to: only where it keeps a directory that can be looked into."""
+    from proxy.feeds.lock import holder
+
+    data, kept_by = config.server.data, None
+    if data is not None:
+        with suppress(OSError):
+            kept_by = holder(data)
+    if kept_by is not None:
+        used = f"the data directory {data} is in use by another couch-tailor ({kept_by})"
+        raise RunError(f"touch: {used}; stop the proxy first, on all nodes: no device may write meanwhile")
 
 
 @dataclass
