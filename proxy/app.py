@@ -265,7 +265,7 @@ async def running(
         app.close()
 
 
-async def serve(config: Config, scrapes: Sequence[socket.socket] = ()) -> None:
+async def serve(config: Config, listening: Sequence[socket.socket], scrapes: Sequence[socket.socket]) -> None:
     """Run the proxy until SIGTERM or SIGINT. `scrapes`: where it answers those who ask for metrics."""
     tune()
     stop = stop_signals()
@@ -274,6 +274,6 @@ async def serve(config: Config, scrapes: Sequence[socket.socket] = ()) -> None:
     async def collect() -> bytes:
         return render(of_process("worker 1", [*requests.samples(), *hub_samples(feeds.hubs)]))
 
-    async with running(config, feeds, requests=requests) as (host, port), scraped(scrapes, collect):
+    async with running(config, feeds, listening, requests) as (host, port), scraped(scrapes, collect):
         print(f"couch-tailor listens on http://{authority(host, port)}", flush=True)
         await stop.wait()

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from proxy.cli.errors import UsageError
-from proxy.config import load
+from proxy.config import ConfigError, load, places
 from proxy.config.environment import CONFIG
+from proxy.config.lines import Path as Key
 from proxy.config.model import Config
 from proxy.contract import Doc
 from proxy.core import jsonio
 
 CONFIG_HELP = f"the configuration file; without it, the one that {CONFIG} names"
+
+
+Blame = Callable[[str], Exception]
+"""Makes an error of what is wrong with a setting, which names the place where it was made."""
 
 
 def add_config_option(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +38,21 @@ def config_path(given: str | None) -> str:
 def load_config(given: str | None) -> Config:
     """The configuration. Raises UsageError or ConfigError."""
     return load(config_path(given), os.environ)
+
+
+def blaming(file: str, key: Key) -> Blame:
+    """Of mistakes that show only when a configuration is used: they are at its key, or the variable that has set it."""
+
+    def blame(message: str) -> Exception:
+        try:
+            problems = places(file, os.environ)
+            problems.add(key, message)
+            problems.raise_if_any()
+        except ConfigError as error:  # another one, if the file is none any more
+            return error
+        raise AssertionError
+
+    return blame
 
 
 def print_warnings(warnings: Iterable[str]) -> None:

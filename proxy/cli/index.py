@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.cli.errors import RunError, UsageError
-from proxy.cli.files import add_config_option, load_config, print_warnings
+from proxy.cli.files import add_config_option, config_path, load_config, print_warnings
 from proxy.config.model import Config, Database
 from proxy.config.problems import did_you_mean
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     from proxy.loop import run_loop, tune
 
     tune()
-    with keep(config.server.data):
+    with keep(config.server.data, config_path(arguments.config)):
         run_loop(_build(config, databases, anew=arguments.action == "rebuild"))
     return 0
 

@@ -8,6 +8,7 @@ that a connection that waits there is taken by another one when a worker ends.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import sys
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import IO
 
 import proxy
-from proxy.cli.binding import bind_all
 from proxy.cli.errors import RunError
+from proxy.cli.files import blaming
 from proxy.config.fingerprint import fingerprint
 from proxy.config.model import Config
 from proxy.feeds.lock import InUse, lock
@@ -36,18 +37,23 @@ _START = "import sys; sys.path += [{root!r}] * ({root!r} not in sys.path); from 
 """Starts `couch-tailor` as this process was: no other `proxy` in the working directory can come before it."""
 
 
-def serve(config: Config, path: str, workers: int, log_level: str) -> int:
-    """Run the proxy until SIGTERM or SIGINT. Raises RunError."""
+def serve(
+    config: Config,
+    path: str,
+    workers: int,
+    log_level: str,
+    listening: Sequence[socket.socket],
+    scrapes: Sequence[socket.socket],
+) -> int:
+    """Run the proxy until SIGTERM or SIGINT. Raises RunError, and ConfigError for a directory that cannot be used."""
     with ExitStack() as open_until_end:
-        listening = bind_all(open_until_end, (config.server.host, config.server.port))
-        scrapes = bind_all(open_until_end, config.server.metrics)
         common = ["--config", path, "--log-level", log_level, "--fingerprint", fingerprint(config)]
         sockets = [each.fileno() for each in listening]
         children = []
         feeds: list[str] = []
         if config.indexed:
             assert config.server.data is not None
-            kept = open_until_end.enter_context(keep(config.server.data)).fileno()
+            kept = open_until_end.enter_context(keep(config.server.data, path)).fileno()
             directory = Path(open_until_end.enter_context(_private_directory()))
             unix = open_until_end.enter_context(_listen_unix(directory / "feeds"))
             feeds = ["--feeds", str(directory / "feeds")]
@@ -89,14 +95,34 @@ def _command(name: str, listening: Sequence[int]) -> list[str]:
     return [*python, "_process", name, *sockets]
 
 
-def keep(data: Path) -> IO[str]:
-    """Keep the directory of the indexes. Raises RunError."""
+_WILL_NOT_PASS = (
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
+"""Why a directory cannot be written that will be there the next time as well."""
+
+
+def keep(data: Path, path: str) -> IO[str]:
+    """Keep the directory of the indexes, which the configuration at `path` names. Raises RunError, and ConfigError if
+    there is no sense in trying again.
+    """
     try:
         return lock(data)
     except InUse as error:
         raise RunError(f"the data directory {data} is in use by another couch-tailor ({error})") from None
     except OSError as error:
-        raise RunError(f"the data directory {data} cannot be written: {error.strerror or error}") from error
+        message = f"the data directory {data} cannot be written: {error.strerror or error}"
+        if error.errno in _WILL_NOT_PASS:
+            remedy = "name one that this user may write, or make"
+            raise blaming(path, ("server", "data"))(f"{message}; {remedy}") from None
+        raise RunError(message) from error
 
 
 def _private_directory() -> tempfile.TemporaryDirectory[str]:

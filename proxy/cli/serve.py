@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from proxy.cli.binding import bind_all, cannot_listen
+from proxy.cli.binding import bind_all
 from proxy.cli.errors import UsageError
-from proxy.cli.files import add_config_option, config_path, load_config, print_warnings
+from proxy.cli.files import add_config_option, blaming, config_path, load_config, print_warnings
 from proxy.config.problems import BadValue
 from proxy.config.values import bind, count
 from proxy.signals import ignore_hangups
@@ -37,29 +37,34 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     print_warnings(config.warnings)
+    path = config_path(arguments.config)
+    blame = blaming(path, ("server", "bind"))
     if arguments.bind is not None:
+        blame = _blame_option
         try:
             host, port = bind(arguments.bind)
         except BadValue as error:
-            raise UsageError(f"--bind: {error.message}") from None
+            raise blame(error.message) from None
         config = dataclasses.replace(config, server=dataclasses.replace(config.server, host=host, port=port))
     workers = config.server.workers if arguments.workers is None else arguments.workers
     ignore_hangups()
     set_up_log(arguments.log_level)
-    if workers > 1 or any(config.indexed):
-        from proxy.cli import processes
-
-        return processes.serve(config, config_path(arguments.config), workers, arguments.log_level)
-    from proxy.app import serve
-    from proxy.loop import run_loop
-
     with ExitStack() as until_end:
-        scrapes = bind_all(until_end, config.server.metrics)
-        try:
-            run_loop(serve(config, scrapes))
-        except OSError as error:
-            raise cannot_listen((config.server.host, config.server.port), error) from error
+        listening = bind_all(until_end, (config.server.host, config.server.port), blame)
+        scrapes = bind_all(until_end, config.server.metrics, blaming(path, ("server", "metrics")))
+        if workers > 1 or config.indexed:
+            from proxy.cli import processes
+
+            return processes.serve(config, path, workers, arguments.log_level, listening, scrapes)
+        from proxy.app import serve
+        from proxy.loop import run_loop
+
+        run_loop(serve(config, listening, scrapes))
     return 0
+
+
+def _blame_option(message: str) -> Exception:
+    return UsageError(f"--bind: {message}")
 
 
 def set_up_log(level: str, process: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
@@ -56,7 +57,11 @@ def directory(value: Any) -> Path:
     """A directory, which need not be there yet."""
     if "\0" in string(value):
         raise BadValue("cannot be the name of a directory: there is a null character in it; write its path")
-    return Path(value)
+    path = Path(value)
+    there = next((each for each in (path, *path.parents) if os.path.exists(each)), None)
+    if there is not None and not os.path.isdir(there):
+        raise BadValue(f'"{value}" cannot be a directory: {there} is a file; name one that is there or can be made')
+    return path
 
 
 def hidden(value: Any) -> str:

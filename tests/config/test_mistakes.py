@@ -53,6 +53,11 @@ SERVER = [
     ('bind = ""', "server.bind: is empty; give a value or leave the key out"),
     ('data = "\\u0000x"',
      "server.data: cannot be the name of a directory: there is a null character in it; write its path"),
+    ('data = "clinic.toml"',
+     'server.data: "clinic.toml" cannot be a directory: clinic.toml is a file; name one that is there or can be made'),
+    ('data = "clinic.toml/a/b"',
+     'server.data: "clinic.toml/a/b" cannot be a directory: clinic.toml is a file; '
+     "name one that is there or can be made"),
     ('max_body = "64 megs"',
      'server.max_body: expected a size such as "64MiB", "500kB" or a number of bytes, not the string "64 megs"'),
     ("max_body = 1.5",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.feeds.conftest import PASSWORD, USERS
 from tests.support.family import alive, children
@@ -271,10 +272,26 @@ def test_a_directory_is_kept_by_one(make: Callable[..., Proxy], tmp_path: Path) 
 def test_a_directory_that_is_none(make: Callable[..., Proxy], tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     status, output = run_to_its_end(make().process)
-    assert (status, output) == (
-        1,
-        f"couch-tailor: the data directory {tmp_path / 'data'} cannot be written: File exists\n",
-    )
+    assert status == 2
+    assert f': server.data: "{tmp_path / "data"}" cannot be a directory: ' in output
+
+
+def test_a_directory_that_cannot_be_written(make: Callable[..., Proxy]) -> None:
+    """It cannot be the next time either: whoever starts it anew is told not to."""
+    status, output = run_to_its_end(make(data="/proc/couch-tailor").process)
+    message = "the data directory /proc/couch-tailor cannot be written: No such file or directory"
+    assert status == 2
+    assert f": server.data: {message}; name one that this user may write, or make\n" in output
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("key", ["bind", "metrics"])
+def test_an_address_that_is_not_of_this_machine(make: Callable[..., Proxy], key: str, workers: int) -> None:
+    proxy = make(data=None, workers=workers, **{key: "192.0.2.1:5984"})
+    message = "192.0.2.1:5984 is no address of this machine: Cannot assign requested address"
+    status, output = run_to_its_end(proxy.process)
+    assert status == 2
+    assert f': server.{key}: {message}; write one that it has, as "127.0.0.1:5984"\n' in output
 
 
 def test_an_address_that_is_taken(make: Callable[..., Proxy]) -> None:
