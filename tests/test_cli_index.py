@@ -172,8 +172,19 @@ def test_a_source_that_is_down(site: Site, database: SourceDatabase) -> None:
         status, out, err = site.index(action)
         assert (status, out) == (1, "")
         assert err.startswith("couch-tailor: the index of clinic cannot be built: The source (GET /clinic")
-    assert facts(site.index("status")[1])["behind"].startswith("nobody can say: The source (GET /clinic/_changes) ")
+    status, out, _ = site.index("status")
+    assert status == 1
+    assert facts(out)["behind"].startswith("nobody can say: The source (GET /clinic/_changes) ")
     assert site.index_id == name
+
+
+def test_a_source_that_refuses_the_account(site: Site, database: SourceDatabase) -> None:
+    site.index("build")
+    text = (site.directory / "clinic.toml").read_text()
+    site.write("clinic.toml", text.replace(f'"password" = "{ADMIN[1]}"', '"password" = "wrong"'))
+    status, out, _ = site.index("status")
+    assert (status, facts(out)["state"]) == (1, "complete")
+    assert "refuses the proxy itself" in facts(out)["behind"]
 
 
 def test_progress_is_printed(

@@ -188,8 +188,7 @@ async def _tell_of(data: Path, database: Database, follower: Follower, in_use: b
     except Damaged as error:
         _line("state", f"it is damaged, and made anew at the next start: {error}")
         return False
-    _line("behind", await _behind(follower, since))
-    return usable
+    return await _tell_how_far_behind(follower, since) and usable
 
 
 def _tell_of_content(index: IndexReader, follower: Follower, in_use: bool) -> bool:
@@ -208,16 +207,20 @@ def _tell_of_content(index: IndexReader, follower: Follower, in_use: bool) -> bo
     return complete and same
 
 
-async def _behind(follower: Follower, since: Any) -> str:
+async def _tell_how_far_behind(follower: Follower, since: Any) -> bool:
+    """Print what an index lacks of its source; whether the source says so: if not, nobody can follow it either."""
     from proxy.errors import CouchError
 
     try:
         behind = await follower.behind(since)
     except CouchError as error:
-        return f"nobody can say: {error}"
+        _line("behind", f"nobody can say: {error}")
+        return False
     if behind is None:
-        return "the source has changes, and does not say how many"
-    return f"{behind:,} changes of the source" if behind else "nothing"
+        _line("behind", "the source has changes, and does not say how many")
+    else:
+        _line("behind", f"{behind:,} changes of the source" if behind else "nothing")
+    return True
 
 
 def _line(name: str, text: str) -> None:
