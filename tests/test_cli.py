@@ -173,10 +173,11 @@ def test_check_says_what_profiles_do(command: Command) -> None:
         "clinic.toml is right",
         "listens on 127.0.0.1:5984; clients need an account",
         "source main: http://127.0.0.1:9, asked with each client's own credentials",
-        "",
+        "database clinic: no feed index: it needs server.data, the directory where indexes are kept",
     ]
-    assert lines[4].startswith("profile phone (rules ")
-    assert lines[5:16] == [
+    assert lines[4:6] == [lines[3].replace("clinic", "stock"), ""]
+    assert lines[6].startswith("profile phone (rules ")
+    assert lines[7:18] == [
         "  shows      clinic as /clinic-phone and /clinic",
         "  shows      stock as /stock-phone and /stock",
         "  chosen by  name, ending in -phone; request header x-device: phone",
@@ -237,6 +238,20 @@ def test_check_says_how_documents_are_found(command: Command, filters: list[str]
 def test_check_says_which_pages_are_served(command: Command, cors: str, line: str) -> None:
     command.write("clinic.toml", CONFIG.replace("[sources.main]", f"[server.cors]\n{cors}\n[sources.main]"))
     assert command.run("check", "clinic.toml")[1].split("\n")[2] == line
+
+
+def test_check_says_which_databases_have_an_index(command: Command) -> None:
+    account = '[sources.two]\nurl = "http://b"\nauth = "service"\nusername = "a"\npassword = "b"\n'
+    databases = '[databases.clinic]\nsource = "two"\n[databases.lab]\nsource = "two"\nindex = false\n'
+    text = CONFIG.replace("[databases.clinic]\n", account + databases).replace('"clinic", "stock"', '"clinic", "lab"')
+    text = text.replace("[databases.stock]", '[databases.stock]\nsource = "main"')
+    command.write("clinic.toml", text.replace("[sources.main]", 'data = "data"\n[sources.main]'))
+    assert re.findall("^database .*", command.run("check", "clinic.toml")[1], re.MULTILINE) == [
+        "database clinic: has a feed index",
+        "database lab: no feed index: its index is false",
+        'database stock: no feed index: it needs a source with an account, as auth = "service"',
+    ]
+    assert not (command.directory / "data").exists()
 
 
 def test_check_quietly(command: Command) -> None:

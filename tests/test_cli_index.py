@@ -205,7 +205,11 @@ def test_progress_is_printed(
     ("names", "server", "message"),
     [
         (["clinc"], {}, 'index: there is no database "clinc"; did you mean "clinic"?'),
-        (["stock"], {}, 'index: the database "stock" has no index'),
+        (
+            ["stock"],
+            {},
+            'index: the database "stock" has no index: it needs a source with an account, as auth = "service"',
+        ),
         ([], {"data": None}, "index: there are no indexes without server.data, the directory where they are kept"),
     ],
 )

@@ -16,6 +16,9 @@ def explain(config: Config) -> Iterator[str]:
     yield from _server(config.server)
     for source in config.sources.values():
         yield f"source {source.name}: {source.url}, {_account(source)}"
+    for database in config.databases.values():
+        why = config.unindexed(database)
+        yield f"database {database.name}: {'has a feed index' if why is None else f'no feed index: {why}'}"
     for profile in config.profiles.values():
         yield ""
         yield from _profile(profile, config)

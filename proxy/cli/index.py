@@ -68,13 +68,14 @@ def _chosen(config: Config, names: Sequence[str]) -> list[Database]:
     if config.server.data is None:
         raise UsageError("index: there are no indexes without server.data, the directory where they are kept")
     if not config.indexed:
-        raise UsageError('index: no database has one: it needs a source with an account, as auth = "service"')
+        reasons = dict.fromkeys(filter(None, map(config.unindexed, config.databases.values())))
+        raise UsageError(f"index: no database has one: {', or '.join(reasons)}")
     indexed = {database.name: database for database in config.indexed}
     for name in names:
         if name not in config.databases:
             raise UsageError(f'index: there is no database "{name}"{did_you_mean(name, config.databases)}')
         if name not in indexed:
-            raise UsageError(f'index: the database "{name}" has no index')
+            raise UsageError(f'index: the database "{name}" has no index: {config.unindexed(config.databases[name])}')
     return [indexed[name] for name in dict.fromkeys(names)] or list(indexed.values())
 
 

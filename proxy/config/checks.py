@@ -144,6 +144,9 @@ def _warn(config: Config, raw: dict[str, Any], problems: Problems) -> None:
     for database in config.databases.values():
         if raw["databases"][database.name].get("index") is True:
             _warn_of_index(database, config, problems)
+    if config.server.data is not None and config.databases and not config.indexed:
+        reasons = dict.fromkeys(filter(None, map(config.unindexed, config.databases.values())))
+        problems.warn(("server", "data"), f"has no effect, as no database has a feed index: {', or '.join(reasons)}")
     used = {database.source.name for database in config.databases.values()}
     for source in config.sources.values():
         if source.name not in used:

@@ -201,6 +201,12 @@ class Config:
     @property
     def indexed(self) -> tuple[Database, ...]:
         """The databases that have a feed index."""
+        return tuple(each for each in self.databases.values() if self.unindexed(each) is None)
+
+    def unindexed(self, database: Database) -> str | None:
+        """Why a database has no feed index, for people; None: it has one."""
         if self.server.data is None:
-            return ()
-        return tuple(each for each in self.databases.values() if each.index and each.may_be_indexed)
+            return "it needs server.data, the directory where indexes are kept"
+        if not database.may_be_indexed:
+            return 'it needs a source with an account, as auth = "service"'
+        return None if database.index else "its index is false"

@@ -193,6 +193,9 @@ FILTERS = '\n[[profiles.phone.filters]]\nuse = "drop"\npaths = ["a"]\n'
         ("[databases.clinic]", '[sources.b]\nurl = "http://b"\n[databases.clinic]\nsource = "main"', [
             "clinic.toml:5: sources.b: no database comes from this source"]),
         ('"stock"]', f'"stock"]{FILTERS}', []),
+        ("[sources", 'data = "data"\n[sources', [
+            "clinic.toml:3: server.data: has no effect, as no database has a feed index: "
+            'it needs a source with an account, as auth = "service"']),
     ],
 )  # fmt: skip
 def test_warnings(load_text: Loader, old: str, new: str, warnings: list[str]) -> None:
