@@ -31,6 +31,9 @@ class Compute(Filter):
         self._expressions = {n: compile_expression(value, option=f"fields.{n}") for n, value in table.items()}
         self._refuses = choice("writes", writes, ("ignore", "refuse")) == "refuse"
 
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return [(f"fields.{name}", expression) for name, expression in self._expressions.items()]
+
     def shape(self, doc: Doc, client: Client) -> Doc:
         if "_deleted" in doc:
             return {name: value for name, value in doc.items() if name not in self._expressions}

@@ -5,12 +5,12 @@ Options: `paths`. What they lead to is not shown; what a client writes there is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from filters.options import document_paths
 from proxy.contract import Client, Doc, Filter
-from proxy.rules import Survivors, restore_structurally
+from proxy.rules import Expression, Survivors, restore_structurally
 
 
 class Drop(Filter):
@@ -22,6 +22,9 @@ class Drop(Filter):
 
     def __init__(self, *, paths: Sequence[str]) -> None:
         self._paths = document_paths("paths", paths)
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return self._paths.conditions
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.drop(doc, client)

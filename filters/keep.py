@@ -5,12 +5,12 @@ Options: `paths`. `_id`, `_rev`, `_deleted` and `_attachments` always stay: thos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from filters.options import document_paths
 from proxy.contract import Client, Doc, Filter
-from proxy.rules import Survivors, compile_paths, restore_structurally
+from proxy.rules import Expression, Survivors, compile_paths, restore_structurally
 
 _ALWAYS = ("_id", "_rev", "_deleted", "_attachments")
 
@@ -25,6 +25,9 @@ class Keep(Filter):
     def __init__(self, *, paths: Sequence[str]) -> None:
         document_paths("paths", paths)
         self._paths = compile_paths([*paths, *_ALWAYS], option="paths")
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return self._paths.conditions
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._paths.keep(doc, client)

@@ -37,6 +37,9 @@ class Project(Filter):
         ignores = choice("writes", writes, ("ignore", "refuse")) == "ignore"
         self._ignored = {name for name, node in _members(self._body).items() if ignores and _steps(node) is None}
 
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return [("body", self._body)]
+
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         body = self._body.search(doc, client)
         if not isinstance(body, dict):

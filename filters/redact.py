@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from filters.options import choice, count, document_paths, flag, json_value, text
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import GONE, restore_structurally, same
+from proxy.rules import GONE, Expression, restore_structurally, same
 
 _DIGEST_BYTES = 16
 _LEAST_KEY = 16
@@ -59,6 +59,9 @@ class Redact(Filter):
     def describe(self) -> str:
         """For listings: the key stays out of them."""
         return f"{', '.join(self._paths.texts)} ({self._mode}{', writable' if self._writable else ''})"
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return self._paths.conditions
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._masked(doc, client, None)

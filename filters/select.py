@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from filters.options import texts
 from proxy.contract import Client, Doc, Filter, OptionError
-from proxy.rules import compile_expression, sharing
+from proxy.rules import Expression, compile_expression, sharing
 
 
 class Select(Filter):
@@ -41,6 +41,9 @@ class Select(Filter):
         self._judge = None if self._where.uses_client else self._where.judge(None, False)
         self._sharing = sharing(self._where)
         self.declares_audience = self._sharing is not None
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return [("where", self._where)]
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         if self._judge is not None:

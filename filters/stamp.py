@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 from filters.options import choice
 from filters.options import fields as _fields
 from proxy.contract import Client, Doc, Filter, Refused
-from proxy.rules import compile_expression, quote, same
+from proxy.rules import Expression, compile_expression, quote, same
 
 _ABSENT: Final = object()
 
@@ -34,6 +34,9 @@ class Stamp(Filter):
         self._stamps = {name: compile_expression(value, option=f"fields.{name}") for name, value in table.items()}
         self._always = choice("when", when, ("create", "write")) == "write"
         self._refuses = choice("claims", claims, ("overwrite", "refuse")) == "refuse"
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return [(f"fields.{name}", expression) for name, expression in self._stamps.items()]
 
     def depends_on_client(self) -> bool:
         return False  # documents go out untouched

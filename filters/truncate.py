@@ -11,12 +11,12 @@ within the limit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from filters.options import choice, count, document_paths
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import Survivors, restore_structurally, same
+from proxy.rules import Expression, Survivors, restore_structurally, same
 
 
 class Truncate(Filter):
@@ -38,6 +38,9 @@ class Truncate(Filter):
         }
         self._first = choice("end", end, ("first", "last")) == "first"
         self._cut_doc = self._paths.rewriter(self._cut)
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return self._paths.conditions
 
     def shape(self, doc: Doc, client: Client) -> Doc:
         return self._cut_doc(doc, client, None)

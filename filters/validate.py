@@ -12,11 +12,12 @@ chain: whole, if it comes first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from filters.options import text
 from proxy.contract import Client, Doc, Filter, Refused
-from proxy.rules import compile_expression
+from proxy.rules import Expression, compile_expression
 
 
 class Validate(Filter):
@@ -28,6 +29,9 @@ class Validate(Filter):
     def __init__(self, *, where: str, message: str | None = None) -> None:
         self._where = compile_expression(where, option="where", names=("client", "old"))
         self._message = f"not allowed: {where}" if message is None else text("message", message)
+
+    def expressions(self) -> Iterable[tuple[str, Expression]]:
+        return [("where", self._where)]
 
     def depends_on_client(self) -> bool:
         return False  # documents go out untouched

@@ -159,8 +159,9 @@ def _profile(name: str, table: dict[str, Any], databases: Collection[str], works
         if database not in databases:
             at = (*path, "databases", index)
             problems.add(at, f'there is no database "{database}"{did_you_mean(database, databases)}')
-    chain, rules = workshop.build(values.pop("filters"), (*path, "filters"))
     device = values.pop("device") or {}
+    said = table.get("device", {})  # also what comes from a header that is none
+    chain, rules = workshop.build(values.pop("filters"), (*path, "filters"), said if isinstance(said, dict) else None)
     return Profile(
         name=name,
         databases=frozenset(named),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path as FilePath
@@ -31,8 +31,11 @@ class Workshop:
     directory: FilePath
     problems: Problems
 
-    def build(self, value: Any, path: Path) -> tuple[Chain, tuple[Rule, ...]]:
-        """The chain of a profile's `filters` (`value`; None if there are none). Mistakes are left out."""
+    def build(self, value: Any, path: Path, device: Collection[str] | None = None) -> tuple[Chain, tuple[Rule, ...]]:
+        """The chain of a profile's `filters` (`value`; None if there are none). Mistakes are left out.
+
+        `device`: what clients can say of themselves in this profile; None if that cannot be told.
+        """
         if value is None:
             value = []
         if not isinstance(value, list):
@@ -40,7 +43,7 @@ class Workshop:
             return Chain(), ()
         rules, links = [], []
         for index, item in enumerate(value):
-            built = self._build_one(item, (*path, index))
+            built = self._build_one(item, (*path, index), device)
             if built is not None:
                 rules.append(built)
                 links.append(Link(f"{dotted((*path, index))} ({built.use})", built.filter))
@@ -63,7 +66,7 @@ class Workshop:
                 )
                 self.problems.add((*path, index, "fields", name), message)
 
-    def _build_one(self, item: Any, path: Path) -> Rule | None:
+    def _build_one(self, item: Any, path: Path, device: Collection[str] | None) -> Rule | None:
         if not isinstance(item, dict):
             self.problems.add(path, f'expected a table, as {{ use = "drop" }}, not {kind_of(item)}')
             return None
@@ -82,7 +85,7 @@ class Workshop:
         options = {name: option for name, option in item.items() if name != "use"}
         if not self._options_fit(found.cls, options, path):
             return None
-        return self._construct(use, found, options, path)
+        return self._construct(use, found, options, path, device)
 
     def _options_fit(self, cls: type[Filter], options: dict[str, Any], path: Path) -> bool:
         """Whether the constructor takes these options: so a wrong name does not end as a TypeError."""
@@ -97,9 +100,13 @@ class Workshop:
             self.problems.add((*path, name), "is missing; this filter needs it")
         return not unknown and not missing
 
-    def _construct(self, use: str, found: modules.Found, options: dict[str, Any], path: Path) -> Rule | None:
+    def _construct(
+        self, use: str, found: modules.Found, options: dict[str, Any], path: Path, device: Collection[str] | None
+    ) -> Rule | None:
         try:
             built = found.cls(**options)
+            if device is not None and not found.stamp:  # what a site's own does with expressions is its affair
+                _check_device(built, device)
             if (wrong := fault(built)) is not None:
                 self.problems.add((*path, "use"), f'"{use}" {wrong}')
                 return None
@@ -118,6 +125,21 @@ _BY_NAME = (
     inspect.Parameter.KEYWORD_ONLY,
     inspect.Parameter.VAR_KEYWORD,
 )
+
+
+def _check_device(built: Filter, device: Collection[str]) -> None:
+    """Raises OptionError for an expression that reads what no client can say of itself: it is always null."""
+    expressions = getattr(built, "expressions", None)
+    for option, expression in expressions() if callable(expressions) else ():
+        for path in expression.client_paths:
+            if len(path) > 1 and path[0] == "device" and path[1] not in device and isinstance(path[1], str):
+                read = dotted(("client", *path[:2]))
+                why = (
+                    f"the profile's device has no such name{did_you_mean(path[1], device)}"
+                    if device
+                    else 'the profile has no device; add it, as device = { model = "X-Device-Model" }'
+                )
+                raise OptionError(option, f"{read} is always null: {why}", text=expression.text)
 
 
 def _required(parameter: inspect.Parameter) -> bool:

@@ -25,6 +25,7 @@ from typing import Any
 
 from proxy.contract import Client, Doc
 from proxy.core.cutting import GONE, Cut, Rewrite, Survivors, keeper, rewriter
+from proxy.core.jmes import Expression
 from proxy.core.pathtree import Node, Step, parse_paths, quote
 
 __all__ = ["GONE", "Paths", "Rewrite", "Survivors", "compile_paths", "compile_steps"]
@@ -36,9 +37,11 @@ CutDoc = Callable[[Doc, Client, Survivors | None], Doc]
 class Paths:
     """Compiled paths. Immutable; made by `compile_paths`."""
 
-    def __init__(self, texts: Sequence[str], root: Node) -> None:
+    def __init__(self, texts: Sequence[str], root: Node, conditions: Sequence[tuple[str, Expression]] = ()) -> None:
         self.texts = tuple(texts)
         """As they were written; empty for those made of steps."""
+        self.conditions = tuple(conditions)
+        """Those in the texts, each behind the place of its path: `paths[2]` for the third of the option `paths`."""
         self._root = root
 
     @cached_property
@@ -100,7 +103,10 @@ class Paths:
 def compile_paths(texts: object, *, option: str) -> Paths:
     """The paths that an option lists. Raises OptionError (`option[2]` for the third) if they are not paths."""
     paths = parse_paths(texts, option)
-    return Paths(list(paths), Node.of(paths.values()))
+    assert isinstance(texts, list | tuple)
+    places = {text: f"{option}[{index}]" for index, text in enumerate(texts)}
+    conditions = [(places[text], step[1]) for text, steps in paths.items() for step in steps if step[0] == "where"]
+    return Paths(list(paths), Node.of(paths.values()), conditions)
 
 
 def compile_steps(paths: Sequence[Sequence[Step]]) -> Paths:

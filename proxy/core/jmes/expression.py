@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -35,10 +35,9 @@ class Expression:
         """The library's syntax tree; read only."""
         self.fields: frozenset[str] | None = reads.fields
         """The top-level fields of the document that it can read; None if it can read all."""
-        self.client_attributes = frozenset(str(p[1]) for p in reads.paths if p[0] == "client" and len(p) > 1)
-        """What it reads below `client`."""
-        self._client_paths = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
-        self.uses_client = bool(self._client_paths)
+        self.client_paths: Sequence[Path] = sorted((p[1:] for p in reads.paths if p[0] == "client"), key=str)
+        """What it reads below `client`, by the ways from there."""
+        self.uses_client = bool(self.client_paths)
         """Whether the result may depend on the client; if not, it is the same for all."""
         self._run = run
         self._judges = {in_doubt: _judge(run, _NO_NAMES, in_doubt) for in_doubt in (False, True)}
@@ -81,7 +80,7 @@ class Expression:
             return None
         last = self._last
         if last is None or last[0] is not client:  # a feed asks for one client many times
-            self._last = last = (client, tuple(p for p in self._client_paths if _at(client.scope, p) is None))
+            self._last = last = (client, tuple(p for p in self.client_paths if _at(client.scope, p) is None))
         lacking = last[1]
         if lacking and optional:
             lacking = tuple(path for path in lacking if path[0] not in optional)
