@@ -218,10 +218,8 @@ def test_serve_where_somebody_else_listens(command: Command) -> None:
 
 def test_serve_at_an_address_that_is_not_of_this_machine(command: Command) -> None:
     status, out, err = command.run("serve", "-c", "clinic.toml", "--bind", "192.0.2.1:5984")
-    assert (status, out) == (2, "")
-    assert err.startswith("couch-tailor: --bind: 192.0.2.1:5984 is no address of this machine: ")
-    _, _, err = command.run("serve", "-c", "clinic.toml", env={"COUCH_TAILOR_BIND": "192.0.2.1:5984"})
-    assert err.startswith("COUCH_TAILOR_BIND: server.bind: 192.0.2.1:5984 is no address of this machine: ")
+    assert (status, out) == (1, "")
+    assert err.startswith("couch-tailor: cannot listen on 192.0.2.1:5984: ")
 
 
 def test_serve_at_no_address(command: Command) -> None:

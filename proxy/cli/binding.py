@@ -10,7 +10,6 @@ from proxy.cli.errors import RunError
 from proxy.cli.files import Blame
 from proxy.listening import authority, listen
 
-_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
 _MAY_PASS = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
 """Why a name is not found that may be there the next time."""
 
@@ -19,7 +18,7 @@ def bind_all(until_end: ExitStack, address: tuple[str, int] | None, blame: Blame
     """Sockets that listen on host and port until the end.
 
     Raises RunError, or what `blame` makes of a mistake: whatever is wrong with an address that will be wrong with it
-    the next time as well.
+    the next time as well. One that this machine does not have it may get, as when its network is up, or as a standby.
     """
     if address is None:
         return []
@@ -40,8 +39,8 @@ def _mistake(address: tuple[str, int], error: OSError) -> str | None:
         if error.errno in _MAY_PASS:
             return None
         return f'"{host}" is the name of no address of this machine: {error.strerror}; {instead}'
-    if error.errno in _NOT_OURS:
-        return f"{authority(*address)} is no address of this machine: {error.strerror}; {instead}"
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"{authority(*address)} can be no address of this machine: {error.strerror}; {instead}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{authority(*address)} is not for this user to listen on: {error.strerror}; choose a port from 1024 on"
     return None

@@ -288,10 +288,8 @@ def test_a_directory_that_cannot_be_written(make: Callable[..., Proxy]) -> None:
 @pytest.mark.parametrize("key", ["bind", "metrics"])
 def test_an_address_that_is_not_of_this_machine(make: Callable[..., Proxy], key: str, workers: int) -> None:
     proxy = make(data=None, workers=workers, **{key: "192.0.2.1:5984"})
-    message = "192.0.2.1:5984 is no address of this machine: Cannot assign requested address"
-    status, output = run_to_its_end(proxy.process)
-    assert status == 2
-    assert f': server.{key}: {message}; write one that it has, as "127.0.0.1:5984"\n' in output
+    message = "couch-tailor: cannot listen on 192.0.2.1:5984: Cannot assign requested address\n"
+    assert run_to_its_end(proxy.process) == (1, message)  # it may be, when its network is up
 
 
 def test_an_address_that_is_taken(make: Callable[..., Proxy]) -> None:
