@@ -1,4 +1,4 @@
-"""The signals by which a process is asked to end, and the one by which it is asked to read its files again."""
+"""The signals by which a process is asked to end, and SIGHUP, at which it goes on as before."""
 
 from __future__ import annotations
 
