@@ -8,8 +8,6 @@ from proxy.config.model import Config, Database, Profile, Server, Source
 from proxy.core.audience import declares_audience
 from proxy.listening import authority
 
-_INDENT = "             "
-
 
 def explain(config: Config) -> Iterator[str]:
     """Lines that say what each source, database and profile is for."""

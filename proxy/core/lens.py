@@ -183,14 +183,6 @@ class Chain:
         body = body_of(doc) | ({"_attachments": doc["_attachments"]} if "_attachments" in doc else {})
         return {name: value for name, value in body.items() if name not in shaped or not same(shaped[name], value)}
 
-    def tombstone(self, original: Doc, client: Client) -> Doc:
-        """The fields to store in the tombstone when `client` deletes `original` without a body of its own.
-
-        Raises Refused if the client may not, and Withheld.
-        """
-        whole = self.restore(_bare_deletion(original), original, client)
-        return {name: value for name, value in whole.items() if not name.startswith("_")}
-
     def bare_deletion(self, edited: Doc, original: Doc, client: Client) -> Doc:
         """What deletes the `original` for a client where a filter fails on what is left of it in a deletion: nothing of
         what was sent, only what filters set, and what decides whom it concerns. Raises Refused, Withheld.

@@ -306,12 +306,6 @@ def descendant_leaves(tree: Tree, rev: Rev) -> list[Rev]:
     return [leaf for leaf in leaves(tree) if rev in _ancestry(tree, leaf)]
 
 
-def common_ancestor(tree: Tree, one: Rev, other: Rev) -> Rev | None:
-    """The newest revision on both paths, perhaps one of the two; None if they are unrelated."""
-    others = set(_ancestry(tree, other))
-    return next((rev for rev in _ancestry(tree, one) if rev in others), None)
-
-
 def newest_stored(tree: Tree, path: Revisions) -> Rev | None:
     """The newest revision on `path`, or further down its known ancestors, that has a body."""
     for rev in path.revs():

@@ -22,7 +22,7 @@ from proxy.core import jsonio
 from proxy.core.collation import Key, collation_key
 from proxy.core.mango import SelectorError
 from proxy.core.mango.conditions import Compiler
-from proxy.core.mango.normal import At, Every, Node, Not, Op, Some, normalize
+from proxy.core.mango.normal import At, Every, Node, Op, Some, normalize
 from proxy.core.mango.paths import MISSING, NO_PATH, Path, get, parse_path, put
 
 _MAX_COST = 10_000
@@ -35,7 +35,6 @@ __all__ = [
     "compile_selector",
     "feed_fields",
     "feed_selector",
-    "fields_of",
     "finds_nothing",
     "limits_ids",
     "project_fields",
@@ -73,24 +72,6 @@ def limits_ids(selector: Any) -> bool:
             case At(("_id",), Op(name, _)) if name in _RANGES:
                 return True
     return False
-
-
-def fields_of(selector: Any) -> tuple[Path, ...]:
-    """The paths of all fields that the selector looks at, each once, in order. Raises SelectorError.
-
-    The empty path stands for the whole document. What is below an `$elemMatch` is not told apart.
-    """
-    found: dict[Path, None] = {}
-    nodes: list[Node] = [normalize(selector)]
-    while nodes:
-        match nodes.pop(0):
-            case Every(inner) | Some(inner):
-                nodes[:0] = inner
-            case Not(node):
-                nodes.insert(0, node)
-            case At(path, _):
-                found[path] = None
-    return tuple(found)
 
 
 def project_fields(doc: Doc, fields: Sequence[str]) -> Doc:

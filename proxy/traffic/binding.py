@@ -29,9 +29,6 @@ class Bindings:
         self._recorded: dict[str, str] = {}
         self._sent: set[str] = set()
 
-    def get(self, recorded: str) -> str | None:
-        return self._live.get(recorded)
-
     def bind(self, recorded: str, live: str) -> bool:
         """Whether `live` stands for `recorded`, from now on if both are new and the client did not bring them up."""
         known = self._live.get(recorded)

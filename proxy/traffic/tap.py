@@ -112,10 +112,6 @@ class Heads:
         start, *lines = head.split(b"\r\n")
         return start, lines, rest
 
-    @property
-    def empty(self) -> bool:
-        return not self._buffer
-
 
 def _header(line: bytes) -> tuple[str, str]:
     name, colon, value = line.partition(b":")

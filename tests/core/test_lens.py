@@ -215,7 +215,6 @@ def deletion(**fields: Any) -> Doc:
 
 def test_a_deletion_keeps_what_decides_the_audience_and_nothing_else_that_is_hidden() -> None:
     assert CLINIC.restore(deletion(), DOC, ANN) == deletion(facility="f7")
-    assert CLINIC.tombstone(DOC, ANN) == {"facility": "f7"}
     assert CLINIC.check_putget(CLINIC.restore(deletion(), DOC, ANN), deletion(), ANN, DOC) == []
 
 

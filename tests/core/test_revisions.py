@@ -107,11 +107,11 @@ def test_the_story() -> None:
 
 def test_a_path_joins_two_roots() -> None:
     tree = grow("3-c b", "7-f e")
-    assert revisions.common_ancestor(tree, rev("3-c"), rev("7-f")) is None
+    assert revisions.leaves(tree) == [rev("7-f"), rev("3-c")]
     tree, outcome = merge(tree, path("8-1 f e d 9 c b a"))
     assert outcome is Merged.NEW_LEAF
     assert revisions.leaves(tree) == [rev("8-1")]
-    assert revisions.common_ancestor(tree, rev("3-c"), rev("8-1")) == rev("3-c")
+    assert revisions.path_of(tree, rev("8-1")) == path("8-1 f e d 9 c b a")
 
 
 def test_a_known_revision_keeps_its_parent() -> None:
@@ -309,9 +309,6 @@ def test_relations_agree_with_the_model(history: History) -> None:
     for one in tree:
         expected = [leaf for leaf in leaves if one in model.ancestors(leaf)]
         assert revisions.descendant_leaves(tree, one) == expected
-        for other in leaves:
-            shared = model.ancestors(one) & model.ancestors(other)
-            assert revisions.common_ancestor(tree, one, other) == max(shared, default=None)
 
 
 @settings(max_examples=100)

@@ -2,7 +2,6 @@
 
     rows         a streamed JSON object with one big array (`_changes`, `_all_docs`, `_find`, ...)
     cut, values  where an element of it ends: guessed and proven, or found by scanning
-    lines        continuous feeds (one JSON object per line) and event streams
     changes      the four `_changes` layouts, byte for byte as CouchDB writes them
     multipart    incremental decoder for multipart/related, /mixed and /form-data
     envelope     encoders of CouchDB's multipart layouts

@@ -7,7 +7,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from proxy.errors import BadContentType, BadRequest, TooLarge
+from proxy.errors import BadRequest, TooLarge
 
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 256 * 1024
@@ -47,21 +47,6 @@ def inflated(data: bytes, limit: int) -> Iterator[bytes]:
         if at == len(data):
             return
     raise _not_gzipped()
-
-
-def decode_body(data: bytes, coding: str | None, limit: int) -> bytes:
-    """A JSON request body without its Content-Encoding, as CouchDB undoes it: `gzip` exactly, or none.
-
-    Raises BadContentType for any other coding, TooLarge beyond `limit` bytes, BadRequest for what is not
-    gzip.
-    """
-    if coding == "gzip":
-        return inflate(data, limit)
-    if coding not in (None, "identity"):
-        raise BadContentType(f"{coding} is not a supported content encoding.")
-    if len(data) > limit:
-        raise TooLarge("the request entity is too large")
-    return data
 
 
 def _not_gzipped() -> BadRequest:

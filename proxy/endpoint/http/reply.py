@@ -59,11 +59,6 @@ def json_reply(value: object, status: int = 200, head: bytes = b"") -> Reply:
     return Reply(status, JSON_HEAD + head, jsonio.dumps(value) + b"\n")
 
 
-def raw_json(text: bytes, head: bytes = b"", status: int = 200) -> Reply:
-    """JSON text that is ready to be sent, newline included."""
-    return Reply(status, JSON_HEAD + head, text)
-
-
 def json_stream(stream: Stream, head: bytes = b"") -> Reply:
     return Reply(200, JSON_HEAD + head, stream)
 
