@@ -33,6 +33,11 @@ def decode(text: str) -> str:
         raise BadRequest("The request target is not UTF-8.") from None
 
 
+def escape(piece: str) -> str:
+    """A piece of a path as CouchDB writes it in Location: colons stay, a tilde does not."""
+    return quote(piece, safe=":").replace("~", "%7E")
+
+
 def encode(pairs: Pairs) -> str:
     """The canonical query string of pairs, without the question mark."""
     return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from aiohttp import web
 
+from proxy.core.query import escape
 from proxy.exchange import Exchange
 from proxy.writing.store import Written
 
@@ -16,7 +15,7 @@ def location(exchange: Exchange, *pieces: str) -> str:
     scheme, host = exchange.request.scheme, sent.get("Host", "")
     if exchange.server.trust_forwarded:
         scheme, host = sent.get("X-Forwarded-Proto", scheme), sent.get("X-Forwarded-Host", host)
-    path = "/".join(quote(piece, safe=":") for piece in (exchange.view.name, *pieces))
+    path = "/".join(map(escape, (exchange.view.name, *pieces)))
     return f"{scheme}://{host}/{path}"
 
 

@@ -33,6 +33,12 @@ def test_bad_escapes_are_refused(raw: str) -> None:
         query.parse(raw)
 
 
+def test_paths_are_escaped_as_by_couchdb() -> None:
+    escaped = "a%7Eb:c%2Fd%20e%40g%21h%2Ai%28j%29%27k%2Cl%3Bm%3Dn%26o%24p%C3%BC.-_"
+    assert query.escape("a~b:c/d e@g!h*i(j)'k,l;m=n&o$pü.-_") == escaped
+    assert query.decode(escaped) == "a~b:c/d e@g!h*i(j)'k,l;m=n&o$pü.-_"
+
+
 def test_duplicates_follow_couchdbs_rule_for_each_kind() -> None:
     given = Query([("rev", "1-a"), ("rev", "2-b"), ("revs", "true"), ("revs", "false"), ("Limit", "1")])
     assert (given.first("rev"), given.last("rev")) == ("1-a", "2-b")

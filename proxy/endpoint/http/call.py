@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -112,9 +111,9 @@ class Call:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def location(self, *pieces: str) -> str:
-        """The absolute URL of a path, by the Host that the client named."""
+        """The absolute URL of a path, by the Host that the client named, escaped as CouchDB does."""
         host = self.headers.get("Host") or self.endpoint.host
-        return f"http://{host}/" + "/".join([quote(piece, safe="") for piece in pieces])
+        return f"http://{host}/" + "/".join(map(query.escape, pieces))
 
     @cached_property
     def cookies(self) -> Mapping[str, str]:
