@@ -58,6 +58,7 @@ class Edit:
 
     `text` is the JSON text of `body`. `revisions` is `_revisions`, or `_rev` alone, of what the client edited; with
     `new_edits=false` of the revision itself. `attachments` may have stored ones among those that come in.
+    `problem`: the reason why the database refuses it, if it is no conflict.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Edit:
     deleted: bool = False
     revisions: Revisions | None = None
     attachments: tuple[Incoming | Attachment, ...] = ()
+    problem: str | None = None
 
     @property
     def is_local(self) -> bool:

@@ -29,7 +29,7 @@ from proxy.endpoint.attachments import Attachment, Upload, pack, unpack
 from proxy.endpoint.documents import Updated
 from proxy.endpoint.incoming import Edit, Incoming
 from proxy.endpoint.repository import LocalDoc, Record, StoredBody, Transaction
-from proxy.errors import BadRequest, Conflict, PreconditionFailed
+from proxy.errors import BadRequest, Conflict, Forbidden, PreconditionFailed
 
 
 def edit_all(transaction: Transaction, edits: Sequence[Edit], revs_limit: int) -> list[Updated]:
@@ -57,8 +57,9 @@ def _apply(
             document = documents[edit.id] = _Document(transaction, edit.id, strict)
         try:
             results.append(Updated(edit.id, str(apply(document, edit))))
-        except Conflict as conflict:
-            results.append(Updated(edit.id, None, conflict.with_traceback(None)))  # which would refer to the results
+        except (Conflict, Forbidden) as error:
+            rev = None if edit.revisions is None else str(edit.revisions.newest)
+            results.append(Updated(edit.id, rev, error.with_traceback(None)))  # which would refer to the results
     for document in documents.values():
         document.save(revs_limit)
     return results
@@ -79,7 +80,7 @@ class _Document:
     # ---- edits
 
     def edit(self, edit: Edit) -> Rev:
-        """Raises Conflict; PreconditionFailed for a stub that stands for nothing."""
+        """Raises Conflict, Forbidden; PreconditionFailed for a stub that stands for nothing."""
         if self._strict:
             self._judge(edit)
         given = edit.revisions
@@ -102,6 +103,7 @@ class _Document:
         tree, outcome = revisions.merge(self._tree, path, deleted=edit.deleted)
         if outcome is not Merged.NEW_LEAF:
             raise Conflict
+        _check(edit)
         self._tree = tree
         return self._keep(path.newest, edit, attachments)
 
@@ -117,7 +119,7 @@ class _Document:
     # ---- replication
 
     def graft(self, edit: Edit) -> Rev:
-        """Raises PreconditionFailed for a stub that stands for nothing."""
+        """Raises Forbidden; PreconditionFailed for a stub that stands for nothing."""
         path = edit.revisions
         if path is None:
             raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
@@ -128,6 +130,7 @@ class _Document:
             if not self._strict:
                 self._tree, _ = revisions.merge(self._tree, path)  # its history may be longer than what was known
             return rev
+        _check(edit)
         ancestors = Revisions(path.start - 1, path.ids[1:])
         stored = self._stored_attachments(revisions.newest_stored(self._tree, ancestors))
         self._check_stubs(edit, stored)
@@ -213,6 +216,11 @@ class _Document:
         if before is not None and before.rev != best:
             transaction.put_body(self._id, before.stored_body)
             transaction.drop_body(self._id, best)
+
+
+def _check(edit: Edit) -> None:
+    if edit.problem is not None:
+        raise Forbidden(edit.problem)
 
 
 def _uploaded(incoming: Incoming, upload: Upload, revpos: int) -> Attachment:

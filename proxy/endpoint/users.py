@@ -1,8 +1,8 @@
 """Users: administrators from the configuration, all others documents of `_users`, as in CouchDB.
 
 A user's document has `name`, `roles`, `type: "user"` and, when it is sent, a `password`, which is replaced
-with CouchDB's own PBKDF2 members before it is stored. Who may write which user's document is for the HTTP
-layer to say (`check_change`); here is what must hold for anyone (`_auth`'s validation function in CouchDB).
+with CouchDB's own PBKDF2 members before it is stored. Administrators alone read and write them, as in a CouchDB whose
+`users_db_security_editable` is not set; what holds for those is here (`_auth`'s validation function in CouchDB).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.core import jsonio
@@ -38,6 +38,7 @@ _PASSWORD_MEMBERS = frozenset(
         "salt",
     }
 )
+_SCHEMES = ("simple", "pbkdf2", "simple+pbkdf2")
 _DIGESTS = {"sha": "sha1", "sha224": "sha224", "sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 _WRONG = "Name or password is incorrect."
 
@@ -90,14 +91,17 @@ class Users:
         return user
 
     async def prepare(self, edit: Edit) -> Edit:
-        """What `_users` does with an edit before it is stored. Raises Forbidden."""
-        if edit.deleted or edit.is_local or edit.id.startswith(_DESIGN):
+        """What `_users` does with an edit before it is stored: also a tombstone keeps no password.
+
+        Raises Forbidden, for the request as a whole, where a password is no string.
+        """
+        if edit.is_local or edit.id.startswith(_DESIGN):
             return edit
-        body = edit.body
+        body, text = edit.body, edit.text
         password = body.get("password")
         if password is not None:
             if not isinstance(password, str):
-                raise Forbidden("doc.password must be a string.")
+                raise Forbidden(f"Password value of '{_shown(password)}' is invalid.")
             salt = secrets.token_hex(16)
             key = await asyncio.to_thread(_derive, "sha256", password, salt, self._iterations)
             body = {
@@ -108,8 +112,9 @@ class Users:
                 "derived_key": key,
                 **{name: value for name, value in body.items() if name not in _PASSWORD_MEMBERS},
             }
-        _check(edit.id, body)
-        return Edit(edit.id, body, jsonio.dumps(body), False, edit.revisions, edit.attachments)
+            text = jsonio.dumps(body)
+        problem = None if edit.deleted else _problem(edit.id, body)
+        return replace(edit, body=body, text=text, problem=problem)
 
     async def _verify(self, document: Mapping[str, Any], password: str) -> bool:
         """A password once found right is remembered, as a keyed digest, while the document keeps its hash."""
@@ -126,26 +131,6 @@ class Users:
         return right
 
 
-def check_change(user: User, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None) -> None:
-    """Whether someone who is no administrator may turn the user document `old` into `new` (None: absent, deleted).
-
-    Raises Forbidden with the words of CouchDB's validation function: users change their own document only,
-    and no one their own roles.
-    """
-    if new is None:
-        if old is None or user.name is None or user.name != old.get("name"):
-            raise Forbidden("Only admins may delete other user docs.")
-        return
-    roles = new.get("roles") or []
-    if old is None:
-        if roles:
-            raise Forbidden("Only _admin may set roles")
-    elif user.name is None or user.name != new.get("name"):
-        raise Forbidden("You may only update your own user document.")
-    elif sorted(map(str, old.get("roles") or [])) != sorted(map(str, roles)):
-        raise Forbidden("Only _admin may edit roles")
-
-
 def _user(name: str, document: Mapping[str, Any]) -> User | None:
     roles = document.get("roles")
     if document.get("name") != name or not isinstance(roles, list):
@@ -153,14 +138,15 @@ def _user(name: str, document: Mapping[str, Any]) -> User | None:
     return User(name, tuple(role for role in roles if isinstance(role, str)), str(document.get("salt", "")))
 
 
-def _check(doc_id: str, body: Mapping[str, Any]) -> None:
+def _problem(doc_id: str, body: Mapping[str, Any]) -> str | None:
+    """Why a document is no user's."""
     name, roles = body.get("name"), body.get("roles")
     problem = None
     if body.get("type") != "user":
         problem = "doc.type must be user"
-    elif not name:
+    elif _is_nothing(name):
         problem = "doc.name is required"
-    elif roles is None:
+    elif _is_nothing(roles):
         problem = "doc.roles must exist"
     elif not isinstance(roles, list):
         problem = "doc.roles must be an array"
@@ -168,14 +154,39 @@ def _check(doc_id: str, body: Mapping[str, Any]) -> None:
         problem = "doc.roles can only contain strings"
     elif not isinstance(name, str) or doc_id != PREFIX + name:
         problem = "Doc ID must be of the form org.couchdb.user:name"
+    elif (unusable := _unusable(body)) is not None:
+        problem = unusable
     elif any(role.startswith("_") and role != "_metrics" for role in roles):
         problem = "No system roles (starting with underscore) in users db."
     elif name.startswith("_"):
         problem = "Username may not start with underscore."
     elif ":" in name:
         problem = "Character `:` is not allowed in usernames."
-    if problem is not None:
-        raise Forbidden(problem)
+    return problem
+
+
+def _unusable(body: Mapping[str, Any]) -> str | None:
+    """What is wrong with the hash of a password, as a client may bring one along."""
+    scheme, iterations = body.get("password_scheme"), body.get("iterations")
+    if not _is_nothing(body.get("password_sha")) and _is_nothing(body.get("salt")):
+        return "Users with password_sha must have a salt.See /_utils/script/couch.js for example code."
+    if not _is_nothing(scheme) and scheme not in _SCHEMES:
+        return f"Password scheme `{_shown(scheme)}` not supported."
+    if scheme == "pbkdf2":
+        if not isinstance(iterations, int | float) or isinstance(iterations, bool):
+            return "iterations must be a number."
+        if not isinstance(body.get("derived_key"), str):
+            return "derived_key must be a string."
+    return None
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether it counts as absent in JavaScript, where an empty list or object does not."""
+    return not value and not isinstance(value, list | dict)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else jsonio.dumps(value).decode()
 
 
 def _matches(document: Mapping[str, Any], password: str, iterations: int) -> bool:

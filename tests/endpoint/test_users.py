@@ -10,8 +10,8 @@ import pytest
 
 from proxy.core import jsonio
 from proxy.endpoint.server import Server
-from proxy.endpoint.users import PREFIX, User, check_change
-from proxy.errors import Forbidden, Unauthorized
+from proxy.endpoint.users import PREFIX, Users
+from proxy.errors import Conflict, Forbidden, Unauthorized
 
 
 @pytest.fixture
@@ -120,12 +120,12 @@ async def test_hashes_of_other_couchdbs(server: Server, hashed: dict[str, Any]) 
         {"password_scheme": "simple", "salt": "s"},
     ],
 )
-async def test_hashes_that_nothing_matches(server: Server, hashed: dict[str, Any]) -> None:
+async def test_hashes_that_nothing_matches(hashed: dict[str, Any]) -> None:
     doc = user_doc(**hashed)
     del doc["password"]
-    await add(server, doc)
+    users = Users(lambda _: doc, {}, b"key", 10)
     with pytest.raises(Unauthorized):
-        await server.authenticate("ann", "pw")
+        await users.authenticate("ann", "pw")
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,16 @@ async def test_hashes_that_nothing_matches(server: Server, hashed: dict[str, Any
     [
         ({"type": "x"}, "doc.type must be user"),
         ({"name": None}, "doc.name is required"),
+        ({"name": []}, "Doc ID must be of the form org.couchdb.user:name"),
         ({"roles": None}, "doc.roles must exist"),
+        ({"roles": ""}, "doc.roles must exist"),
+        ({"roles": {}}, "doc.roles must be an array"),
         ({"roles": "nurse"}, "doc.roles must be an array"),
         ({"roles": [1]}, "doc.roles can only contain strings"),
         ({"name": "bob"}, "Doc ID must be of the form org.couchdb.user:name"),
         ({"roles": ["_admin"]}, "No system roles (starting with underscore) in users db."),
-        ({"password": 5}, "doc.password must be a string."),
+        ({"password": 5}, "Password value of '5' is invalid."),
+        ({"password": True}, "Password value of 'true' is invalid."),
     ],
 )
 async def test_documents_that_are_no_users(server: Server, members: dict[str, Any], reason: str) -> None:
@@ -147,29 +151,45 @@ async def test_documents_that_are_no_users(server: Server, members: dict[str, An
     assert caught.value.reason == reason
 
 
-ANN = User("ann", ("nurse",))
+SHA_WITHOUT_SALT = "Users with password_sha must have a salt.See /_utils/script/couch.js for example code."
 
 
 @pytest.mark.parametrize(
-    ("user", "new", "old", "reason"),
+    ("hashed", "reason"),
     [
-        (ANN, {"name": "ann", "roles": ["b", "a"]}, {"name": "ann", "roles": ["a", "b"]}, None),
-        (ANN, None, {"name": "ann"}, None),
-        (User(None), {"name": "new", "roles": []}, None, None),
-        (ANN, None, {"name": "bob"}, "Only admins may delete other user docs."),
-        (ANN, None, None, "Only admins may delete other user docs."),
-        (User(None), None, {}, "Only admins may delete other user docs."),
-        (ANN, {"name": "bob", "roles": []}, {"name": "bob"}, "You may only update your own user document."),
-        (ANN, {"name": "ann", "roles": ["boss"]}, {"name": "ann", "roles": []}, "Only _admin may edit roles"),
-        (ANN, {"name": "new", "roles": ["boss"]}, None, "Only _admin may set roles"),
+        ({"password_sha": "00"}, SHA_WITHOUT_SALT),
+        ({"password_sha": "00", "salt": 0}, SHA_WITHOUT_SALT),
+        ({"password_scheme": "md5"}, "Password scheme `md5` not supported."),
+        ({"password_scheme": 5}, "Password scheme `5` not supported."),
+        ({"password_scheme": {}}, "Password scheme `{}` not supported."),
+        ({"password_scheme": "pbkdf2", "derived_key": "00"}, "iterations must be a number."),
+        ({"password_scheme": "pbkdf2", "derived_key": "00", "iterations": "9"}, "iterations must be a number."),
+        ({"password_scheme": "pbkdf2", "derived_key": "00", "iterations": True}, "iterations must be a number."),
+        ({"password_scheme": "pbkdf2", "iterations": 9}, "derived_key must be a string."),
+        ({"password_scheme": "simple+pbkdf2"}, None),
+        ({"password_scheme": None}, None),
     ],
 )
-def test_changes_by_users(
-    user: User, new: dict[str, Any] | None, old: dict[str, Any] | None, reason: str | None
-) -> None:
+async def test_hashes_that_come_along(server: Server, hashed: dict[str, Any], reason: str | None) -> None:
+    doc = user_doc(**hashed)
+    del doc["password"]
     if reason is None:
-        check_change(user, new, old)
+        await add(server, doc)
         return
     with pytest.raises(Forbidden) as caught:
-        check_change(user, new, old)
+        await add(server, doc)
     assert caught.value.reason == reason
+
+
+async def test_a_conflict_is_told_before_what_else_is_wrong(server: Server) -> None:
+    await add(server, user_doc())
+    with pytest.raises(Conflict):
+        await add(server, {"type": "x"}, "1-00000000000000000000000000000001")
+
+
+async def test_a_tombstone_keeps_no_password(server: Server) -> None:
+    rev = await add(server, user_doc())
+    deleted = await add(server, user_doc(password="bye", _deleted=True), rev)
+    stored = jsonio.loads(server.database("_users").get(PREFIX + "ann", deleted).body)
+    assert "password" not in stored
+    assert len(stored["derived_key"]) == 64

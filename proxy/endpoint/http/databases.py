@@ -53,6 +53,7 @@ async def security(call: Call, database: Database) -> Reply:
 
 async def set_security(call: Call, database: Database) -> Reply:
     permissions.need_admin(call.identity, database)
+    permissions.need_editable(database)
     await database.set_security(await call.json())
     return json_reply(_OK)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from proxy.endpoint import users
 from proxy.endpoint.database import Database
 from proxy.endpoint.http.auth import Identity
 from proxy.endpoint.users import User
@@ -28,6 +30,18 @@ def need_member(identity: Identity, database: Database) -> None:
     if identity.user.name is None:
         raise Unauthorized(_NO_ACCESS)
     raise Forbidden(_NOT_ALLOWED)
+
+
+def need_lister_of_users(identity: Identity, path: Sequence[str]) -> None:
+    """Who else there is, and whose document changes, is for administrators of the server, whatever `_security` says."""
+    if path[0] == users.DATABASE and path[1:2] in (["_all_docs"], ["_changes"]):
+        need_server_admin(identity)
+
+
+def need_editable(database: Database) -> None:
+    """Raises Forbidden for the `_security` that nobody changes."""
+    if database.name == users.DATABASE:
+        raise Forbidden("You can't edit the security object of the user database.")
 
 
 def need_admin(identity: Identity, database: Database) -> None:

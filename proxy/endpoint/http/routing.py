@@ -45,6 +45,7 @@ async def answer(call: Call) -> Reply:
         return await _pick(SERVER[path[0]], call.method)(call)
     if len(path) == 1 and call.method in DATABASE_BY_NAME:
         return await DATABASE_BY_NAME[call.method](call, path[0])
+    permissions.need_lister_of_users(call.identity, path)
     database = call.endpoint.server.database(path[0])
     permissions.need_member(call.identity, database)
     if len(path) == 1:
