@@ -30,12 +30,29 @@ _MANY = 64
 """Elements with so many members count twice in that, and so on."""
 
 
-def align(new: Sequence[Any], old: Sequence[Any]) -> list[int | None]:
-    """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice."""
+class Effort:
+    """How many elements of a document may still be compared by likeness, in all of its arrays together."""
+
+    def __init__(self) -> None:
+        self._left = 10 * _MAX_CELLS
+
+    def spend(self, cells: int) -> bool:
+        """Whether a gap of so many pairs may be compared."""
+        if cells > min(_MAX_CELLS, self._left):
+            return False
+        self._left -= cells
+        return True
+
+
+def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) -> list[int | None]:
+    """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice.
+
+    `effort`: what is left for it in the document.
+    """
     named = _named(new, old)
     partners: list[int | None] = [named.get(i) for i in range(len(new))]
     rest_new, rest_old = _without(len(new), named), _without(len(old), named.values())
-    for i, j in _unnamed([new[i] for i in rest_new], [old[j] for j in rest_old]):
+    for i, j in _unnamed([new[i] for i in rest_new], [old[j] for j in rest_old], effort or Effort()):
         partners[rest_new[i]] = rest_old[j]
     return partners
 
@@ -129,14 +146,14 @@ def _clash(one: _Names, other: _Names) -> bool:
     return False
 
 
-def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
+def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None) -> list[int | None]:
     """For each element of `cut` the index of the element of `whole` that it was made of.
 
     Identities tell, or an equal length. Otherwise elements are expected in order, with members and elements left out
     but nothing else changed; failing that, they are aligned as an edit would be.
     """
     if len(_named(cut, whole)) == len(cut):
-        return align(cut, whole)
+        return align(cut, whole, effort)
     if len(cut) == len(whole):
         return list(range(len(whole)))
     origins: list[int | None] = []
@@ -145,7 +162,7 @@ def embed(cut: Sequence[Any], whole: Sequence[Any]) -> list[int | None]:
         while position < len(whole) and not is_cut(element, whole[position]):
             position += 1
         if position == len(whole):
-            return align(cut, whole)
+            return align(cut, whole, effort)
         origins.append(position)
         position += 1
     return origins
@@ -166,7 +183,7 @@ def _without(length: int, positions: Iterable[int]) -> list[int]:
     return [i for i in range(length) if i not in taken]
 
 
-def _unnamed(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
+def _unnamed(new: list[Any], old: list[Any], effort: Effort) -> Iterator[tuple[int, int]]:
     """Partners among elements that no identity tells, as pairs of indices."""
     keys_new, keys_old = list(map(key_of, new)), list(map(key_of, old))
     common = _common(keys_new, keys_old)
@@ -178,19 +195,19 @@ def _unnamed(new: list[Any], old: list[Any]) -> Iterator[tuple[int, int]]:
     for i, j in [*common, (len(new), len(old))]:
         gap_new = [k for k in range(start_new, i) if k not in taken_new]
         gap_old = [k for k in range(start_old, j) if k not in taken_old]
-        yield from _changed(new, old, gap_new, gap_old)
+        yield from _changed(new, old, gap_new, gap_old, effort)
         start_new, start_old = i + 1, j + 1
 
 
 def _moved(new: list[bytes], old: list[bytes], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Equal elements that the common subsequence left over on both sides."""
     places: dict[bytes, list[int]] = {}
-    for j in _without(len(old), [j for _, j in common]):
+    for j in reversed(_without(len(old), [j for _, j in common])):
         places.setdefault(old[j], []).append(j)
     for i in _without(len(new), [i for i, _ in common]):
         left = places.get(new[i])
         if left:
-            yield i, left.pop(0)
+            yield i, left.pop()
 
 
 def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
@@ -245,13 +262,15 @@ def _unlink(link: _Link | None) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def _changed(new: list[Any], old: list[Any], among_new: list[int], among_old: list[int]) -> list[tuple[int, int]]:
+def _changed(
+    new: list[Any], old: list[Any], among_new: list[int], among_old: list[int], effort: Effort
+) -> list[tuple[int, int]]:
     """Partners among elements none of which are equal, in order, with the greatest total likeness."""
     if not among_new or not among_old:
         return []
     looks_new, looks_old = [_look(new[i]) for i in among_new], [_look(old[j]) for j in among_old]
     members = min(max(look.size for look in looks) for looks in (looks_new, looks_old))
-    if len(among_new) * len(among_old) * (1 + members // _MANY) > _MAX_CELLS:
+    if not effort.spend(len(among_new) * len(among_old) * (1 + members // _MANY)):
         pairs = zip(among_new, among_old, looks_new, looks_old, strict=False)
         return [(i, j) for i, j, mine, theirs in pairs if _likeness(mine, theirs)]
     likeness = [[_likeness(mine, theirs) for theirs in looks_old] for mine in looks_new]

@@ -26,6 +26,7 @@ from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths, quote
 from proxy.core.slow import OnceAMinute, watched
+from proxy.core.structural import restore_structurally
 
 
 class Withheld(Exception):
@@ -161,27 +162,42 @@ class Chain:
             own = self._restore(own, [as_own], client)
             if not lives:
                 continue
-            hidden = self._hidden_by(position, against or {}, client)
+            against = against or {}
+            shaped = self._shaped_by(position, against, client)
+            hidden = self._hidden_by(position, against, shaped)
             own = {**hidden, **own}
             try:
                 sewn = self._restore(sewn, [as_edit], client)
             except Refused:  # what it hides cannot be written so, and stays
-                sewn = {**self._restore(sewn, [as_own], client), **hidden}
+                written = self._restore(sewn, [as_own], client)
+                in_place = same(written, sewn)
+                sewn = _staying(sewn, shaped, against) if in_place else _over_hidden(written, hidden)
 
     def _unset(self, doc: Doc, position: int) -> Doc:
         """A document without the fields that a filter sets itself."""
         unset = self._setting[position]
         return doc if unset.isdisjoint(doc) else {name: value for name, value in doc.items() if name not in unset}
 
-    def _hidden_by(self, position: int, doc: Doc, client: Client) -> Doc:
-        """The fields of a document, as it comes to a filter, that this one shows otherwise, or not at all."""
+    def _shaped_by(self, position: int, doc: Doc, client: Client) -> Doc:
+        """A document, as it comes to a filter, as it leaves that."""
         filter_, name = self._filters[position]
         try:
-            shaped = filter_.shape(doc, client) or {}
+            return filter_.shape(doc, client) or {}
         except Exception as error:
             raise Withheld(name, error) from error
+
+    def _hidden_by(self, position: int, doc: Doc, shaped: Doc) -> Doc:
+        """The fields of a document that a filter, which makes `shaped` of it, shows nowhere as they are."""
+        shown = {name: [name] for name in shaped}
+        for name, sources in self.links[position].filter.origins().items():
+            for source in sources if name in shaped else ():
+                shown.setdefault(source, []).append(name)
         body = body_of(doc) | ({"_attachments": doc["_attachments"]} if "_attachments" in doc else {})
-        return {name: value for name, value in body.items() if name not in shaped or not same(shaped[name], value)}
+        return {
+            name: value
+            for name, value in body.items()
+            if not any(same(shaped[each], value) for each in shown.get(name, ()))
+        }
 
     def bare_deletion(self, edited: Doc, original: Doc, client: Client) -> Doc:
         """What deletes the `original` for a client where a filter fails on what is left of it in a deletion: nothing of
@@ -456,6 +472,36 @@ def _paths_shown(filters: Sequence[Filter], hook: str) -> Paths | None:
 
 def _bare_deletion(doc: Doc) -> Doc:
     return {**{name: doc[name] for name in ("_id", "_rev") if name in doc}, "_deleted": True}
+
+
+def _staying(edited: Doc, shaped: Doc, original: Doc) -> Doc:
+    """An edit sewn onto an original as if nothing of what is hidden, or shown otherwise, had been written over."""
+    return restore_structurally(edited, shaped, original, sew=_unless_hidden, stays=_is_hidden)
+
+
+def _unless_hidden(edited: Any, shaped: Any, original: Any) -> Any:
+    return original if _is_hidden(shaped, original) else edited
+
+
+def _is_hidden(shaped: Any, original: Any) -> bool:
+    return not same(shaped, original)
+
+
+def _over_hidden(written: Doc, hidden: Doc) -> Doc:
+    """What was written, with what is hidden of fields: of objects, the members that were not written."""
+    return {**written, **{name: _beneath(written.get(name), value) for name, value in hidden.items()}}
+
+
+def _beneath(written: Any, hidden: Any) -> Any:
+    if not (isinstance(written, dict) and isinstance(hidden, dict)):
+        return hidden
+    return {
+        **hidden,
+        **{
+            name: _beneath(value, hidden[name]) if isinstance(value, dict) and name in hidden else value
+            for name, value in written.items()
+        },
+    }
 
 
 def _is_bare_deletion(doc: Doc) -> bool:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from proxy.core.alignment import align, embed, gone
+from proxy.core.alignment import Effort, align, embed, gone
 from proxy.core.equality import same
 
 Doc = dict[str, Any]
@@ -68,6 +68,7 @@ class _Restore:
         self._survivors = survivors
         self._sew = sew
         self._stays = stays
+        self._effort = Effort()
 
     def document(self, edited: Doc, shaped: Doc, original: Doc) -> Doc:
         if "_attachments" not in original:
@@ -124,7 +125,7 @@ class _Restore:
         if shaped is original or same(shaped, original):
             return edited
         origins = self._origins(shaped, original)
-        partners = align(edited, shaped)
+        partners = align(edited, shaped, self._effort)
         merged: list[Any] = []
         at: dict[int, int] = {}  # index in the original → position in `merged`
         for element, partner in zip(edited, partners, strict=True):
@@ -141,7 +142,7 @@ class _Restore:
 
     def _origins(self, shaped: list[Any], original: list[Any]) -> Sequence[int | None]:
         known = self._survivors.get(id(shaped))
-        return embed(shaped, original) if known is None else known
+        return embed(shaped, original, self._effort) if known is None else known
 
     def _unshown(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from proxy.contract import Doc, Refused
@@ -50,10 +51,21 @@ def restored(pushed: Pushed, original: Doc | None, rules: Rules) -> Doc:
             raise
         taken, whole = _bare_deletion(pushed.body, original, rules)
     for other in rules.instead if rules.chain.judges_edits else ():
-        rules.chain.judge_instead(taken, original, other, rules.client)
+        _judge_instead(taken, original, other, rules)
     if hidden:  # told last: what could not be stored in any case is refused as if there were none
         raise Refused("this client cannot write this attachment", f"_attachments.{hidden[0]}")
     return whole
+
+
+def _judge_instead(taken: Doc, original: Doc | None, other: Doc, rules: Rules) -> None:
+    """Raises Refused, Withheld: also if filters would refuse it instead of the `other`, had that other values where it
+    may matter what they are: a right guess at them is as good as a wrong one.
+    """
+    rules.chain.judge_instead(taken, original, other, rules.client)
+    doubted = _otherwise(None, taken, other, rules)
+    if doubted is not None:
+        with suppress(Withheld):  # by a filter that fails on what the source never had
+            rules.chain.judge_instead(taken, original, doubted, rules.client)
 
 
 def _is_of_filter(error: Refused | Withheld) -> bool:

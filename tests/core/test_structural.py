@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from filters.testing import edits_of
 from proxy.contract import Client, Doc
+from proxy.core import alignment
 from proxy.core.equality import same
 from proxy.core.paths import Survivors, compile_paths
 from proxy.core.structural import restore_structurally
@@ -240,5 +241,24 @@ def _check_cut(cut: str, doc: Doc, data: st.DataObject) -> None:
 @settings(max_examples=50, deadline=None)
 @given(docs(), docs())
 def test_any_two_documents_restore_to_something(shaped: Doc, edited: Doc) -> None:
-    original = {**shaped, "h": 1}
+    original: Doc = {**shaped, "h": 1}
     assert same(restore(edited, shaped, original), {**edited, "h": 1})
+
+
+def test_what_is_compared_by_likeness_is_bounded_for_a_document_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gap of 100 changed elements is worth it, 50 of them are not: whoever sends them holds everybody up."""
+    compared = 0
+
+    def counted(new: Any, old: Any) -> int:
+        nonlocal compared
+        compared += 1
+        return likeness(new, old)
+
+    likeness = alignment._likeness
+    monkeypatch.setattr(alignment, "_likeness", counted)
+    shaped: Doc = {"_id": "x", "l": [{"id": n, "n": [{"a": k} for k in range(100)]} for n in range(50)]}
+    original: Doc = {**shaped, "l": [{**each, "n": [*each["n"], {"hidden": n}]} for n, each in enumerate(shaped["l"])]}
+    edited: Doc = {**shaped, "l": [{**each, "n": [{"a": -1 - k["a"]} for k in each["n"]]} for each in shaped["l"]]}
+    whole = restore_structurally(edited, shaped, original)
+    assert [each["n"][-1] for each in whole["l"]] == [{"hidden": n} for n in range(50)]
+    assert compared <= 10 * 10_000 + 50 * 100

@@ -11,6 +11,7 @@ from filters.drop import Drop
 from filters.keep import Keep
 from filters.project import Project
 from filters.redact import Redact
+from filters.rename import Rename
 from filters.select import Select
 from filters.stamp import Stamp
 from filters.truncate import Truncate
@@ -202,12 +203,41 @@ async def test_beside_a_document_it_is_judged_as_an_edit_of_that(rules: list[Fil
         assert (await stored(at, A))["locked"] is True
 
 
-async def test_what_is_hidden_until_it_is_sent_is_a_clients_own_word_there() -> None:
+@pytest.mark.parametrize("hides", [Drop(paths=["notes[?private].price"]), Redact(paths=["notes[?private].price"])])
+@pytest.mark.parametrize("price", [1, 100])
+async def test_what_is_hidden_until_it_is_sent_is_a_clients_own_word_there(price: int, hides: Filter) -> None:
+    """And a right guess is as good as a wrong one."""
     fixed = Validate(where="old == null || notes[0].price == old.notes[0].price", message="fixed")
-    hidden, shown = {"private": True, "price": 100}, {"private": False, "price": 1}
-    async with site(profile("fixed", fixed, Drop(paths=["notes[?private].price"]))) as at:
+    hidden, shown = {"private": True, "price": 100}, {"private": False, "price": price}
+    async with site(profile("fixed", fixed, hides)) as at:
         await source(at, A, notes=[hidden])
         assert [row["reason"] for row in await push(at, "fixed", *OF_ITS_OWN, notes=[shown])] == ["fixed"]
+
+
+ORDERED = Validate(where="old == null || !(p.locked) || p.name == old.p.name", message="locked")
+
+
+@pytest.mark.parametrize(
+    "hides",
+    [
+        [Drop(paths=["p.locked"]), Redact(paths=["p.pin"])],
+        [Redact(paths=["p.pin", "p.locked"])],
+        [Keep(paths=["p.name", "p.pin"]), Redact(paths=["p.pin"])],
+        [Drop(paths=["p.locked"]), Truncate(paths=["p.log"], items=1)],
+    ],
+)
+async def test_a_rule_sees_what_is_hidden_and_what_is_sent_in_one_object(hides: list[Filter]) -> None:
+    """Where a mask is left out it cannot be sewn on, and the rest of the object is judged with it nevertheless."""
+    async with site(profile("ordered", ORDERED, *hides)) as at:
+        await source(at, A, p={"name": "A", "locked": True, "pin": "1", "log": [1, 2]})
+        assert [row["reason"] for row in await push(at, "ordered", *OF_ITS_OWN, p={"name": "Z"})] == ["locked"]
+
+
+async def test_what_is_shown_by_another_name_is_not_hidden() -> None:
+    ordered = Validate(where="!(end) || start <= end", message="order")
+    async with site(profile("renamed", ordered, Rename(fields={"end": "until"}))) as at:
+        await source(at, A, start=1, end=5)
+        assert await push(at, "renamed", *OF_ITS_OWN, start=9) == []
 
 
 @pytest.mark.parametrize("guess", ["eve", "bob"])
