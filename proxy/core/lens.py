@@ -26,7 +26,7 @@ from proxy.core.guard import guarded, restores
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths, quote
 from proxy.core.slow import OnceAMinute, watched
-from proxy.core.structural import restore_structurally
+from proxy.core.staying import over_hidden, staying
 
 
 class Withheld(Exception):
@@ -171,7 +171,7 @@ class Chain:
             except Refused:  # what it hides cannot be written so, and stays
                 written = self._restore(sewn, [as_own], client)
                 in_place = same(written, sewn)
-                sewn = _staying(sewn, shaped, against) if in_place else _over_hidden(written, hidden)
+                sewn = staying(sewn, shaped, against) if in_place else over_hidden(written, hidden)
 
     def _unset(self, doc: Doc, position: int) -> Doc:
         """A document without the fields that a filter sets itself."""
@@ -472,36 +472,6 @@ def _paths_shown(filters: Sequence[Filter], hook: str) -> Paths | None:
 
 def _bare_deletion(doc: Doc) -> Doc:
     return {**{name: doc[name] for name in ("_id", "_rev") if name in doc}, "_deleted": True}
-
-
-def _staying(edited: Doc, shaped: Doc, original: Doc) -> Doc:
-    """An edit sewn onto an original as if nothing of what is hidden, or shown otherwise, had been written over."""
-    return restore_structurally(edited, shaped, original, sew=_unless_hidden, stays=_is_hidden)
-
-
-def _unless_hidden(edited: Any, shaped: Any, original: Any) -> Any:
-    return original if _is_hidden(shaped, original) else edited
-
-
-def _is_hidden(shaped: Any, original: Any) -> bool:
-    return not same(shaped, original)
-
-
-def _over_hidden(written: Doc, hidden: Doc) -> Doc:
-    """What was written, with what is hidden of fields: of objects, the members that were not written."""
-    return {**written, **{name: _beneath(written.get(name), value) for name, value in hidden.items()}}
-
-
-def _beneath(written: Any, hidden: Any) -> Any:
-    if not (isinstance(written, dict) and isinstance(hidden, dict)):
-        return hidden
-    return {
-        **hidden,
-        **{
-            name: _beneath(value, hidden[name]) if isinstance(value, dict) and name in hidden else value
-            for name, value in written.items()
-        },
-    }
 
 
 def _is_bare_deletion(doc: Doc) -> bool:
