@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from proxy.contract import Client, Doc, Filter, promises
 from proxy.core import jsonio
+from proxy.core.marks import copied
 
 
 class Guarded(Filter):
@@ -41,6 +42,22 @@ class Guarded(Filter):
         return _without_made_up(whole, {**(original or {}), **edited})
 
 
+class _ByReference(Filter):
+    """As Guarded, for looking only: what a filter hands on are the very objects that it was given."""
+
+    pure: ClassVar[bool] = True
+
+    def __init__(self, filter_: Filter) -> None:
+        self._filter = filter_
+
+    def shape(self, doc: Doc, client: Client) -> Doc | None:
+        shaped = self._filter.shape(copied(doc), client)
+        if shaped is None:
+            return None
+        _text("shape", shaped)
+        return _without_made_up(copied(shaped), doc)
+
+
 def restores(filter_: Filter) -> bool:
     """Whether a filter has a `restore` of its own: the default leaves what a client creates as it is."""
     return getattr(filter_.restore, "__func__", None) is not Filter.restore
@@ -49,6 +66,11 @@ def restores(filter_: Filter) -> bool:
 def guarded(filter_: Filter) -> Filter:
     """The filter, as it is if it promises to be pure."""
     return filter_ if promises(filter_, "pure", "shape", "restore") and filter_.pure else Guarded(filter_)
+
+
+def by_reference(filter_: Filter) -> Filter:
+    """The filter as `guarded`, to see which of the objects that it is given it hands on."""
+    return filter_ if guarded(filter_) is filter_ else _ByReference(filter_)
 
 
 def _copied(doc: Doc) -> Doc:

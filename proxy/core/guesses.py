@@ -11,17 +11,18 @@ becomes of the write has to be the same, too.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from proxy.contract import Client, Doc
 from proxy.core.equality import canonical, same
-from proxy.core.lens import Chain, Value, Withheld, body_of, values_of
+from proxy.core.lens import Chain, Withheld, body_of
+from proxy.core.marks import Place, Value, copied, is_handed_on, places_of, unseen, unseen_as_others, values_of
 
 _MOST = 64
-"""How often a document is shaped, at the most, to tell which of its values are hidden."""
+"""How often a document is shaped, at the most, to tell which of its values decide what is shown."""
 
 
 def with_other_values(chain: Chain, original: Doc, shown: Doc, client: Client, told: Iterable[Value]) -> Doc | None:
@@ -32,23 +33,15 @@ def with_other_values(chain: Chain, original: Doc, shown: Doc, client: Client, t
     """
     theirs = set(chain.in_source(told))
     names = {name for name, *_ in theirs}
-    stored = {name: value for name, value in body_of(original).items() if name in names}
+    stored = {
+        name: value
+        for name, value in body_of(original).items()
+        if name in names and not is_handed_on(value, shown.get(name))
+    }
     if not stored or theirs.isdisjoint(values_of(stored)):
         return None
-    seen = Counter(chain.in_source(values_of(body_of(shown))))
-    doubted = theirs & (Counter(values_of(stored)) - seen).keys()
-    if not doubted:
-        return None
-    disguise = _Disguise(chain, client, _copied(original), shown, theirs)
-    return disguise.whole if disguise.put(list(_places(disguise.whole, doubted))) else None
-
-
-class _Place(NamedTuple):
-    """Where a scalar is: `holder[key]`, and the names that lead to it."""
-
-    holder: Any
-    key: Any
-    path: tuple[str, ...]
+    disguise = _Disguise(chain, client, copied(original), shown, theirs)
+    return disguise.whole if disguise.put_on(stored) else None
 
 
 class _Disguise:
@@ -63,27 +56,48 @@ class _Disguise:
         self._left = _MOST
         self._numbers = count()
 
-    def put(self, places: list[_Place]) -> bool:
-        """Whether there was any among the places. Of many that are hidden most are found at once."""
-        if not places or not self._left:
+    def put_on(self, names: Collection[str]) -> bool:
+        """Whether there is anything to disguise in fields of these names."""
+        places = [place for place in places_of(self.whole, self._told) if place.path[0] in names]
+        hidden = unseen(places, self._shown, self._shape_marked)
+        if not hidden:
             return False
-        before = [holder[key] for holder, key, _ in places]
-        for holder, key, path in places:
-            holder[key] = self._other(holder[key], path)
-        self._left -= 1
-        if self._looks_the_same():
+        if self._put(hidden):
             return True
-        for (holder, key, _), value in zip(places, before, strict=True):
-            holder[key] = value
+        hidden = unseen_as_others(hidden, self._shown, self._shape_marked)
+        return self._put_some(hidden)
+
+    def _put_some(self, places: list[Place]) -> bool:
+        """Whether there is another value for any of the places: some decide what is shown."""
+        if not places or self._left <= 0:
+            return False
+        if self._put(places):
+            return True
         middle = len(places) // 2
-        found = [self.put(places[:middle]), self.put(places[middle:])] if middle else []
+        found = [self._put_some(places[:middle]), self._put_some(places[middle:])] if middle else []
         return any(found)
 
-    def _looks_the_same(self) -> bool:
-        try:
-            return same(self._chain.shape(self.whole, self._client), self._shown)
-        except Withheld:
-            return False
+    def _put(self, places: list[Place]) -> bool:
+        """Whether the document looks the same with other values in all of the places."""
+        self._left -= 1
+        before = [place.value for place in places]
+        for place in places:
+            place.put(self._other(place.value, place.path))
+        if same(self._shape(), self._shown):
+            return True
+        for place, value in zip(places, before, strict=True):
+            place.put(value)
+        return False
+
+    def _shape(self) -> Doc | None:
+        with suppress(Withheld):
+            return self._chain.shape(self.whole, self._client)
+        return None
+
+    def _shape_marked(self) -> Doc | None:
+        with suppress(Withheld):
+            return self._chain.shape_marked(self.whole, self._client)
+        return None
 
     def _other(self, value: Any, path: tuple[str, ...]) -> Any:
         """Another value, of the same type if there is one, and as long if that is enough."""
@@ -96,23 +110,3 @@ class _Disguise:
             else:
                 other = number
         return other
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copied(member) for name, member in value.items()}
-    return [_copied(element) for element in value] if isinstance(value, list) else value
-
-
-def _places(doc: Doc, values: set[Value]) -> Iterator[_Place]:
-    """Where a document has one of the values."""
-    left: list[_Place] = [_Place(doc, name, (name,)) for name in doc if name[0] != "_"]
-    while left:
-        holder, key, path = place = left.pop()
-        value = holder[key]
-        if isinstance(value, dict):
-            left += [_Place(value, name, (*path, name)) for name in value]
-        elif isinstance(value, list):
-            left += [_Place(value, index, path) for index in range(len(value))]
-        elif (*path, canonical(value)) in values:
-            yield place

@@ -21,8 +21,9 @@ from typing import Any
 
 from proxy.contract import Client, Doc, Filter, Refused, promises
 from proxy.core.differences import EVERYTHING, differences
-from proxy.core.equality import canonical, same
-from proxy.core.guard import guarded, restores
+from proxy.core.equality import same
+from proxy.core.guard import by_reference, guarded, restores
+from proxy.core.marks import Value, copied, hidden_values, places_of, values_of
 from proxy.core.paths import Paths, compile_steps
 from proxy.core.pathtree import Step, parse_paths, quote
 from proxy.core.slow import OnceAMinute, watched
@@ -78,7 +79,8 @@ class Chain:
         self._unseen = _paths_shown(filters, "writes_unseen")
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
-        self._steps = tuple((filter_.shape, name) for filter_, name in self._filters)
+        self._steps: _Steps = tuple((filter_.shape, name) for filter_, name in self._filters)
+        self._by_reference: _Steps = tuple((by_reference(link.filter).shape, link.name) for link in self.links)
         self._tracebacks: defaultdict[Hashable, OnceAMinute] = defaultdict(OnceAMinute)
         self._judging = frozenset(n for n, filter_ in enumerate(filters) if restores(filter_) and not _sews(filter_))
         """The places of filters that may refuse an edit for what it is."""
@@ -94,8 +96,17 @@ class Chain:
 
     def shape(self, doc: Doc, client: Client) -> Doc | None:
         """`doc` (without protocol members) as `client` sees it; None if it does not get it. Raises Withheld."""
+        return self._shape(self._steps, doc, client)
+
+    def shape_marked(self, doc: Doc, client: Client) -> Doc | None:
+        """`shape`, so that the scalars that are shown are the very objects that the document has, unless filters make
+        them anew: what comes out is not for clients. Raises Withheld.
+        """
+        return self._shape(self._by_reference, doc, client)
+
+    def _shape(self, steps: _Steps, doc: Doc, client: Client) -> Doc | None:
         shaped: Doc | None = doc
-        for step, name in self._steps:
+        for step, name in steps:
             try:
                 shaped = step(shaped, client)  # type: ignore[arg-type]  # None ends the loop below
             except Exception as error:
@@ -262,13 +273,24 @@ class Chain:
 
     def _forged(self, whole: Doc, sent: Doc, shown: Doc, original: Doc | None, client: Client) -> set[str]:
         own = body_of(sent if self._unseen is None else self._unseen.drop(sent, client))
-        known = Counter([*values_of(body_of(original or {})), *self.in_source(values_of(body_of(shown)))])
+        before = Counter(values_of(body_of(original or {})))
         theirs = set(self.in_source(values_of(own)))
         stored = Counter(value for value in values_of(body_of(whole)) if value in theirs)
-        found = {str(value[0]) for value, count in stored.items() if count > known[value]}
+        new = {value for value, count in stored.items() if count > before[value]}
+        hidden = self._hidden_values(whole, new, client, original) if new else Counter()
+        found = {str(value[0]) for value, count in hidden.items() if count > before[value]}
         names = {source for name in own for source in self.in_source_names(name)}
         places = {*(original or {}), *(source for name in shown for source in self.in_source_names(name))}
         return found | {name for name in body_of(whole) if name in names and name not in places}
+
+    def _hidden_values(self, whole: Doc, values: set[Value], client: Client, original: Doc | None) -> Counter[Value]:
+        """How often some values are in `whole` where the client would not be shown them. Raises Withheld."""
+        marked = copied(whole)
+
+        def shape() -> Doc | None:
+            return self.shape_marked(_with_described_stubs(marked, original), client)
+
+        return hidden_values([*places_of(marked, values)], shape() or {}, shape, self.in_source)
 
     def in_source_names(self, name: str) -> set[str]:
         """What the source may call the field in which there is what a client is shown, or sends, by a name."""
@@ -406,6 +428,8 @@ _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
 """What a path begins with."""
 
 
+_Steps = tuple[tuple[Callable[[Doc, Client], Doc | None], str], ...]
+"""The steps to what a client is shown: of each filter `shape`, and its name."""
 _Back = list[tuple[Callable[[Doc, Doc | None, Client], Doc], Doc | None, int]]
 """The steps back: of each filter `restore`, what it was given of the original, and its place in the chain."""
 
@@ -491,23 +515,6 @@ def comparable(doc: Doc) -> Doc:
 def body_of(doc: Doc) -> Doc:
     """The members of a document that are its application's."""
     return {name: value for name, value in doc.items() if not name.startswith("_")}
-
-
-Value = tuple[Hashable, ...]
-"""A scalar in a document, behind the names that lead to it."""
-
-
-def values_of(doc: Doc) -> Iterator[Value]:
-    """The scalars in a document, each behind the names that lead to it."""
-    left: list[tuple[tuple[str, ...], Any]] = [((), doc)]
-    while left:
-        path, value = left.pop()
-        if isinstance(value, dict):
-            left += [((*path, name), member) for name, member in value.items()]
-        elif isinstance(value, list):
-            left += [(path, element) for element in value]
-        else:
-            yield (*path, canonical(value))
 
 
 def _with_described_stubs(whole: Doc, original: Doc | None) -> Doc:

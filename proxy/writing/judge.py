@@ -8,7 +8,8 @@ from typing import Any
 
 from proxy.contract import Doc, Refused
 from proxy.core.guesses import with_other_values
-from proxy.core.lens import Withheld, values_of
+from proxy.core.lens import Withheld
+from proxy.core.marks import values_of
 from proxy.core.surplus import without_surplus
 from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any, ClassVar, Literal, get_args
 
@@ -114,6 +115,8 @@ NOTES = st.lists(
 TURNED: list[list[Filter]] = [
     [Drop(paths=["notes[?private].by"])],
     [Drop(paths=["notes[?private].by"]), Drop(paths=["ssn"])],
+    [Drop(paths=["notes[?private].by"]), Compute(fields={"recent": "notes[-3:]"})],
+    [Redact(paths=["notes[?private].by"], writable=True), Drop(paths=["notes[?hidden]"])],
     [Keep(paths=["notes[?private].text", "notes[?private].private", "notes[?!private]", "bed"])],
     [Drop(paths=["notes[?private].by"]), Rename(fields={"notes": "remarks"})],
     [Rename(fields={"notes": "remarks"}), Drop(paths=["remarks[?private].by"])],
@@ -141,13 +144,18 @@ TURNED: list[list[Filter]] = [
     st.tuples(WORDS, WORDS),
     st.sampled_from(get_args(Mode)),
     st.booleans(),
+    st.sampled_from([0, 0, 1, 35]),
 )
 def test_nobody_finds_out_by_guessing_what_a_condition_hides(
-    filters: list[Filter], held: list[Doc], sent: Doc, secrets: tuple[Any, Any], mode: Mode, gone: bool
+    filters: list[Filter], held: list[Doc], sent: Doc, secrets: tuple[Any, Any], mode: Mode, gone: bool, crowd: int
 ) -> None:
-    """The client may turn the condition: what it sends of the hidden member is refused, whatever it is."""
+    """The client may turn the condition: what it sends of the hidden member is refused, whatever it is. Nor does it
+    help to show a `crowd` of the same values.
+    """
     by = rules(*filters, on_surplus=mode)
     outcomes = []
+    others = [{"text": n, "private": False, "by": secret} for n in range(crowd) for secret in secrets]
+    held, sent = [*held, *others], {**sent, "notes": [*sent["notes"], *others]}
     for secret in secrets:
         hidden = {"by": {"name": secret}} if any("name" in str(vars(each)) for each in filters) else {"by": secret}
         notes = [note | hidden if note.get("private") else note for note in held]
@@ -163,6 +171,28 @@ def test_nobody_finds_out_by_guessing_what_a_condition_hides(
     else:
         seen = [by.chain.shape({"_id": "doc", **written(outcome)}, NURSE) for outcome in outcomes]
         assert same(*seen)
+
+
+@pytest.mark.parametrize("seen", [1, 40, 300])
+@pytest.mark.parametrize("more", [[], [Compute(fields={"recent": "notes[-200:]"})]])
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_many_others_are_shown_does_not_uncover_it(seen: int, more: list[Filter], mode: Mode, gone: bool) -> None:
+    """The client turns the condition and sends nothing of the member: it would be shown what is stored there."""
+    by = rules(Drop(paths=["notes[?private].by"]), *more, on_surplus=mode)
+    others = [{"id": f"{n}", "private": False, "by": "eve"} for n in range(seen)]
+    original = {"_id": "doc", "_rev": "1-a", "notes": [{"id": "s", "private": True, "by": "eve"}, *others]}
+    sent = {"notes": [{"id": "s", "private": False}, *others], **({"_deleted": True} if gone else {})}
+    assert isinstance(judge(pushed(sent), original, by), Refuse)
+
+
+@pytest.mark.parametrize("more", [[], [Compute(fields={"recent": "notes[-3:]"})]])
+def test_what_is_shown_twice_makes_nothing_hidden_a_clients_word(more: list[Filter]) -> None:
+    by = rules(Drop(paths=["notes[?private].by"]), *more, on_surplus="discard")
+    original = {"_id": "doc", "_rev": "1-a", "notes": []}
+    sent = {"notes": [{"by": "chief"}, {"private": True, "by": "chief"}]}
+    assert written(judge(pushed(sent), original, by)) == {"notes": [{"by": "chief"}, {"private": True}]}
+    assert isinstance(judge(pushed(sent), original, replace(by, on_surplus="refuse")), Refuse)
 
 
 class Counts(Filter):
