@@ -16,6 +16,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from traceback import walk_tb
 from typing import Any
 
@@ -23,11 +24,12 @@ from proxy.contract import Client, Doc, Filter, Refused, promises
 from proxy.core.differences import EVERYTHING, differences
 from proxy.core.equality import same
 from proxy.core.guard import by_reference, guarded, restores
+from proxy.core.instead import Step, judge_instead
 from proxy.core.marks import Value, copied, hidden_values, places_of, values_of
 from proxy.core.paths import Paths, compile_steps
-from proxy.core.pathtree import Step, parse_paths, quote
+from proxy.core.pathtree import Step as PathStep
+from proxy.core.pathtree import parse_paths, quote
 from proxy.core.slow import OnceAMinute, watched
-from proxy.core.staying import over_hidden, staying
 
 
 class Withheld(Exception):
@@ -155,39 +157,22 @@ class Chain:
 
     def judge_instead(self, edited: Doc, original: Doc | None, other: Doc, client: Client) -> None:
         """Whether what is restored onto `original` (None: created) may be there instead of an `other` document, which
-        it has nothing in common with: a conflict of both may be won by either, or the other is deleted.
-
-        Filters that judge edits are asked as for an edit of the other one. Unless that is deleted, they are asked twice
-        about what is hidden in it: as it stays where it can be sewn on, and as the client's own word has it, if it has
-        one. What they set themselves is not the client's claim. Raises Refused, Withheld.
+        it has nothing in common with: see `proxy.core.instead`. Raises Refused, Withheld.
         """
         bases = {} if original is None else {position: base for _, base, position in self._back(original, client)}
-        own = sewn = edited
-        lives = other.get("_deleted") is not True
-        for restore, against, position in self._back(other, client):
-            as_edit, as_own = (restore, against, position), (restore, bases.get(position), position)
-            if position in self._judging:
-                own = self._restore(self._unset(own, position), [as_edit], client)
-                sewn = self._restore(self._unset(sewn, position), [as_edit], client) if lives else own
-                continue
-            own = self._restore(own, [as_own], client)
-            if not lives:
-                continue
-            against = against or {}
-            shaped = self._shaped_by(position, against, client)
-            hidden = self._hidden_by(position, against, shaped)
-            own = {**hidden, **own}
-            try:
-                sewn = self._restore(sewn, [as_edit], client)
-            except Refused:  # what it hides cannot be written so, and stays
-                written = self._restore(sewn, [as_own], client)
-                in_place = same(written, sewn)
-                sewn = staying(sewn, shaped, against) if in_place else over_hidden(written, hidden)
-
-    def _unset(self, doc: Doc, position: int) -> Doc:
-        """A document without the fields that a filter sets itself."""
-        unset = self._setting[position]
-        return doc if unset.isdisjoint(doc) else {name: value for name, value in doc.items() if name not in unset}
+        steps = (
+            Step(
+                judges=position in self._judging,
+                sets=self._setting[position],
+                origins=self.links[position].filter.origins(),
+                as_edit=partial(self._restore, back=[(restore, against, position)], client=client),
+                as_own=partial(self._restore, back=[(restore, bases.get(position), position)], client=client),
+                other=against or {},
+                shown=partial(self._shaped_by, position, against or {}, client),
+            )
+            for restore, against, position in self._back(other, client)
+        )
+        judge_instead(edited, steps, lives=other.get("_deleted") is not True)
 
     def _shaped_by(self, position: int, doc: Doc, client: Client) -> Doc:
         """A document, as it comes to a filter, as it leaves that."""
@@ -196,19 +181,6 @@ class Chain:
             return filter_.shape(doc, client) or {}
         except Exception as error:
             raise Withheld(name, error) from error
-
-    def _hidden_by(self, position: int, doc: Doc, shaped: Doc) -> Doc:
-        """The fields of a document that a filter, which makes `shaped` of it, shows nowhere as they are."""
-        shown = {name: [name] for name in shaped}
-        for name, sources in self.links[position].filter.origins().items():
-            for source in sources if name in shaped else ():
-                shown.setdefault(source, []).append(name)
-        body = body_of(doc) | ({"_attachments": doc["_attachments"]} if "_attachments" in doc else {})
-        return {
-            name: value
-            for name, value in body.items()
-            if not any(same(shaped[each], value) for each in shown.get(name, ()))
-        }
 
     def bare_deletion(self, edited: Doc, original: Doc, client: Client) -> Doc:
         """What deletes the `original` for a client where a filter fails on what is left of it in a deletion: nothing of
@@ -472,7 +444,7 @@ def _names_shown(filters: Sequence[Filter], names_of: Callable[[Filter], Iterabl
     return frozenset(found)
 
 
-def _steps(filter_: Filter, hook: str) -> list[list[Step]]:
+def _steps(filter_: Filter, hook: str) -> list[list[PathStep]]:
     """The paths that a filter's hook names. Raises OptionError, by the hook's name, if they are none."""
     paths = list(getattr(filter_, hook)())
     return list(parse_paths(paths, hook).values()) if paths else []
@@ -484,7 +456,7 @@ def _set_fields(filter_: Filter) -> Iterable[str]:
 
 def _paths_shown(filters: Sequence[Filter], hook: str) -> Paths | None:
     """What a hook of the filters names by paths, as the client is shown it at the end of the chain."""
-    found: list[list[Step]] = []
+    found: list[list[PathStep]] = []
     for position, filter_ in enumerate(filters):
         paths = _steps(filter_, hook)
         for later in filters[position + 1 :]:

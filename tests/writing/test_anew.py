@@ -233,6 +233,42 @@ async def test_a_rule_sees_what_is_hidden_and_what_is_sent_in_one_object(hides: 
         assert [row["reason"] for row in await push(at, "ordered", *OF_ITS_OWN, p={"name": "Z"})] == ["locked"]
 
 
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [MINE, Redact(paths=["p.pin"]), Drop(paths=["p.note"])],
+        [MINE, Redact(paths=["p.pin"]), Drop(paths=["p"])],
+        [MINE, Redact(paths=["p.q.pin"]), Drop(paths=["p.q"])],
+        [LOCKED, Redact(paths=["p.pin", "hiv", "notes[?private].text"]), Keep(paths=["title", "p.name", "owner"])],
+        [LOCKED, Redact(paths=["log[].pin"]), Truncate(paths=["log"], items=1)],
+        [MINE, Redact(paths=["p.pin"]), Rename(fields={"p": "person"}), Drop(paths=["person.note"])],
+        [MINE, Redact(paths=["p.pin", "hiv"]), Project(body="{title: title, owner: owner}", writes="refuse")],
+        [Redact(paths=["p.pin", "hiv"]), Drop(paths=["p.note"]), MINE],
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"hiv": "positive"}, {"notes": [{"private": True, "text": "x"}]}])
+async def test_no_filter_takes_the_mask_of_what_a_later_one_hides_for_the_clients(
+    filters: list[Filter], more: Doc
+) -> None:
+    held = {"p": {"pin": "1", "note": "N", "name": "A", "q": {"pin": "2", "x": 1}}, "log": [{"pin": "x"}, {"pin": "y"}]}
+    async with site(profile("masked", *filters)) as at:
+        await source(at, A, **held, **more, title="old", owner="eve")
+        assert await push(at, "masked", *OF_ITS_OWN, title="new") == []
+        assert "p" not in await stored(at, OF_ITS_OWN[0])
+
+
+@pytest.mark.parametrize("hides", [Drop(paths=["p.pin", "p.q.pin"]), Redact(paths=["p.pin", "p.q.pin"])])
+@pytest.mark.parametrize(("name", "refused"), [("B", []), ("C", ["fixed"])])
+async def test_what_is_hidden_in_an_object_stays_as_it_is(hides: Filter, name: str, refused: list[str]) -> None:
+    rule = "old == null || (p.pin == old.p.pin && p.q.pin == old.p.q.pin && p.name != 'C')"
+    async with site(profile("fixed", Validate(where=rule, message="fixed"), hides)) as at:
+        await source(at, A, p={"pin": "1", "name": "A", "q": {"pin": "2", "x": 1}})
+        rows = await push(at, "fixed", *OF_ITS_OWN, p={"name": name, "q": {"x": 2}})
+        assert [row["reason"] for row in rows] == refused
+        if not refused:
+            assert (await stored(at, OF_ITS_OWN[0]))["p"] == {"name": name, "q": {"x": 2}}
+
+
 async def test_what_is_shown_by_another_name_is_not_hidden() -> None:
     ordered = Validate(where="!(end) || start <= end", message="order")
     async with site(profile("renamed", ordered, Rename(fields={"end": "until"}))) as at:
