@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from proxy.resolve import Shown
 
 _AT_ONCE = 8
-"""Single ones."""
+"""Exchanges."""
 _SMALL = 256 * 1024
+"""Bytes of one that is read ahead alone."""
 _TOGETHER = 512 * 1024
 """Bytes of those that are read in one exchange."""
 _ROOM = 2 * _TOGETHER
-"""Bytes of all that are held."""
+"""Bytes of all that were asked for and are not handed over yet."""
 
 Wanted = tuple[Shown, str]
 """An attachment: the revision that it belongs to, and its name."""
@@ -28,10 +29,18 @@ ReadSome = Callable[[Sequence[Wanted]], Awaitable[Sequence[bytes | None]]]
 """The bodies of attachments, in order; None for what cannot be had in this way."""
 
 
-class _Coming(NamedTuple):
-    wanted: Wanted
+class _Part(NamedTuple):
+    """What one exchange is for."""
+
+    wanted: list[Wanted]
     size: int
-    body: asyncio.Task[bytes]
+
+
+class _Coming(NamedTuple):
+    """What is left of a part, and of its bodies."""
+
+    wanted: deque[Wanted]
+    bodies: asyncio.Task[deque[bytes | None]]
 
 
 class ReadAhead:
@@ -43,89 +52,89 @@ class ReadAhead:
     def __init__(self, read: Read, wanted: Iterable[Wanted], together: ReadSome | None = None) -> None:
         self._read = read
         self._together = together
-        self._wanted = deque((each, _size(*each)) for each in wanted)
+        self._waiting = deque(_singly(wanted) if together is None else _parts(wanted))
         self._coming: deque[_Coming] = deque()
-        self._groups: list[asyncio.Task[Sequence[bytes | None]]] = []
         self._held = 0
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        begun: list[asyncio.Task[Any]] = [*self._groups, *(each.body for each in self._coming)]
-        for task in begun:
-            task.cancel()
-        await asyncio.gather(*begun, return_exceptions=True)
+        for coming in self._coming:
+            coming.bodies.cancel()
+        await asyncio.gather(*(coming.bodies for coming in self._coming), return_exceptions=True)
 
     async def of(self, shown: Shown, name: str) -> AsyncIterator[bytes]:
         """The body of the next one. Raises what `read` raises."""
         self._begin()
-        if not self._coming:
-            wanted, _ = self._wanted.popleft()
+        next_one = self._coming[0].wanted if self._coming else self._waiting[0].wanted
+        assert next_one[0] == (shown, name), "attachments are asked for in another order than was said"
+        if self._coming:
+            try:
+                body = await self._next()
+                if body is not None:
+                    yield body
+                    return
+            finally:
+                self._held -= _size(shown, name)
+        else:
+            self._waiting.popleft()
             self._begin()  # what follows a large one
-            self._check(wanted, shown, name)
-            async for piece in self._read(shown, name):
-                yield piece
-            return
-        coming = self._coming.popleft()
-        self._check(coming.wanted, shown, name)
-        try:
-            body = await coming.body
-        finally:
-            coming.body.cancel()
-            self._held -= coming.size
-        self._begin()
-        yield body
+        async for piece in self._read(shown, name):
+            yield piece
 
-    def _check(self, wanted: Wanted, shown: Shown, name: str) -> None:
-        assert wanted == (shown, name), "attachments are asked for in another order than was said"
+    async def _next(self) -> bytes | None:
+        """The next body of those that are coming; None if it has to be read alone."""
+        wanted, bodies = self._coming[0]
+        wanted.popleft()
+        if not wanted:
+            self._coming.popleft()
+        return (await bodies).popleft()
 
     def _begin(self) -> None:
-        while self._wanted:
-            (wanted, size), together = self._wanted[0], self._next_together()
-            if len(together) > 1:
-                self._begin_together(together)
-            elif size <= _SMALL and self._held + size <= _ROOM and len(self._coming) < _AT_ONCE:
-                self._take(self._whole(*wanted))
-            else:
+        while self._waiting and len(self._coming) < _AT_ONCE:
+            wanted, size = self._waiting[0]
+            if self._held + size > _ROOM or (len(wanted) == 1 and size > _SMALL):
                 return
+            self._waiting.popleft()
+            self._held += size
+            self._coming.append(_Coming(deque(wanted), asyncio.ensure_future(self._bodies(wanted))))
 
-    def _begin_together(self, wanted: list[Wanted]) -> None:
-        assert self._together is not None
-        group = asyncio.ensure_future(self._together(wanted))
-        self._groups.append(group)
-        for place, each in enumerate(wanted):
-            self._take(self._out_of(group, place, *each))
+    async def _bodies(self, wanted: Sequence[Wanted]) -> deque[bytes | None]:
+        if self._together is not None and len(wanted) > 1:
+            bodies = deque(await self._together(wanted))
+            if None in bodies:  # nor need the source be asked for others in this way
+                self._waiting = deque(_singly(each for part in self._waiting for each in part.wanted))
+            return bodies
+        [each] = wanted
+        return deque([b"".join([piece async for piece in self._read(*each)])])
 
-    def _take(self, body: Coroutine[Any, Any, bytes]) -> None:
-        """The next one is coming."""
-        wanted, size = self._wanted.popleft()
-        self._held += size
-        self._coming.append(_Coming(wanted, size, asyncio.ensure_future(body)))
 
-    def _next_together(self) -> list[Wanted]:
-        """The next ones that are read in one exchange; none if there is no room for as many as that could be."""
-        found: list[Wanted] = []
-        if self._together is None or self._held + _TOGETHER > _ROOM:
-            return found
-        left = _TOGETHER
-        for wanted, size in self._wanted:
-            left -= size
-            if not wanted[0].all_attachments or size > _SMALL or left < 0:
-                break
-            found.append(wanted)
-        return found
+def _singly(wanted: Iterable[Wanted]) -> Iterator[_Part]:
+    return (_Part([each], _size(*each)) for each in wanted)
 
-    async def _out_of(self, group: asyncio.Task[Sequence[bytes | None]], place: int, shown: Shown, name: str) -> bytes:
-        body = (await asyncio.shield(group))[place]
-        return await self._whole(shown, name) if body is None else body
 
-    async def _whole(self, shown: Shown, name: str) -> bytes:
-        return b"".join([piece async for piece in self._read(shown, name)])
+def _parts(wanted: Iterable[Wanted]) -> Iterator[_Part]:
+    """Attachments of documents of which nothing is hidden, as many as are read together; the others singly."""
+    some: list[Wanted] = []
+    total = 0
+    for each in wanted:
+        size = _size(*each)
+        fits = each[0].all_attachments and size <= _SMALL
+        if some and not (fits and total + size <= _TOGETHER):
+            yield _Part(some, total)
+            some, total = [], 0
+        if fits:
+            some.append(each)
+            total += size
+        else:
+            yield _Part([each], size)
+    if some:
+        yield _Part(some, total)
 
 
 def _size(shown: Shown, name: str) -> int:
     """Bytes of an attachment, however it is read, as the source announces them."""
     entry = shown.doc["_attachments"][name]
     lengths = [entry.get("length"), entry.get("encoded_length", 0)]
-    return max(length if isinstance(length, int) else _SMALL + 1 for length in lengths)
+    return max(length if isinstance(length, int) else _ROOM + 1 for length in lengths)

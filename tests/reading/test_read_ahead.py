@@ -17,6 +17,16 @@ from proxy.resolve import Shown
 SMALL = read_ahead._SMALL
 
 
+class Body(bytes):
+    """A body that is counted for as long as anybody has it."""
+
+    source: Source
+    size: int
+
+    def __del__(self) -> None:
+        self.source.held -= self.size
+
+
 class Source:
     """Attachments by document and name. `lost`: what reading together does not give; `fails`: what cannot be read."""
 
@@ -49,6 +59,12 @@ class Source:
         self.held += size
         self.most_held = max(self.most_held, self.held)
 
+    def counted(self, shown: Shown, name: str) -> Body:
+        body = Body(self.body(shown, name))
+        body.source, body.size = self, shown.doc["_attachments"][name]["length"]
+        self.hold(body.size)
+        return body
+
     async def read(self, shown: Shown, name: str) -> AsyncIterator[bytes]:
         key = (shown.doc["_id"], name)
         self.alone.append(key)
@@ -75,8 +91,7 @@ class Source:
             found: list[bytes | None] = []
             for (shown, name), key in zip(wanted, keys, strict=True):
                 given = key not in self.lost and key not in self.fails
-                self.hold(shown.doc["_attachments"][name]["length"] if given else 0)
-                found.append(self.body(shown, name) if given else None)
+                found.append(self.counted(shown, name) if given else None)
             return found
         finally:
             self.under_way -= 1
@@ -87,7 +102,7 @@ class Source:
             for shown, name in self.wanted:
                 found.append(b"".join([piece async for piece in bodies.of(shown, name)]))
                 size = shown.doc["_attachments"][name]["length"]
-                self.held -= size if size <= SMALL else 0
+                self.held -= size if size <= SMALL and (shown.doc["_id"], name) in self.alone else 0
         return found
 
 
@@ -105,6 +120,7 @@ def test_all_are_given_in_order_and_no_more_is_held_than_there_is_room(
     source.lost = data.draw(st.sets(st.sampled_from(keys)) if keys else st.just(set()))
     assert asyncio.run(source.all(together)) == [source.body(*wanted) for wanted in source.wanted]
     assert source.most_held <= read_ahead._ROOM
+    assert source.held == 0
     hiding = {shown.doc["_id"] for shown in source.shown if not shown.all_attachments}
     assert hiding.isdisjoint(doc_id for group in source.together for doc_id, _ in group)
     assert sorted(source.alone) == sorted(
@@ -117,6 +133,22 @@ async def test_documents_of_which_nothing_is_hidden_are_read_together() -> None:
     await source.all()
     assert [len(group) for group in source.together] == [10]
     assert source.alone == [("d5", "a"), ("d5", "b")]
+
+
+async def test_what_was_handed_over_is_let_go() -> None:
+    source = Source(*[(True, {"a": 100_000, "b": 100_000})] * 20)
+    async with ReadAhead(source.read, source.wanted, source.read_some) as bodies:
+        for wanted in source.wanted:
+            async for _ in bodies.of(*wanted):
+                assert source.held <= read_ahead._ROOM
+    assert len(source.together) > 4
+
+
+async def test_a_source_that_does_not_give_one_so_is_not_asked_for_others() -> None:
+    source = Source(*[(True, {"a": 100_000, "b": 100_000})] * 20)
+    source.lost = {("d1", "a")}
+    assert await source.all() == [source.body(*wanted) for wanted in source.wanted]
+    assert len(source.together) == 2
 
 
 async def test_single_ones_are_under_way_side_by_side() -> None:
