@@ -1,6 +1,6 @@
 """Attachment bodies. The source is only asked for attachments of a revision that was judged: one by one, or for all of
-one of which a view hides none. So what is hidden is never fetched, and every form in which documents carry attachments
-is composed here.
+one that is wanted with all of them and of which a view hides none. So what is hidden is never fetched. Every form in
+which documents carry attachments is composed here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from proxy.reading.read_ahead import ReadAhead, Wanted
 from proxy.reading.visible import named_rev, visible_document
 from proxy.reply import Reply
 from proxy.resolve import Shown
-from proxy.sizes import are_large
+from proxy.sizes import LONGEST, are_large
 from proxy.upstream import JSON_HEADERS
 from proxy.view import View
 
@@ -195,7 +195,7 @@ async def inline_json(
 
 def coded_bodies(view: View, documents: Iterable[tuple[Shown, list[str]]]) -> ReadAhead:
     """The bodies of the named attachments of documents in base64, as they stand in JSON."""
-    wanted = [(shown, name) for shown, names in documents if shown.origin is not None for name in names]
+    wanted = [(shown, names) for shown, names in documents if shown.origin is not None and names]
     return ReadAhead(partial(_coded_body, view), wanted, None if are_large(view) else partial(_coded_bodies, view))
 
 
@@ -236,7 +236,7 @@ async def _coded_body(view: View, shown: Shown, name: str) -> AsyncIterator[byte
 
 
 async def _coded_bodies(view: View, wanted: Sequence[Wanted]) -> list[bytes | None]:
-    """Several by one `_bulk_get`, as far as its answer has what was announced."""
+    """All attachments of some documents by one `_bulk_get`, as far as its answer has what was announced."""
     docs = [{"id": doc_id, "rev": rev} for doc_id, rev in dict.fromkeys(_revision(shown) for shown, _ in wanted)]
     found: dict[tuple[Any, Any], Any] = {}
     try:
@@ -248,7 +248,7 @@ async def _coded_bodies(view: View, wanted: Sequence[Wanted]) -> list[bytes | No
             body=jsonio.dumps({"docs": docs}),
         ) as reply:
             if reply.status == 200:
-                for result in (await reply.json(_LONGEST))["results"]:
+                for result in (await reply.json(LONGEST))["results"]:
                     for each in result["docs"]:
                         doc = each.get("ok") or {}
                         found[doc.get("_id"), doc.get("_rev")] = doc.get("_attachments")
@@ -257,7 +257,6 @@ async def _coded_bodies(view: View, wanted: Sequence[Wanted]) -> list[bytes | No
     return [_coded_in(found.get(_revision(shown)), shown, name) for shown, name in wanted]
 
 
-_LONGEST = 8 * 1024 * 1024
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -280,9 +279,9 @@ def _coded_in(entries: Any, shown: Shown, name: str) -> bytes | None:
     return coded if is_base64 and is_whole and digests[0] == digests[1] else None
 
 
-def stored_bodies(view: View, shown: Shown, names: Iterable[str]) -> ReadAhead:
+def stored_bodies(view: View, shown: Shown, names: Sequence[str]) -> ReadAhead:
     """The bodies of attachments as the source stores them."""
-    return ReadAhead(partial(stored_body, view), [(shown, name) for name in names])
+    return ReadAhead(partial(stored_body, view), [(shown, names)])
 
 
 async def stored_body(view: View, shown: Shown, name: str) -> AsyncIterator[bytes]:

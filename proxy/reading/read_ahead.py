@@ -1,5 +1,9 @@
 """Small attachments are read before it is their turn, some at a time: each is an exchange with the source, which would
-wait for the client in between, and the client for it. Of documents of which nothing is hidden several are read in one.
+wait for the client in between, and the client for it.
+
+Several are read in one exchange where the source has a way to give documents with all of their attachments. That is for
+documents of which all are wanted and none is hidden, and all together are small. So no body is asked for that is not
+handed over, and none twice; but for what a source does not give in this way, which it is asked for again alone.
 """
 
 from __future__ import annotations
@@ -10,23 +14,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from proxy.fetch import attachments_of
 from proxy.resolve import Shown
 
 _AT_ONCE = 8
 """Exchanges."""
 _SMALL = 256 * 1024
 """Bytes of one that is read ahead alone."""
+_TINY = 48 * 1024
+"""Bytes of an attachment, in the mean of a document: larger ones are given faster singly than within JSON."""
 _TOGETHER = 512 * 1024
-"""Bytes of those that are read in one exchange."""
-_ROOM = 2 * _TOGETHER
+"""Bytes of all attachments of several documents that are read in one exchange."""
+_ROOM = 1024 * 1024
 """Bytes of all that were asked for and are not handed over yet."""
 
 Wanted = tuple[Shown, str]
 """An attachment: the revision that it belongs to, and its name."""
+Named = tuple[Shown, Sequence[str]]
+"""Attachments of one document."""
 Read = Callable[[Shown, str], AsyncIterator[bytes]]
 """The body of an attachment as a stream."""
 ReadSome = Callable[[Sequence[Wanted]], Awaitable[Sequence[bytes | None]]]
-"""The bodies of attachments, in order; None for what cannot be had in this way."""
+"""The bodies of all attachments of some documents, in order; None for what cannot be had in this way."""
 
 
 class _Part(NamedTuple):
@@ -44,15 +53,15 @@ class _Coming(NamedTuple):
 
 
 class ReadAhead:
-    """The bodies of the attachments that are `wanted`, in their order, by `read`. To be left when it is done with.
+    """The bodies of the named attachments of `documents`, in their order, by `read`. To be left when it is done with.
 
-    `together`: reads those of documents that are shown with all of their attachments.
+    `together`: reads those of whole documents, all of them.
     """
 
-    def __init__(self, read: Read, wanted: Iterable[Wanted], together: ReadSome | None = None) -> None:
+    def __init__(self, read: Read, documents: Iterable[Named], together: ReadSome | None = None) -> None:
         self._read = read
         self._together = together
-        self._waiting = deque(_singly(wanted) if together is None else _parts(wanted))
+        self._waiting = deque(_singly(documents) if together is None else _parts(documents))
         self._coming: deque[_Coming] = deque()
         self._held = 0
 
@@ -104,33 +113,34 @@ class ReadAhead:
         if self._together is not None and len(wanted) > 1:
             bodies = deque(await self._together(wanted))
             if None in bodies:  # nor need the source be asked for others in this way
-                self._waiting = deque(_singly(each for part in self._waiting for each in part.wanted))
+                self._waiting = deque(_singly((shown, [name]) for part in self._waiting for shown, name in part.wanted))
             return bodies
         [each] = wanted
         return deque([b"".join([piece async for piece in self._read(*each)])])
 
 
-def _singly(wanted: Iterable[Wanted]) -> Iterator[_Part]:
-    return (_Part([each], _size(*each)) for each in wanted)
-
-
-def _parts(wanted: Iterable[Wanted]) -> Iterator[_Part]:
-    """Attachments of documents of which nothing is hidden, as many as are read together; the others singly."""
+def _parts(documents: Iterable[Named]) -> Iterator[_Part]:
+    """Documents of which all attachments are wanted together, if these are small; the attachments of others singly."""
     some: list[Wanted] = []
     total = 0
-    for each in wanted:
-        size = _size(*each)
-        fits = each[0].all_attachments and size <= _SMALL
-        if some and not (fits and total + size <= _TOGETHER):
+    for shown, names in documents:
+        size = sum(_size(shown, name) for name in names)
+        all_of_them = shown.all_attachments and len(names) == len(attachments_of(shown.doc))
+        whole = all_of_them and size <= min(_ROOM, _TINY * len(names))
+        if some and not (whole and total + size <= _TOGETHER):
             yield _Part(some, total)
             some, total = [], 0
-        if fits:
-            some.append(each)
+        if whole:
+            some += [(shown, name) for name in names]
             total += size
         else:
-            yield _Part([each], size)
+            yield from _singly([(shown, names)])
     if some:
         yield _Part(some, total)
+
+
+def _singly(documents: Iterable[Named]) -> Iterator[_Part]:
+    return (_Part([(shown, name)], _size(shown, name)) for shown, names in documents for name in names)
 
 
 def _size(shown: Shown, name: str) -> int:

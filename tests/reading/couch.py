@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -67,6 +68,8 @@ class Couch:
         self.bodies: dict[tuple[str, str], bytes] = {}
         """Attachment bodies as stored, by document and name."""
         self.local: dict[str, Doc] = {}
+        self.given: list[tuple[str, str]] = []
+        """Attachments whose bodies were given, each time."""
         self.requests: list[tuple[str, str, Any]] = []
         self.instead: dict[str, Handler] = {}
         self.url = ""
@@ -144,10 +147,22 @@ class Couch:
             }
         return shown
 
+    def with_bodies(self, doc: Doc, query: Any) -> Doc:
+        """A dressed document, with the bodies of its attachments in it if the query asks for them."""
+        entries = doc.get("_attachments", {}) if query.get("attachments") == "true" else {}
+        for name, entry in entries.items():
+            stored = self.bodies[doc["_id"], name]
+            body = gzip.decompress(stored) if stored[:2] == b"\x1f\x8b" else stored
+            self.given.append((doc["_id"], name))
+            del entry["stub"], entry["length"]
+            entry["data"] = b64encode(body).decode()
+        return doc
+
     def do_document(self, request: web.BaseRequest, body: Any) -> web.StreamResponse:
         doc_id, _, name = request.path.removeprefix("/db/").partition("/")
         if name:
             stored = self.bodies[doc_id, name]
+            self.given.append((doc_id, name))
             if stored[:2] == b"\x1f\x8b" and "gzip" not in request.headers.get("Accept-Encoding", ""):
                 decoded = web.Response(body=BytesPayload(gzip.decompress(stored)))
                 decoded.enable_chunked_encoding()  # as CouchDB, which does not know its length
@@ -169,7 +184,8 @@ class Couch:
     def bulk_result(self, entry: Doc, query: Any) -> Doc:
         doc_id, wanted = entry["id"], entry.get("rev")
         found = self.leaves(doc_id)[::-1] if wanted is None else [self.body(doc_id, wanted)]
-        docs: list[Doc] = [{"ok": self.dress(doc, query)} for doc in found if doc is not None]
+        dressed = [self.with_bodies(self.dress(doc, query), query) for doc in found if doc is not None]
+        docs: list[Doc] = [{"ok": doc} for doc in dressed]
         error = {"rev": wanted or "undefined", "reason": "missing", "id": doc_id, "error": "not_found"}
         return {"id": doc_id, "docs": docs or [{"error": error}]}
 

@@ -139,15 +139,41 @@ async def test_the_source_is_never_asked_for_latest_nor_for_attachments_of_which
     for hides in (True, False):
         filters = chain(Attachments(deny=["image/*"])) if hides else OWN
         couch.requests.clear()
+        couch.given.clear()
         async with front(couch, post_bulk_get, profile(filters)) as ann:
             [[found]] = await get(ann, {"id": "photo", "rev": rev(2, "b")}, query="latest=true&attachments=true")
         assert found["ok"]["_attachments"].keys() == ({"n.txt"} if hides else {"n.txt", "i.bin"})
         paths = [path for _, path, _ in couch.requests]
         assert not any("latest" in path for path in paths)
         assert any("attachments=true" in path for path in paths) is not hides
-        assert (
-            any("i.bin" in path for path in paths) is not hides
-        )  # one by one, of a source that gives them in no other way
+        assert couch.given == [("photo", name) for name in found["ok"]["_attachments"]]
+
+
+def entry(length: int, revpos: int) -> Doc:
+    return {"content_type": "image/png", "revpos": revpos, "digest": f"md5-{length}==", "length": length, "stub": True}
+
+
+SIZES = st.sampled_from([0, 1, 1000, 40_000, 270_000, 540_000])
+ALBUMS = st.lists(st.dictionaries(st.sampled_from("abcd"), st.builds(entry, SIZES, st.integers(1, 2))), max_size=6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(ALBUMS, st.sampled_from(["", "attachments=true"]), st.booleans(), st.booleans())
+def test_the_source_gives_each_body_that_is_sent_once_and_no_other(
+    albums: list[Doc], query: str, since: bool, hides: bool
+) -> None:
+    couch = Couch(revision(f"d{n}", "ba", owner="ann", _attachments=entries) for n, entries in enumerate(albums))
+    couch.bodies = {(f"d{n}", name): bytes(e["length"]) for n, album in enumerate(albums) for name, e in album.items()}
+    using = profile(chain(Attachments(max_size=1000)) if hides else OWN)
+    asked = [{"id": doc_id, **({"atts_since": [rev(1, "a")]} if since else {})} for doc_id in couch.docs]
+
+    async def sent() -> list[tuple[str, str]]:
+        async with serving(couch), front(couch, post_bulk_get, using) as ann:
+            docs = [doc["ok"] for [doc] in await get(ann, *asked, query=query)]
+        found = [(doc["_id"], name, e) for doc in docs for name, e in doc.get("_attachments", {}).items()]
+        return [(doc_id, name) for doc_id, name, e in found if "data" in e]
+
+    assert sorted(asyncio.run(sent())) == sorted(couch.given)
 
 
 async def test_a_document_that_left_the_view_is_deleted_by_a_graft(ann: Front) -> None:
