@@ -20,6 +20,7 @@ from proxy.errors import CouchError, NotFound, Unavailable
 from proxy.exchange import Exchange
 from proxy.fetch import attachments_of, path_of
 from proxy.http_client import TooLong
+from proxy.leaves import revisions_are_in_bulk
 from proxy.reading.read_ahead import ReadAhead, Wanted
 from proxy.reading.visible import named_rev, visible_document
 from proxy.reply import Reply
@@ -188,15 +189,16 @@ async def inline_json(
         async for piece in _inline(shown, doc, names, bodies):
             yield piece
     else:
-        async with coded_bodies(view, [(shown, names)]) as bodies:
+        async with await coded_bodies(view, [(shown, names)]) as bodies:
             async for piece in _inline(shown, doc, names, bodies):
                 yield piece
 
 
-def coded_bodies(view: View, documents: Iterable[tuple[Shown, list[str]]]) -> ReadAhead:
+async def coded_bodies(view: View, documents: Iterable[tuple[Shown, list[str]]]) -> ReadAhead:
     """The bodies of the named attachments of documents in base64, as they stand in JSON."""
     wanted = [(shown, names) for shown, names in documents if shown.origin is not None and names]
-    return ReadAhead(partial(_coded_body, view), wanted, None if are_large(view) else partial(_coded_bodies, view))
+    together = bool(wanted) and not are_large(view) and await revisions_are_in_bulk(view)
+    return ReadAhead(partial(_coded_body, view), wanted, partial(_coded_bodies, view) if together else None)
 
 
 async def _inline(shown: Shown, doc: Doc, names: list[str], bodies: ReadAhead) -> AsyncIterator[bytes]:

@@ -113,7 +113,7 @@ class _Json:
     async def write(self, settled: Sequence[Settled]) -> None:
         plain: list[dict[str, Any]] = []
         inline = [(leaf, self._names(entry, leaf)) for entry, shown in settled for leaf in shown]
-        async with coded_bodies(self._view, inline) as bodies:
+        async with await coded_bodies(self._view, inline) as bodies:
             for entry, shown in settled:
                 if not shown:
                     plain.append({"id": entry.doc_id, "docs": [{"error": entry.problem or missing(entry)}]})

@@ -10,9 +10,11 @@ import pytest
 from aiohttp import ClientPayloadError, web
 
 from proxy.core.endpoints import Kind
-from proxy.reading.attachments import get_attachment
+from proxy.leaves import not_in_bulk
+from proxy.reading.attachments import coded_bodies, get_attachment
 from proxy.reading.bulk_get import post_bulk_get
 from proxy.reading.document import get_document
+from proxy.resolve import shown_as
 from tests.reading.couch import NO_PATHS, Couch, rev, revision, serving
 from tests.reading.served import front
 
@@ -61,6 +63,21 @@ async def test_an_attachment_of_no_known_revision_is_sent_as_well(couch: Couch) 
         found = await ann.json("POST", "/db-phone/_bulk_get?attachments=true", {"docs": [{"id": "photo"}]})
         whole = found["results"][0]["docs"][0]["ok"]
         assert base64.b64decode(whole["_attachments"]["i.bin"]["data"]) == b"\0\1\2"
+
+
+async def test_a_source_without_bulk_get_is_not_asked_by_it(couch: Couch) -> None:
+    entries = {"i.bin": ENTRY, "j.bin": ENTRY}
+    couch.bodies["photo", "j.bin"] = b"\0\1\2"
+    photo = revision("photo", "a", owner="ann", _attachments=entries)
+    async with front(couch, HANDLERS) as ann:
+        for has in (True, False):
+            couch.requests.clear()
+            if not has:
+                not_in_bulk(ann.view)
+            async with await coded_bodies(ann.view, [(shown_as(photo, photo), list(entries))]) as bodies:
+                for name in entries:
+                    assert [piece async for piece in bodies.of(shown_as(photo, photo), name)] == [b"AAEC"]
+            assert any("_bulk_get" in path for _, path, _ in couch.requests) is has
 
 
 def answers(couch: Couch, status: int, body: bytes, **headers: str) -> None:
