@@ -15,13 +15,13 @@ Cost is bounded for hostile input: beyond a size, steps 2 and 3 settle for less 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from proxy.core.equality import key_of, same
+from proxy.core.identity import IDENTITIES, clash, nameless, names_of, unique
+from proxy.core.likeness import likeness, look
 
-_IDENTITIES = ("_id", "id", "key")
 _MAX_CANDIDATES = 32
 """Of how many equal elements each element is weighed against the nearest only."""
 _MAX_CELLS = 10_000
@@ -60,15 +60,15 @@ def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) 
 def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
     """Partners by identity."""
     pairs: dict[int, int] = {}
-    names_new, names_old = list(map(_names, new)), list(map(_names, old))
+    names_new, names_old = list(map(names_of, new)), list(map(names_of, old))
     if not any(names_new) or not any(names_old):
         return pairs
-    for which in range(len(_IDENTITIES)):
-        at_new, at_old = _unique(names_new, which), _unique(names_old, which)
+    for which in range(len(IDENTITIES)):
+        at_new, at_old = unique(names_new, which), unique(names_old, which)
         taken = set(pairs.values())
         for value in at_new.keys() & at_old.keys():
             i, j = at_new[value], at_old[value]
-            if i not in pairs and j not in taken and not _clash(names_new[i], names_old[j]):
+            if i not in pairs and j not in taken and not clash(names_new[i], names_old[j]):
                 pairs[i] = j
     return pairs
 
@@ -80,70 +80,20 @@ def gone(new: Sequence[Any], old: Sequence[Any], partners: Sequence[int | None])
     """
     pairs = zip(new, partners, strict=True)
     changed = [element for element, partner in pairs if partner is None or not same(element, old[partner])]
-    names = list(map(_names, changed))
-    others = {key_of(_nameless(element)) for element in changed}
+    names = list(map(names_of, changed))
+    others = {key_of(nameless(element)) for element in changed}
     left = {key_of(old[partner]) for partner in partners if partner is not None}
     if len(changed) * (len(old) - len(left)) > _MAX_CELLS:
         return lambda index: False
 
     def is_gone(index: int) -> bool:
         element = old[index]
-        if key_of(element) in left or key_of(_nameless(element)) in others:
+        if key_of(element) in left or key_of(nameless(element)) in others:
             return False
-        mine = _names(element)
-        return all(_clash(each, mine) for each in names)
+        mine = names_of(element)
+        return all(clash(each, mine) for each in names)
 
     return is_gone
-
-
-def _nameless(element: Any) -> Any:
-    """An element without its identity."""
-    if not isinstance(element, dict):
-        return element
-    return {name: value for name, value in element.items() if name not in _IDENTITIES}
-
-
-_Names = tuple[Hashable, ...]
-"""The identities of an element, in the order of _IDENTITIES; None where it has none; empty if it has none at all."""
-
-
-def _names(element: Any) -> _Names:
-    if not isinstance(element, dict):
-        return ()
-    found = tuple([_name(element.get(name)) for name in _IDENTITIES])
-    return found if any(name is not None for name in found) else ()
-
-
-def _name(value: Any) -> Hashable:
-    """Numbers count as their text: an application that turns one into the other means the same element."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _unique(names: Sequence[_Names], which: int) -> dict[Hashable, int]:
-    """Index by one of the identities, where there is one that no other element has."""
-    values = [held[which] if held else None for held in names]
-    counts = Counter(values)
-    return {value: i for i, value in enumerate(values) if value is not None and counts[value] == 1}
-
-
-def _is_mostly_the_same(agreeing: int, old: _Look) -> bool:
-    """Whether an element that has got or lost an identity is likely to be another one with as many members alike.
-
-    What is hidden in an element that was removed must not come to a new one in its place.
-    """
-    return 2 * agreeing > old.size
-
-
-def _clash(one: _Names, other: _Names) -> bool:
-    """Whether two elements cannot be the same one: the first identity that both have differs."""
-    for mine, theirs in zip(one, other, strict=False):
-        if mine is not None and theirs is not None:
-            return mine != theirs
-    return False
 
 
 def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None) -> list[int | None]:
@@ -268,20 +218,20 @@ def _changed(
     """Partners among elements none of which are equal, in order, with the greatest total likeness."""
     if not among_new or not among_old:
         return []
-    looks_new, looks_old = [_look(new[i]) for i in among_new], [_look(old[j]) for j in among_old]
-    members = min(max(look.size for look in looks) for looks in (looks_new, looks_old))
+    looks_new, looks_old = [look(new[i]) for i in among_new], [look(old[j]) for j in among_old]
+    members = min(max(each.size for each in looks) for looks in (looks_new, looks_old))
     if not effort.spend(len(among_new) * len(among_old) * (1 + members // _MANY)):
         pairs = zip(among_new, among_old, looks_new, looks_old, strict=False)
-        return [(i, j) for i, j, mine, theirs in pairs if _likeness(mine, theirs)]
-    likeness = [[_likeness(mine, theirs) for theirs in looks_old] for mine in looks_new]
+        return [(i, j) for i, j, mine, theirs in pairs if likeness(mine, theirs)]
+    alike = [[likeness(mine, theirs) for theirs in looks_old] for mine in looks_new]
     best: list[list[int]] = [[0] * (len(among_old) + 1) for _ in range(len(among_new) + 1)]
     for a in range(len(among_new) - 1, -1, -1):
         for b in range(len(among_old) - 1, -1, -1):
-            paired = _paired(likeness[a][b], best[a + 1][b + 1])
+            paired = _paired(alike[a][b], best[a + 1][b + 1])
             best[a][b] = max(paired, best[a + 1][b], best[a][b + 1])
     found, a, b = [], 0, 0
     while a < len(among_new) and b < len(among_old):
-        if likeness[a][b] and best[a][b] == likeness[a][b] + best[a + 1][b + 1]:
+        if alike[a][b] and best[a][b] == alike[a][b] + best[a + 1][b + 1]:
             found.append((among_new[a], among_old[b]))
             a, b = a + 1, b + 1
         elif best[a][b] == best[a + 1][b]:
@@ -291,42 +241,5 @@ def _changed(
     return found
 
 
-def _paired(likeness: int, rest: int) -> int:
-    return likeness + rest if likeness else 0
-
-
-class _Look(NamedTuple):
-    """An element, to be compared with many: `parts` are its members, or its first elements with their number."""
-
-    kind: str
-    names: _Names
-    parts: frozenset[tuple[Hashable, Hashable]]
-    size: int
-    """Of members without an identity, or of all elements."""
-
-
-def _look(element: Any) -> _Look:
-    if isinstance(element, dict):
-        parts = frozenset((name, key_of(value)) for name, value in element.items())
-        return _Look("object", _names(element), parts, len(element.keys() - set(_IDENTITIES)))
-    if isinstance(element, list):
-        counts: Counter[bytes] = Counter()
-        numbered = []
-        for each in element[:_MAX_CANDIDATES]:
-            key = key_of(each)
-            numbered.append((key, counts[key]))
-            counts[key] += 1
-        return _Look("array", (), frozenset(numbered), len(numbered))
-    return _Look("scalar", (), frozenset(), 0)
-
-
-def _likeness(new: _Look, old: _Look) -> int:
-    """0 for values of different kinds, and for different elements by their identities; otherwise 1 and more, with the
-    members or elements that both have.
-    """
-    if new.kind != old.kind or _clash(new.names, old.names):
-        return 0
-    agreeing = len(new.parts & old.parts)
-    if (new.names or old.names) and not _is_mostly_the_same(agreeing, old):
-        return 0
-    return 1 + 4 * agreeing
+def _paired(alike: int, rest: int) -> int:
+    return alike + rest if alike else 0

@@ -13,6 +13,7 @@ from filters.testing import edits_of
 from proxy.contract import Client, Doc
 from proxy.core import alignment
 from proxy.core.equality import same
+from proxy.core.likeness import likeness
 from proxy.core.paths import Survivors, compile_paths
 from proxy.core.structural import restore_structurally
 from tests.core.json_strategies import docs, paths_in, values
@@ -254,8 +255,7 @@ def test_what_is_compared_by_likeness_is_bounded_for_a_document_as_a_whole(monke
         compared += 1
         return likeness(new, old)
 
-    likeness = alignment._likeness
-    monkeypatch.setattr(alignment, "_likeness", counted)
+    monkeypatch.setattr(alignment, "likeness", counted)
     shaped: Doc = {"_id": "x", "l": [{"id": n, "n": [{"a": k} for k in range(100)]} for n in range(50)]}
     original: Doc = {**shaped, "l": [{**each, "n": [*each["n"], {"hidden": n}]} for n, each in enumerate(shaped["l"])]}
     edited: Doc = {**shaped, "l": [{**each, "n": [{"a": -1 - k["a"]} for k in each["n"]]} for each in shaped["l"]]}
