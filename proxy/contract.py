@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
+from proxy.core.refused import Refused as Refused
 from proxy.core.structural import restore_structurally
 
 Doc = dict[str, Any]
@@ -82,15 +83,6 @@ class OptionError(ValueError):
         self.message = message
         self.text = text
         self.at = at
-
-
-class Refused(Exception):
-    """Raised by `restore` to refuse a write: the client gets `forbidden` for this document with this reason."""
-
-    def __init__(self, reason: str, path: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path = path
 
 
 class Filter:

@@ -9,18 +9,21 @@ An edit is aligned in three steps:
      An element that was changed in place thus finds its former self, also when its neighbour was inserted or removed,
      and when what was changed is that it has got an identity, or lost it, if most of it stayed as it was.
 
-Cost is bounded for hostile input: beyond a size, steps 2 and 3 settle for less than the longest and the most.
+Cost is bounded for hostile input: beyond a size, step 2 settles for less than the longest, and step 3 for partners that
+there is evidence for (see `evidence`). The others are *unsure*: that they stand at the same place says nothing of which
+they are, and whoever has something to lose by that must not go by it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.core.equality import key_of, same
-from proxy.core.identity import IDENTITIES, clash, nameless, names_of, unique
-from proxy.core.likeness import likeness, look
+from proxy.core.evidence import told_apart
+from proxy.core.identity import IDENTITIES, Crowd, clash, nameless, names_of, unique
+from proxy.core.likeness import ARRAY, OBJECT, SCALAR, Look, likeness, look
 
 _MAX_CANDIDATES = 32
 """Of how many equal elements each element is weighed against the nearest only."""
@@ -44,17 +47,28 @@ class Effort:
         return True
 
 
-def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) -> list[int | None]:
-    """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice.
+class Aligned(NamedTuple):
+    """Which element is which."""
+
+    partners: list[int | None]
+    """For each element of `new` the index of its partner in `old`; None if it has none. No index occurs twice."""
+    unsure: frozenset[int] = frozenset()
+    """Those of `old` that may have become another element than the one that has it as its partner, if there is one."""
+
+
+def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) -> Aligned:
+    """The partners of an edited array's elements in the array that it was.
 
     `effort`: what is left for it in the document.
     """
     named = _named(new, old)
     partners: list[int | None] = [named.get(i) for i in range(len(new))]
     rest_new, rest_old = _without(len(new), named), _without(len(old), named.values())
-    for i, j in _unnamed([new[i] for i in rest_new], [old[j] for j in rest_old], effort or Effort()):
+    rest = _Rest([new[i] for i in rest_new], [old[j] for j in rest_old], effort or Effort())
+    rest.pair()
+    for i, j in rest.pairs.items():
         partners[rest_new[i]] = rest_old[j]
-    return partners
+    return Aligned(partners, frozenset([rest_old[j] for j in rest.unsure]))
 
 
 def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
@@ -103,7 +117,7 @@ def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None
     but nothing else changed; failing that, they are aligned as an edit would be.
     """
     if len(_named(cut, whole)) == len(cut):
-        return align(cut, whole, effort)
+        return align(cut, whole, effort).partners
     if len(cut) == len(whole):
         return list(range(len(whole)))
     origins: list[int | None] = []
@@ -112,7 +126,7 @@ def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None
         while position < len(whole) and not is_cut(element, whole[position]):
             position += 1
         if position == len(whole):
-            return align(cut, whole, effort)
+            return align(cut, whole, effort).partners
         origins.append(position)
         position += 1
     return origins
@@ -133,20 +147,84 @@ def _without(length: int, positions: Iterable[int]) -> list[int]:
     return [i for i in range(length) if i not in taken]
 
 
-def _unnamed(new: list[Any], old: list[Any], effort: Effort) -> Iterator[tuple[int, int]]:
-    """Partners among elements that no identity tells, as pairs of indices."""
-    keys_new, keys_old = list(map(key_of, new)), list(map(key_of, old))
-    common = _common(keys_new, keys_old)
-    yield from common
-    moved = list(_moved(keys_new, keys_old, common))
-    yield from moved
-    taken_new, taken_old = {i for i, _ in moved}, {j for _, j in moved}
-    start_new = start_old = 0
-    for i, j in [*common, (len(new), len(old))]:
-        gap_new = [k for k in range(start_new, i) if k not in taken_new]
-        gap_old = [k for k in range(start_old, j) if k not in taken_old]
-        yield from _changed(new, old, gap_new, gap_old, effort)
-        start_new, start_old = i + 1, j + 1
+class _Looked:
+    """Elements that are looked at when they are to be compared, once."""
+
+    def __init__(self, elements: list[Any]) -> None:
+        self.elements = elements
+        self._looks: dict[int, Look] = {}
+
+    def looks(self, among: Iterable[int] | None = None) -> list[Look]:
+        """Of all, or of some of them."""
+        return [self._look(index) for index in (range(len(self.elements)) if among is None else among)]
+
+    def _look(self, index: int) -> Look:
+        found = self._looks.get(index)
+        if found is None:
+            found = self._looks[index] = look(self.elements[index])
+        return found
+
+
+class _Rest:
+    """Elements that no identity tells: which of `new` are which of `old`."""
+
+    def __init__(self, new: list[Any], old: list[Any], effort: Effort) -> None:
+        self._new = _Looked(new)
+        self._old = _Looked(old)
+        self._effort = effort
+        self.pairs: dict[int, int] = {}
+        self.unsure: set[int] = set()
+
+    def pair(self) -> None:
+        new, old = self._new.elements, self._old.elements
+        keys_new, keys_old = list(map(key_of, new)), list(map(key_of, old))
+        common = _common(keys_new, keys_old)
+        self.pairs.update(common)
+        self.pairs.update(_moved(keys_new, keys_old, common))
+        taken = set(self.pairs.values())
+        large: list[_Gap] = []
+        start_new = start_old = 0
+        for i, j in [*common, (len(new), len(old))]:
+            gap_new = [k for k in range(start_new, i) if k not in self.pairs]
+            gap_old = [k for k in range(start_old, j) if k not in taken]
+            if gap_new and gap_old and not self._pair_gap(gap_new, gap_old):
+                large.append((gap_new, gap_old))
+            start_new, start_old = i + 1, j + 1
+        if large:
+            self._pair_large(large)
+
+    def _pair_gap(self, gap_new: list[int], gap_old: list[int]) -> bool:
+        """Whether it is small enough to compare each with each."""
+        looks_new, looks_old = self._new.looks(gap_new), self._old.looks(gap_old)
+        members = min(max(each.size for each in looks) for looks in (looks_new, looks_old))
+        if not self._effort.spend(len(gap_new) * len(gap_old) * (1 + members // _MANY)):
+            return False
+        self.pairs.update((gap_new[a], gap_old[b]) for a, b in _most_alike(looks_new, looks_old))
+        return True
+
+    def _pair_large(self, gaps: list[_Gap]) -> None:
+        """By evidence; of the others those at the same place in their gap."""
+        looks_new, looks_old = self._new.looks(), self._old.looks()
+        among_new = {i for gap_new, _ in gaps for i in gap_new}
+        among_old = {j for _, gap_old in gaps for j in gap_old}
+        for i, j in told_apart(looks_new, looks_old).items():
+            if i in among_new and j in among_old:
+                self.pairs[i] = j
+        taken = set(self.pairs.values())
+        left = [(i, each) for i, each in enumerate(looks_new) if i not in self.pairs]
+        crowds = {
+            kind: Crowd([each.names for _, each in left if each.kind == kind]) for kind in (OBJECT, ARRAY, SCALAR)
+        }
+        self.unsure = {j for j in among_old - taken if crowds[looks_old[j].kind].may_have(looks_old[j].names)}
+        for gap_new, gap_old in gaps:
+            rest_new, rest_old = [i for i in gap_new if i not in self.pairs], [j for j in gap_old if j not in taken]
+            for i, j in zip(rest_new, rest_old, strict=False):
+                if likeness(looks_new[i], looks_old[j]):
+                    self.pairs[i] = j
+
+
+_Gap = tuple[list[int], list[int]]
+"""Elements of either side between two that are equal."""
 
 
 def _moved(new: list[bytes], old: list[bytes], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -212,27 +290,18 @@ def _unlink(link: _Link | None) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def _changed(
-    new: list[Any], old: list[Any], among_new: list[int], among_old: list[int], effort: Effort
-) -> list[tuple[int, int]]:
+def _most_alike(new: list[Look], old: list[Look]) -> list[tuple[int, int]]:
     """Partners among elements none of which are equal, in order, with the greatest total likeness."""
-    if not among_new or not among_old:
-        return []
-    looks_new, looks_old = [look(new[i]) for i in among_new], [look(old[j]) for j in among_old]
-    members = min(max(each.size for each in looks) for looks in (looks_new, looks_old))
-    if not effort.spend(len(among_new) * len(among_old) * (1 + members // _MANY)):
-        pairs = zip(among_new, among_old, looks_new, looks_old, strict=False)
-        return [(i, j) for i, j, mine, theirs in pairs if likeness(mine, theirs)]
-    alike = [[likeness(mine, theirs) for theirs in looks_old] for mine in looks_new]
-    best: list[list[int]] = [[0] * (len(among_old) + 1) for _ in range(len(among_new) + 1)]
-    for a in range(len(among_new) - 1, -1, -1):
-        for b in range(len(among_old) - 1, -1, -1):
+    alike = [[likeness(mine, theirs) for theirs in old] for mine in new]
+    best: list[list[int]] = [[0] * (len(old) + 1) for _ in range(len(new) + 1)]
+    for a in range(len(new) - 1, -1, -1):
+        for b in range(len(old) - 1, -1, -1):
             paired = _paired(alike[a][b], best[a + 1][b + 1])
             best[a][b] = max(paired, best[a + 1][b], best[a][b + 1])
     found, a, b = [], 0, 0
-    while a < len(among_new) and b < len(among_old):
+    while a < len(new) and b < len(old):
         if alike[a][b] and best[a][b] == alike[a][b] + best[a + 1][b + 1]:
-            found.append((among_new[a], among_old[b]))
+            found.append((a, b))
             a, b = a + 1, b + 1
         elif best[a][b] == best[a + 1][b]:
             a += 1

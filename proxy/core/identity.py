@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 IDENTITIES = ("_id", "id", "key")
@@ -48,3 +48,24 @@ def nameless(element: Any) -> Any:
     if not isinstance(element, dict):
         return element
     return {name: value for name, value in element.items() if name not in IDENTITIES}
+
+
+class Crowd:
+    """Many elements, by their identities."""
+
+    def __init__(self, names: Iterable[Names]) -> None:
+        self._held: dict[tuple[bool, ...], list[set[Hashable]]] = {}
+        for each in names:
+            which = tuple([name is not None for name in each])
+            held = self._held.setdefault(which, [set() for _ in each])
+            for values, name in zip(held, each, strict=True):
+                values.add(name)
+
+    def may_have(self, names: Names) -> bool:
+        """Whether an element may be one of these: it does not clash with all of them."""
+        for which, held in self._held.items():
+            both = zip(which, held, names, strict=False)
+            first = next(((values, name) for has, values, name in both if has and name is not None), None)
+            if first is None or first[1] in first[0]:
+                return True
+        return False

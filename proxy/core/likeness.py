@@ -13,6 +13,9 @@ _MOST = 32
 """Of how many elements of an array it is seen which they are."""
 
 
+OBJECT, ARRAY, SCALAR = "object", "array", "scalar"
+
+
 class Look(NamedTuple):
     """An element, to be compared with many: `parts` are its members, or its first elements with their number."""
 
@@ -26,7 +29,7 @@ class Look(NamedTuple):
 def look(element: Any) -> Look:
     if isinstance(element, dict):
         parts = frozenset((name, key_of(value)) for name, value in element.items())
-        return Look("object", names_of(element), parts, len(element.keys() - set(IDENTITIES)))
+        return Look(OBJECT, names_of(element), parts, len(element.keys() - set(IDENTITIES)))
     if isinstance(element, list):
         counts: Counter[bytes] = Counter()
         numbered = []
@@ -34,8 +37,8 @@ def look(element: Any) -> Look:
             key = key_of(each)
             numbered.append((key, counts[key]))
             counts[key] += 1
-        return Look("array", (), frozenset(numbered), len(numbered))
-    return Look("scalar", (), frozenset(), 0)
+        return Look(ARRAY, (), frozenset(numbered), len(numbered))
+    return Look(SCALAR, (), frozenset(), 0)
 
 
 def likeness(new: Look, old: Look) -> int:

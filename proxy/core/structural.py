@@ -15,6 +15,8 @@ Three values are walked in step: what the client `edited`, what it was `shaped`,
      then reads back something it did not send, and the write is refused or its surplus discarded. An array element
      that was shown goes with all that is in it, if it was surely removed: there is no new or changed element that it
      could have become.
+     Where it cannot be told which of the shown elements were changed into which of those sent, and anything is hidden
+     in them, the edit is refused: what is hidden in one would get into another, or lost.
   7. `_attachments`: the client's entries come first and as they are, since the parts of a multipart body belong to
      them by order; hidden ones follow as stubs without `revpos`, which the source fills in.
 
@@ -28,6 +30,7 @@ from typing import Any, Final
 
 from proxy.core.alignment import Effort, align, embed, gone
 from proxy.core.equality import same
+from proxy.core.refused import Refused
 
 Doc = dict[str, Any]
 
@@ -55,12 +58,28 @@ def restore_structurally(
     the filter knows them (`Paths` records them); without it they are found by comparing. `sew` is asked for the value
     to store where a changed value is not an object or array in all three; the default takes the client's. `stays` is
     asked about members that are neither and that the client removed; by default they go.
+
+    Raises Refused if it cannot be told which elements of a large array are which.
     """
     if edited is shaped or same(edited, shaped):
         return original
     if shaped is original:
         return edited
-    return _Restore(survivors or {}, sew or _take_edited, stays or _never).document(edited, shaped, original)
+    try:
+        return _Restore(survivors or {}, sew or _take_edited, stays or _never).document(edited, shaped, original)
+    except _Unclear as error:
+        raise Refused(UNCLEAR, error.field) from None
+
+
+UNCLEAR = "too many elements were changed to tell which they were: give them an `id`, or change fewer at once"
+
+
+class _Unclear(Exception):
+    """It cannot be told which elements of an array are which; it is in this field."""
+
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__()
+        self.field = field
 
 
 class _Restore:
@@ -98,7 +117,10 @@ class _Restore:
                 continue  # as it was shown
             if name in original:
                 if old is not _GONE:
-                    whole[name] = self._value(new, old, original[name])
+                    try:
+                        whole[name] = self._value(new, old, original[name])
+                    except _Unclear:
+                        raise _Unclear(name) from None
             elif old is _GONE or not same(new, old):
                 whole[name] = new
         if not shaped.keys() <= edited.keys():
@@ -125,7 +147,11 @@ class _Restore:
         if shaped is original or same(shaped, original):
             return edited
         origins = self._origins(shaped, original)
-        partners = align(edited, shaped, self._effort)
+        partners, unsure = align(edited, shaped, self._effort)
+        for index in unsure:
+            origin = origins[index]
+            if origin is not None and not same(shaped[index], original[origin]):
+                raise _Unclear
         merged: list[Any] = []
         at: dict[int, int] = {}  # index in the original → position in `merged`
         for element, partner in zip(edited, partners, strict=True):

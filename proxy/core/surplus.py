@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.contract import Doc, Refused
-from proxy.core.alignment import align, is_cut
+from proxy.core.alignment import Effort, align, is_cut
 
 
 def without_surplus(sent: Doc, shown: Doc | None, before: Doc | None = None) -> Doc:
@@ -25,6 +25,7 @@ def without_surplus(sent: Doc, shown: Doc | None, before: Doc | None = None) -> 
     would not be shown. Raises Refused if it cannot be told what of an array that is, and for what it was shown before.
     """
     shown, before = shown or {}, before or {}
+    effort = Effort()
     kept: Doc = {}
     for name, value in sent.items():
         try:
@@ -33,7 +34,7 @@ def without_surplus(sent: Doc, shown: Doc | None, before: Doc | None = None) -> 
                 if entries:
                     kept[name] = value if len(entries) == len(value) else entries
             elif name in shown:
-                kept[name] = _common(value, shown[name], before.get(name))
+                kept[name] = _common(value, shown[name], before.get(name), effort)
             elif name.startswith("_"):
                 kept[name] = value
             elif name in before:
@@ -55,27 +56,34 @@ def _members(sent: Doc, shown: Doc, before: Any) -> Doc:
     return {name: value for name, value in sent.items() if name in shown}
 
 
-def _common(sent: Any, shown: Any, before: Any) -> Any:
+def _common(sent: Any, shown: Any, before: Any, effort: Effort) -> Any:
     if isinstance(sent, dict) and isinstance(shown, dict):
         known = before if isinstance(before, dict) else {}
         kept = _members(sent, shown, known)
-        members = {name: _common(value, shown[name], known.get(name)) for name, value in kept.items()}
+        members = {name: _common(value, shown[name], known.get(name), effort) for name, value in kept.items()}
         return members if _differ(members, sent) else sent
     if isinstance(sent, list) and isinstance(shown, list):
-        origins = _origins(sent, shown)
-        known_elements = before if isinstance(before, list) else []
-        partners = align(sent, known_elements)
-        if any(partner is not None for index, partner in enumerate(partners) if index not in set(origins)):
-            raise _Unclear
-        former = [None if (at := partners[index]) is None else known_elements[at] for index in origins]
-        elements = [
-            _common(sent[index], element, old) for index, element, old in zip(origins, shown, former, strict=True)
-        ]
-        changed = len(elements) < len(sent) or any(new is not old for new, old in zip(elements, sent, strict=True))
-        return elements if changed else sent
+        return _common_elements(sent, shown, before if isinstance(before, list) else [], effort)
     if isinstance(shown, dict | list):
         raise _Unclear
     return sent  # in another form, as a mask or cut short
+
+
+def _common_elements(sent: list[Any], shown: list[Any], before: list[Any], effort: Effort) -> list[Any]:
+    origins = _origins(sent, shown)
+    partners, unsure = align(sent, before, effort)
+    left_out = set(range(len(sent))).difference(origins)
+    if left_out and (unsure or any(partners[index] is not None for index in left_out)):
+        raise _Unclear
+    elements: list[Any] = []
+    for index, element in zip(origins, shown, strict=True):
+        at = partners[index]
+        kept = _common(sent[index], element, None if at is None else before[at], effort)
+        if kept is not sent[index] and unsure and (at is None or at in unsure):
+            raise _Unclear
+        elements.append(kept)
+    changed = len(elements) < len(sent) or any(new is not sent[at] for new, at in zip(elements, origins, strict=True))
+    return elements if changed else sent
 
 
 def _origins(sent: list[Any], shown: list[Any]) -> Sequence[int]:

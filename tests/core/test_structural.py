@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.testing import edits_of
-from proxy.contract import Client, Doc
+from proxy.contract import Client, Doc, Refused
 from proxy.core import alignment
 from proxy.core.equality import same
 from proxy.core.likeness import likeness
@@ -193,11 +193,12 @@ def test_stays_keeps_members_that_were_removed() -> None:
 
 @pytest.mark.parametrize("size", [300, 3000])
 def test_long_arrays_stay_cheap(size: int) -> None:
-    original = {"l": [{"n": i % 7, "h": i} for i in range(size)]}
     shaped = {"l": [{"n": i % 7} for i in range(size)]}
     edited = {"l": [{"n": (i + 3) % 5, "x": i} for i in range(size)]}
-    whole = restore(edited, shaped, original)
-    assert [{k: v for k, v in e.items() if k != "h"} for e in whole["l"]] == edited["l"]
+    whole = restore(edited, shaped, {"l": [*shaped["l"], "h"]})
+    assert whole["l"] == [*edited["l"], "h"]
+    with pytest.raises(Refused):
+        restore(edited, shaped, {"l": [{**each, "h": i} for i, each in enumerate(shaped["l"])]})
 
 
 @settings(deadline=None)

@@ -22,10 +22,11 @@ from filters.select import Select
 from filters.stamp import Stamp
 from filters.truncate import Truncate
 from filters.validate import Validate
-from proxy.contract import Client, Doc, Filter
+from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core.equality import same
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link
+from proxy.core.surplus import without_surplus
 from proxy.writing.judge import judge
 from proxy.writing.pushed import Pushed, read_pushed
 from proxy.writing.rules import Outcome, Refuse, Rules, Send
@@ -374,3 +375,16 @@ def test_what_is_discarded_beside_it_is_no_way_to_plant_a_value_behind_a_default
     for before in (original, None):
         for sent in ({"a": 1, "dd": "evil"}, {"a": 1, "dd": "evil", "other": 1}):
             assert isinstance(judge(pushed(sent), before, rules(*filters, on_surplus="discard")), Refuse)
+
+
+def test_surplus_in_elements_of_which_it_cannot_be_told_what_they_were_is_refused() -> None:
+    """Any of them may be the one of which the client was shown that member."""
+    before = [{"text": str(k), "kind": k % 3} for k in range(102)]
+    shown = [{**each, "seen": True} for each in before[1:]]
+    sent = [{**each, "q": 1} for each in shown]
+    assert without_surplus({"l": sent}, {"l": shown}, {"l": before}) == {"l": shown}
+    alike = [
+        [{"kind": each["kind"], **more} for each in some] for some, more in ((before, {}), (shown, {"seen": True}))
+    ]
+    with pytest.raises(Refused, match="read back"):
+        without_surplus({"l": [{**each, "q": 1} for each in alike[1]]}, {"l": alike[1]}, {"l": alike[0]})
