@@ -10,7 +10,8 @@ A client edited a shaped document; the source holds whole ones. The rules, in th
   3. A revision that the source has is acknowledged and not sent: its body could not be changed any more.
      What ancestors it has is the source's word, whatever the client says: none of them is another leaf.
   4. The document is restored onto its *original*: the newest ancestor of the pushed revision whose body the source
-     has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since.
+     has. Never simply onto the winner: a stale writer would silently overwrite what others wrote since. From the newest
+     ancestor that the source knows on these are the source's own, whatever the client names or leaves out.
   5. An interactive write (`new_edits`) edits the leaf that `_rev` names, or creates; anything else is a conflict, as in
      CouchDB, where the source checks it once more when it stores the document. Whether a creation is one the source
      alone decides (see `originals`).
@@ -63,8 +64,7 @@ def needed(pushed: Pushed, stored: Stored, asked: Collection[str] = ()) -> list[
     wanted: list[str] = []
     if pushed.new_edits or not stored.leaves:
         return wanted
-    for index in stored.known(pushed.ancestors):
-        rev = str(pushed.ancestors[index])
+    for rev in map(str, stored.editable(pushed.path, stored.newest_known(pushed.path))):
         if stored.body(rev) is not None or len(wanted) == ANCESTORS:
             break
         if rev not in asked:
@@ -148,7 +148,7 @@ def _plan_replicated(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
         return judge(pushed, None, rules)
     if graft is not None and stored.live and not _seen(stored, rules):
         raise _Hidden
-    original = stored.newest_body(path[max(known, 1) :])
+    original = stored.newest_body(stored.editable(path, known))
     if known == 0:
         if _visible([*stored.leaves, *([original] if original else [])], rules):
             return Acknowledge()

@@ -4,7 +4,7 @@ what many writes ask of them is made out once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -59,10 +59,27 @@ class Stored:
             return path
         return (*path[: known + 1], *(Rev(rev.generation - age, name) for age, name in enumerate(own[0], 1)))
 
-    def newest_body(self, path: Sequence[Rev]) -> Doc | None:
-        """The body of the first revision of a path of which there is one."""
-        for index in self.known(path):
-            body = self.body(str(path[index]))
+    def editable(self, path: Sequence[Rev], known: int) -> Iterator[Rev]:
+        """What a revision that is pushed by this path may be an edit of, newest first: the newest other one that the
+        source knows, and its own ancestors of that, whatever the client says of them. Of a revision that it knows, all
+        its own ancestors. `known`: the index of the newest that it knows.
+
+        Where a revision is on the paths of several leaves these share all that is above it; the longest says most.
+        """
+        if known == len(path):
+            return
+        rev = path[known]
+        if known > 0:
+            yield rev
+        leaf = self.leaf(str(rev))
+        leaves = [each for each in self.leaves if descends(each, str(rev))] if leaf is None else [leaf]
+        above = max([_above(each, rev) for each in leaves], key=len)
+        yield from (Rev(rev.generation - age, name) for age, name in enumerate(above, 1))
+
+    def newest_body(self, revs: Iterable[Rev]) -> Doc | None:
+        """The body of the first of some revisions of which there is one."""
+        for rev in revs:
+            body = self.body(str(rev))
             if body is not None:
                 return body
         return None

@@ -72,6 +72,17 @@ async def test_a_pushed_revision_is_restored_onto_its_own_ancestor() -> None:
         assert leaves[second]["ssn"] == "9"
 
 
+@pytest.mark.parametrize("claimed", ["ba", "", "ef"])
+async def test_the_sources_own_ancestors_are_asked_for_whatever_is_claimed(claimed: str) -> None:
+    path = [rev(generation, letter) for generation, letter in zip((5, 4, 3, 2, 1), "54cba", strict=True)]
+    async with world() as there:
+        for length, ssn in ((1, "old"), (2, "ancestor"), (5, "winner")):  # several edits of a device: 3-c has no body
+            await there.replicate(revision("p1", *path[-length:], owner="ann", name="theirs", ssn=ssn))
+        own = [rev(4, "9"), path[2], *(rev(2 - age, letter) for age, letter in enumerate(claimed))]
+        assert await there.push(revision("p1", *own, owner="ann", name="mine")) == []
+        assert (await there.leaves("p1"))[own[0]]["ssn"] == "ancestor"
+
+
 @pytest.mark.parametrize("asks_first", [False, True])
 async def test_large_documents_after_small_ones_are_not_held_together(
     asks_first: bool, monkeypatch: pytest.MonkeyPatch

@@ -278,6 +278,28 @@ def test_no_leaf_is_put_below_another_by_a_claim(owner: str) -> None:
     assert outcome.doc["ssn"] == "1"
 
 
+@pytest.mark.parametrize("orphans", ["winner", "refuse"])
+@pytest.mark.parametrize("claimed", ["ba", "b", "", "ef", "e", "da"])
+def test_the_original_is_the_sources_own_ancestor_whatever_is_claimed_above_it(claimed: str, orphans: str) -> None:
+    a, b, c, d, w = (f"{generation}-{name * 32}" for generation, name in zip((1, 2, 3, 2, 4), "abcdw", strict=True))
+    source = Source()
+    source.add(a, None, {"owner": "ann", "ssn": "old"})
+    source.add(b, a, {"owner": "ann", "ssn": "ancestor"})
+    source.parents[c], source.bodies[c] = b, None
+    source.add(w, c, {"owner": "ann", "ssn": "winner"})
+    source.add(f"4-{'1' * 32}", c, {"owner": "ann", "ssn": "loser"})
+    source.add(d, a, {"owner": "ann", "ssn": "other"})
+    path = [f"4-{'9' * 32}", c, *(f"{2 - age}-{name * 32}" for age, name in enumerate(claimed))]
+    pushed = revision(path, {"owner": "ann"})
+    leaves = source.stored().leaves
+    asked = needed(pushed, Stored(leaves))
+    assert asked == [c, b, a]
+    bodies = {rev: source.doc(rev) for rev in asked if source.bodies[rev] is not None}
+    outcome = plan(pushed, Stored(leaves, bodies), rules(orphans=orphans))
+    assert isinstance(outcome, Send)
+    assert outcome.doc["ssn"] == "ancestor"
+
+
 def test_a_long_history_is_not_fetched_whole() -> None:
     source = Source()
     path: list[str] = []

@@ -49,6 +49,20 @@ def test_what_is_known_of_a_path_is_what_a_leaf_descends_from(docs: list[Doc], p
 
 @settings(deadline=None)
 @given(st.lists(leaves(), max_size=4, unique_by=lambda leaf: str(leaf["_rev"])), paths())
+def test_what_is_edited_is_on_the_path_of_a_leaf(docs: list[Doc], path: tuple[Rev, ...]) -> None:
+    stored = Stored(docs)
+    known = stored.newest_known(path)
+    edited = list(map(str, stored.editable(path, known)))
+    if known == len(path):
+        assert edited == []
+    elif known > 0:
+        assert edited[0] == str(path[known])
+    assert not edited or any(all(descends(leaf, rev) for rev in edited) for leaf in docs)
+    assert list(map(str, stored.editable(path[: known + 1], known))) == edited  # whatever is said above it
+
+
+@settings(deadline=None)
+@given(st.lists(leaves(), max_size=4, unique_by=lambda leaf: str(leaf["_rev"])), paths())
 def test_a_path_has_no_leaf_above_what_is_known(docs: list[Doc], path: tuple[Rev, ...]) -> None:
     stored = Stored(docs)
     known = stored.newest_known(path)
