@@ -1,11 +1,11 @@
 """Which of many changed elements are which, by what tells them apart: for gaps too large to compare each with each.
 
-A *mark* is something that one element alone has of all that were sent, and one alone of all that were shown: a member
+A *trait* is something that one element alone has of all that were sent, and one alone of all that were shown: a member
 whose name has a value of its own in most elements (a text, say, and not a flag), or all members but one, or all. Two
-elements are partners if their marks lead to each other, and none to a third one, and if half of what was shown of the
+elements are partners if their traits lead to each other, and none to a third one, and if half of what was shown of the
 one is in the other. So the first of many elements may go, and a flag be set in all others, and each is found.
 
-What an edit leaves of an element is in the element that it was before. So no mark leads to another one, unless the
+What an edit leaves of an element is in the element that it was before. So no trait leads to another one, unless the
 client writes into one what makes another one unique. Cost is linear.
 """
 
@@ -20,13 +20,13 @@ from proxy.core.likeness import OBJECT, Look, likeness
 def told_apart(new: Sequence[Look], old: Sequence[Look]) -> dict[int, int]:
     """Partners for certain, as index of `new` → index of `old`; these are all elements of the array on either side."""
     telling = _telling(new) & _telling(old)
-    marks_new, marks_old = _marks(new, telling), _marks(old, telling)
+    traits_new, traits_old = _traits(new, telling), _traits(old, telling)
     to_old: dict[int, int] = {}
     to_new: dict[int, int] = {}
     torn_new: set[int] = set()
     torn_old: set[int] = set()
-    for mark, i in marks_new.items():
-        j = marks_old.get(mark)
+    for trait, i in traits_new.items():
+        j = traits_old.get(trait)
         if j is None:
             continue
         if to_old.setdefault(i, j) != j:
@@ -44,16 +44,16 @@ def _telling(looks: Sequence[Look]) -> set[Hashable]:
     return {name for name, count in own.items() if 2 * count > len(objects)}
 
 
-def _marks(looks: Sequence[Look], telling: set[Hashable]) -> dict[Hashable, int]:
-    """The element that has it, by mark."""
+def _traits(looks: Sequence[Look], telling: set[Hashable]) -> dict[Hashable, int]:
+    """The element that has it, by trait."""
     found: dict[Hashable, int | None] = {}
     for index, look in enumerate(looks):
-        for mark in _marks_of(look, telling):
-            found[mark] = index if found.get(mark, index) == index else None
-    return {mark: index for mark, index in found.items() if index is not None}
+        for trait in _traits_of(look, telling):
+            found[trait] = index if found.get(trait, index) == index else None
+    return {trait: index for trait, index in found.items() if index is not None}
 
 
-def _marks_of(look: Look, telling: set[Hashable]) -> Iterator[Hashable]:
+def _traits_of(look: Look, telling: set[Hashable]) -> Iterator[Hashable]:
     yield from (part for part in look.parts if part[0] in telling)
     hashes = [hash((look.kind, part)) for part in look.parts]
     whole = sum(hashes)
