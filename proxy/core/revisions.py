@@ -319,6 +319,12 @@ def missing(tree: Tree, revs: Iterable[Rev]) -> list[Rev]:
     return [rev for rev in revs if rev not in tree]
 
 
+def joins(tree: Tree, path: Revisions) -> bool:
+    """Whether the path of a known revision goes on, beyond the root of its branch, in another branch of the tree."""
+    known = len(_ancestry(tree, path.newest))
+    return any(rev in tree for rev in path.revs()[known:])
+
+
 def possible_ancestors(tree: Tree, absent: Collection[Rev]) -> list[Rev]:
     """What `_revs_diff` calls that: all leaves of a generation below the highest of `absent`."""
     highest = max((rev.generation for rev in absent), default=0)

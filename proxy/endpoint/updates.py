@@ -11,11 +11,15 @@ An edit (`new_edits=true`) must extend a leaf, gets a new revision id, and is a 
 - a revision of generation 0, of which there is none, is a conflict for an edit as any that is no leaf;
 - a replicated revision that is known is accepted and its body ignored, unless it was known without a body;
 - a request with attachments or design documents is strict: the leaves that edits may extend are those from before the
-  request, of documents that exist, and replicated revisions known without body stay so.
+  request, of documents that exist, and replicated revisions that were known before it are passed over, with what they
+  say of their history, unless by that history a branch is part of another and its conflict is none. What else comes
+  in the request makes no difference to that. (To CouchDB any request is strict that comes to a shard which has yet to
+  find out, as after each write of a design document, that there are no validation functions.)
 
-Other than in CouchDB, a replicated revision of generation 0 is refused (no server gives one out), an attachment that is
-replicated without `revpos` gets its revision's generation, not 0, and an attachment's revision position is also fresh
-when a deleted document is created again.
+Other than in CouchDB, a replicated revision of generation 0 is refused (no server gives one out), a strict request may
+bring a revision together with one that descends from it (CouchDB keeps the body of the latter only), an attachment that
+is replicated without `revpos` gets its revision's generation, not 0, and an attachment's revision position is also
+fresh when a deleted document is created again.
 """
 
 from __future__ import annotations
@@ -126,9 +130,10 @@ class _Document:
         if path.start < 1:
             raise BadRequest("Invalid rev format")
         rev = path.newest
-        if rev in self._tree and (self._strict or self._tree[rev].stored):
-            if not self._strict:
-                self._tree, _ = revisions.merge(self._tree, path)  # its history may be longer than what was known
+        if self._passes_over(path):
+            return rev
+        if rev in self._tree and self._tree[rev].stored:
+            self._tree, _ = revisions.merge(self._tree, path)  # its history may be longer than what was known
             return rev
         _check(edit)
         ancestors = Revisions(path.start - 1, path.ids[1:])
@@ -137,6 +142,15 @@ class _Document:
         attachments = self._attachments(edit, rev.generation, stored, keep_revpos=True)
         self._tree, _ = revisions.merge(self._tree, path, deleted=edit.deleted)
         return self._keep(rev, edit, attachments)
+
+    def _passes_over(self, path: Revisions) -> bool:
+        """Whether a strict request says nothing new: of a revision that was known, and no leaf, only that counts by
+        which a branch turns out to be part of its history.
+        """
+        rev, before = path.newest, self._tree_before
+        if not self._strict or rev not in before:
+            return False
+        return not revisions.joins(before, path) or rev in revisions.leaves(before)
 
     # ---- attachments
 

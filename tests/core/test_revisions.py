@@ -184,6 +184,15 @@ def test_winners_path_is_the_first_chain() -> None:
     ]
 
 
+def test_a_known_path_that_joins_branches() -> None:
+    tree = grow("2-b a", "4-d c")
+    assert revisions.joins(tree, path("3-c b a"))
+    assert revisions.joins(tree, path("3-c e a"))
+    assert not revisions.joins(tree, path("3-c e"))
+    assert not revisions.joins(tree, path("4-d c"))
+    assert not revisions.joins(tree, path("2-b a"))
+
+
 # ---- a slow model, and random histories
 
 
@@ -253,6 +262,21 @@ def test_the_order_of_merges_does_not_matter(history: History, chance: random.Ra
     assert build(history, order) == build(history)
     assert build(history, order + order) == build(history)
     assert revisions.leaves(build(history, order)) == revisions.leaves(build(history))
+
+
+@settings(max_examples=150)
+@given(histories())
+def test_a_path_joins_branches_if_fewer_are_left(history: History) -> None:
+    deleted, paths = history
+    for each in paths:
+        assert not revisions.joins(build(history), each)
+        tree = build((deleted, [one for one in paths if one != each]))
+        if each.newest in tree:
+            assert revisions.joins(tree, each) == (roots(merge(tree, each)[0]) < roots(tree))
+
+
+def roots(tree: Tree) -> int:
+    return sum(node.parent is None for node in tree.values())
 
 
 @settings(max_examples=100)

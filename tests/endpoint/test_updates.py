@@ -1,7 +1,8 @@
 """Random requests that CouchDB 3.5.0 was given, and what it made of them.
 
 Each line of `updates.jsonl` is one database: `_bulk_docs` requests in order with the answers (edits and replication;
-attachments, deletions, conflicts, small `revs_limit`s), then what `open_revs`, GET and `_changes` said in the end.
+attachments, deletions, conflicts, small `revs_limit`s; the last ones bring the same revisions again and again, with
+more or less of their history), then what `open_revs`, GET and `_changes` said in the end.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from proxy.core import jsonio
+from proxy.core.revisions import Rev, Revisions
 from proxy.endpoint.database import Database, Document, Updated
 from proxy.endpoint.server import Server
 from proxy.errors import BadRequest, Conflict, CouchError, NotFound
+from tests.core.test_revisions import History, histories
 
 RECORDED = [json.loads(line) for line in (Path(__file__).parent / "data/updates.jsonl").read_text().splitlines()]
 A, B, C = (letter * 32 for letter in "abc")
@@ -138,3 +142,82 @@ async def test_a_known_revision_may_bring_a_longer_history(database: Database) -
     document = database.get("a", revs=True)
     assert document.revisions == (3, (C, B, A))
     assert document.body == b"{}"
+
+
+def path(*ids: str, **members: Any) -> dict[str, Any]:
+    """A revision of document `a` with what is said of its history, newest first."""
+    hashes = [letter * 32 for letter in ids[1:]]
+    return {"_id": "a", "_revisions": {"start": int(ids[0]), "ids": hashes}, **members}
+
+
+def tree_of(database: Database) -> set[Revisions]:
+    """The leaves, each with its path."""
+    found = database.open_revs("a", None, revs=True)
+    return {one.revisions for one in found if isinstance(one, Document) and one.revisions is not None}
+
+
+ATTACHED = {"_attachments": {"x": {"data": "AAAA", "revpos": 1}}}
+DESIGN = {"_id": "_design/x", "_rev": f"1-{A}"}
+
+
+@pytest.mark.parametrize("more", [[], [DESIGN], [{"_id": "b", "_rev": f"1-{B}", **ATTACHED}]])
+@pytest.mark.parametrize("before", [["2 b a", "3 c", "4 d c"], ["4 d c", "2 b"]])
+async def test_a_history_ends_a_conflict_whatever_else_is_in_the_request(
+    database: Database, before: list[str], more: list[dict[str, Any]]
+) -> None:
+    for step in before:
+        await database.bulk_docs([path(*step.split())], new_edits=False)
+    late = path("3", "c", "b", "a", **({} if more else ATTACHED))
+    await database.bulk_docs([late, *more], new_edits=False)
+    assert tree_of(database) == {(4, ("d" * 32, C, B, A))}
+    assert database.get("a", f"3-{C}").rev == f"3-{C}"
+
+
+@pytest.mark.parametrize("before", [[], ["1 a"], ["1 a", "2 b"]])
+async def test_a_strict_request_may_name_a_revision_several_times(database: Database, before: list[str]) -> None:
+    for step in before:
+        await database.bulk_docs([path(*step.split())], new_edits=False)
+    await database.bulk_docs([path("3", "c"), DESIGN, path("3", "c", "b", "a")], new_edits=False)
+    assert tree_of(database) == {(3, (C, B, A))}
+    await database.bulk_docs([path("1", "a")], new_edits=False)
+    assert tree_of(database) == {(3, (C, B, A))}
+
+
+@pytest.mark.parametrize("before", [["4 d c"], ["3 c"], ["2 b a", "3 c"]])
+async def test_a_strict_request_passes_over_what_else_is_said_of_known_revisions(
+    database: Database, before: list[str]
+) -> None:
+    for step in before:
+        await database.bulk_docs([path(*step.split())], new_edits=False)
+    known, seq = tree_of(database), database.update_seq
+    await database.bulk_docs([path("3", "c", "b", "a", **ATTACHED)], new_edits=False)
+    assert (tree_of(database), database.update_seq) == (known, seq)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+async def test_a_strict_request_leaves_the_leaves_that_others_leave(history: History) -> None:
+    """But for a leaf that is sent again, of which it says nothing new."""
+    deleted, paths = history
+    docs = [
+        {"_id": "a", "_revisions": {"start": each.start, "ids": [*each.ids]}, "_deleted": deleted[each.newest]}
+        for each in paths
+    ]
+    server = Server(None)
+    plain, strict = await server.create("plain"), await server.create("strict")
+    for database in plain, strict:
+        await database.bulk_docs(docs[:-1], new_edits=False)
+    if paths[-1].newest not in leaves_of(strict):
+        await plain.bulk_docs([docs[-1]], new_edits=False)
+        await strict.bulk_docs([{**docs[-1], "_revisions": _short(docs[-1])}, DESIGN, docs[-1]], new_edits=False)
+        assert leaves_of(strict) == leaves_of(plain)
+    await server.close()
+
+
+def _short(doc: dict[str, Any]) -> dict[str, Any]:
+    start, ids = doc["_revisions"].values()
+    return {"start": start, "ids": ids[:1]}
+
+
+def leaves_of(database: Database) -> set[Rev]:
+    return {path.newest for path in tree_of(database)}
