@@ -7,6 +7,9 @@ It is the MD5, in lower-case hexadecimal, of Erlang's external term format (mino
 Body is the document's own members as `{[{Name, Value}, ...]}` in their order, Attachments `{Name, Type, MD5}`
 in reverse order (couch_db:new_revid). The id of the document does not take part; the order of members and the
 difference between 1 and 1.0 do.
+
+Where a deleted document is created again, couch_db_updater computes the hash once more, of attachments whose names,
+types and digests it does not look up: each is `{undefined, undefined, undefined}`, and only their number counts.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ _ATOMS = {True: b"d\x00\x04true", False: b"d\x00\x05false", None: b"d\x00\x04nul
 _PAIR = b"h\x02"
 _OBJECT = b"h\x01"
 _TRIPLE = b"h\x03"
+_UNDEFINED = b"d\x00\x09undefined"
 _BYTES = [b"a" + bytes([value]) for value in range(256)]
 
 
@@ -49,12 +53,12 @@ def new_hash(
     parent: Rev | None = None,
     *,
     deleted: bool = False,
-    attachments: Sequence[AttachmentId] = (),
+    attachments: Sequence[AttachmentId | None] = (),
 ) -> str:
     """The 32 hex digits for the revision that edits `parent` (None: the first one) to `body`.
 
     `body` is JSON (dict, list, str, int, float, bool, None) without members of CouchDB's own (`_id`, `_rev`,
-    ...).
+    ...). An attachment that is None only counts.
     """
     out = [_VERSION, _LIST.pack(b"l", 5), _ATOMS[deleted]]
     _put_int(parent.generation if parent else 0, out)
@@ -68,14 +72,22 @@ def new_hash(
     return hashlib.md5(b"".join(out), usedforsecurity=False).hexdigest()
 
 
-def _put_attachments(attachments: Sequence[AttachmentId], out: _Out) -> None:
+def _put_attachments(attachments: Sequence[AttachmentId | None], out: _Out) -> None:
     if attachments:
         out.append(_LIST.pack(b"l", len(attachments)))
-        for name, content_type, md5 in reversed(attachments):
+        for attachment in reversed(attachments):
             out.append(_TRIPLE)
-            for part in (name.encode(), content_type.encode(), md5):
-                _put_bytes(part, out)
+            _put_attachment(attachment, out)
     out.append(_NIL)
+
+
+def _put_attachment(attachment: AttachmentId | None, out: _Out) -> None:
+    if attachment is None:
+        out.append(_UNDEFINED * 3)
+        return
+    name, content_type, md5 = attachment
+    for part in (name.encode(), content_type.encode(), md5):
+        _put_bytes(part, out)
 
 
 def _put(value: Any, out: _Out) -> None:

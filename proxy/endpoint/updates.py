@@ -94,14 +94,15 @@ class _Document:
         ancestors = given.ids if given is not None else ()
         stored = self._stored_attachments(parent)
         self._check_stubs(edit, stored)
-        if revisions.is_deleted(self._tree):
+        revived = revisions.is_deleted(self._tree)
+        if revived:
             if edit.revisions is not None or edit.deleted:
                 raise Conflict
             parent = revisions.winner(self._tree)
             ancestors = (parent.hash,)
         generation = 1 if parent is None else parent.generation + 1
         attachments = self._attachments(edit, generation, stored, keep_revpos=False)
-        parts = [attachment.hash_part() for attachment in attachments]
+        parts = [None if revived else attachment.hash_part() for attachment in attachments]
         hash_ = new_hash(edit.body, parent, deleted=edit.deleted, attachments=parts)
         path = Revisions(generation, (hash_, *ancestors))
         tree, outcome = revisions.merge(self._tree, path, deleted=edit.deleted)

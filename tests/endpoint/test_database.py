@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.core import jsonio
-from proxy.endpoint.database import Change, Database, Document, MissingRev, Row, Updated
+from proxy.endpoint.database import Change, Database, Document, MissingRev, Row, Updated, Upload
 from proxy.endpoint.server import Server
 from proxy.errors import BadRequest, Conflict, CouchError, NotFound
 
@@ -73,6 +73,32 @@ async def test_create_edit_delete_and_create_again(database: Database) -> None:
     assert await put(database, "w1", {"a": 3}) == "4-7626e07f9ec7b7215df0a535b1681fdc"
     assert [entry.seq for entry in database.changes()] == [4]
     assert (database.doc_count, database.info()["doc_del_count"], database.update_seq) == (1, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "hash_"),
+    [
+        ("", "e22a4fbce4ea0ce419c42bb2ced0b89a"),
+        ("x", "f5d196752e1d35c1e52ca2f855548dd6"),
+        ("other", "f5d196752e1d35c1e52ca2f855548dd6"),
+        ("x y", "8e608ea81df3bc3c6d69a6594d5d109d"),
+    ],
+)
+async def test_attachments_of_what_is_created_again_count_as_in_couchdb(
+    database: Database, names: str, hash_: str
+) -> None:
+    await database.delete("a", await put(database, "a", {"z": 1}))
+    attachments = {name: {"content_type": "image/png", "data": "AAAA"} for name in names.split()}
+    rev = await put(database, "a", {"a": 1, "_attachments": attachments})
+    assert rev == f"3-{hash_}"
+    assert [one.name for one in database.get("a").attachments] == names.split()
+
+
+async def test_a_created_attachment_counts_alike(database: Database) -> None:
+    await database.delete("a", await put(database, "a", {"z": 1}))
+    upload = Upload.of(b"hi")
+    created = await database.put_attachment("a", "x", upload, rev=None, content_type="text/plain")
+    assert created.rev == "3-b553de9f35ae0ce51897c69979ecd825"
 
 
 async def test_a_tombstones_own_rev_is_a_conflict(database: Database) -> None:
