@@ -75,14 +75,14 @@ class Writing(Reading):
         return await self._store(edits, new_edits=new_edits)
 
     async def copy(self, source_id: str, source_rev: str | None, target_id: str, target_rev: str | None) -> Updated:
-        """`COPY`: the source's body and attachments become a new revision of the target."""
+        """`COPY`: the source's body and attachments become a new revision of the target; a tombstone's, a tombstone."""
         source = self.get(source_id, source_rev)
         check_id(target_id)
         target = None if target_rev is None else _revisions(target_rev)
         generation = target.start + 1 if target is not None else 1
         attachments = tuple(replace(one, revpos=min(one.revpos, generation)) for one in source.attachments)
         body = jsonio.loads(source.body)
-        return await self._store_one(Edit(target_id, body, source.body, False, target, attachments))
+        return await self._store_one(Edit(target_id, body, source.body, source.deleted, target, attachments))
 
     async def _store_one(self, edit: Edit, *, new_edits: bool = True) -> Updated:
         [result] = await self._store([edit], new_edits=new_edits)

@@ -464,6 +464,21 @@ async def test_security(database: Database) -> None:
             await database.set_security(value)
 
 
+async def test_the_copy_of_a_tombstone_is_one(database: Database) -> None:
+    tombstone = await put(database, "gone", {"_deleted": True, "z": 1})
+    assert tombstone == "1-c3bf3bc344c5128eb5b2d6abdcda8702"
+    assert (await database.copy("gone", tombstone, "new", None)).rev == tombstone
+    with pytest.raises(NotFound, match="deleted"):
+        database.get("new")
+    for target in ("gone", "new"):
+        with pytest.raises(Conflict):
+            await database.copy("gone", tombstone, target, None)
+    rev = await put(database, "live", {"a": 1})
+    await database.copy("gone", tombstone, "live", rev)
+    with pytest.raises(NotFound, match="deleted"):
+        database.get("live")
+
+
 async def test_copy(database: Database) -> None:
     source = {"x": 1, "_attachments": {"a": {"data": "aGk=", "content_type": "text/plain"}}}
     await put(database, "source", {"x": 0})
