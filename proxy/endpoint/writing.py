@@ -31,26 +31,33 @@ class Writing(Reading):
         doc: Any,
         *,
         rev: str | None = None,
+        match: str | None = None,
         new_edits: bool = True,
         uploads: Mapping[str, Upload] | None = None,
     ) -> Updated:
-        """Store one JSON document (`PUT /{db}/{id}`, `_local/` too); `rev` is that of the query or If-Match.
+        """Store one JSON document (`PUT /{db}/{id}`, `_local/` too).
 
-        `uploads` has the bytes of the attachments marked `follows`. Raises what CouchDB answers: Conflict, BadRequest
-        (illegal_docid, doc_validation, ...), PreconditionFailed missing_stub. The result's `error` is None.
+        `rev` is that of the query, `match` that of If-Match: they must agree with each other and with the document's,
+        which is that of `_revisions` if there is one. `uploads` has the bytes of the attachments marked `follows`.
+        Raises what CouchDB answers: Conflict, BadRequest (illegal_docid, doc_validation, ...), PreconditionFailed
+        missing_stub. The result's `error` is None.
         """
         for upload in (uploads or {}).values():
             await upload.finish()
         edit = read(doc, doc_id, uploads)
-        if rev is not None:
-            given = _revisions(rev)
-            if edit.revisions is not None and edit.revisions.newest != given.newest:
-                raise BadRequest("Document rev from request body and query string have different values")
-            edit.revisions = edit.revisions or given
+        edit.revisions = _agreed(edit.revisions, rev, "Document rev from request body and query string")
+        edit.revisions = _agreed(edit.revisions, match, "Document rev and etag")
         result = await self._store_one(edit, new_edits=new_edits)
         for upload in (uploads or {}).values():
             await upload.discard()
         return result
+
+    async def post(self, doc: Any, new_id: str) -> Updated:
+        """Store one JSON document under its own id, or as a new one under `new_id` (`POST /{db}`). Raises as `put`."""
+        edit = read(doc)
+        if not edit.id:
+            edit.id, edit.revisions = new_id, None
+        return await self._store_one(edit)
 
     async def delete(self, doc_id: str, rev: str | None) -> Updated:
         """Delete a document; its tombstone has no body. Raises Conflict, also without `rev`; NotFound if unknown."""
@@ -155,6 +162,16 @@ class Writing(Reading):
     async def attachment_data(self, attachment: Attachment) -> bytes:
         """The whole plain bytes: what JSON shows as base64."""
         return b"".join([chunk async for chunk in self.read_attachment(attachment, decode=True)])
+
+
+def _agreed(given: Revisions | None, rev: str | None, both: str) -> Revisions | None:
+    """What is given, or `rev`. Raises BadRequest if these are two revisions."""
+    if rev is None:
+        return given
+    path = _revisions(rev)
+    if given is not None and given.newest != path.newest:
+        raise BadRequest(f"{both} have different values")
+    return given or path
 
 
 def _revisions(text: str) -> Revisions:

@@ -152,6 +152,40 @@ async def test_new_documents_get_ids(wire: Wire) -> None:
         assert (await wire("POST", "/db", {"_id": wrong})).json["error"] == "illegal_docid"
 
 
+async def test_a_post_goes_by_the_revision_of_the_document_alone(wire: Wire) -> None:
+    one = (await wire("POST", "/db", {"_id": "x"})).json["rev"]
+    for query, headers in ((f"rev={one}", {}), ("new_edits=false", {}), ("", {"If-Match": one})):
+        assert (await wire("POST", f"/db?{query}", {"_id": "x", "n": 1}, headers)).status == 409
+    edited = await wire("POST", f"/db?rev={A}&new_edits=false", {"_id": "x", "_rev": one, "n": 1}, {"If-Match": A})
+    assert (edited.status, edited.json["rev"][:2]) == (201, "2-")
+    assert (await wire("POST", "/db?new_edits=false", {"_id": "x", "_rev": one})).status == 409
+    assert (await wire("POST", "/db?new_edits=false", {"_id": "new", "_rev": A})).status == 409
+    assert (await wire("POST", "/db?rev=x", {"_id": "y"})).json["rev"].startswith("1-")
+    refused = await wire("POST", "/db", {"_rev": "x"})
+    assert (refused.status, refused.json["reason"]) == (400, "Invalid rev format")
+
+
+async def test_the_revision_of_a_path_overrides_that_beside_it(wire: Wire) -> None:
+    path = {"start": 3, "ids": ["d" * 32, "c" * 32]}
+    for doc in ({"_rev": B, "_revisions": path}, {"_revisions": path, "_rev": B}, {"_revisions": path, "_rev": 5}):
+        answer = await wire("PUT", "/db/conflict?new_edits=false", doc)
+        assert (answer.status, answer.json["rev"]) == (201, D)
+    answer = await wire("PUT", "/db/conflict?new_edits=false", {"_rev": 5, "_revisions": path})
+    assert (answer.status, answer.json["reason"]) == (400, "Invalid rev format")
+    for query, headers in ((f"rev={B}", {}), ("", {"If-Match": f'"{B}"'}), (f"rev={D}", {"If-Match": B})):
+        assert (await wire("PUT", f"/db/conflict?{query}", {"_rev": B, "_revisions": path}, headers)).status == 400
+    edited = await wire("PUT", f"/db/conflict?rev={D.upper()}", {"_rev": B, "_revisions": path}, {"If-Match": D})
+    assert (edited.status, edited.json["rev"][:2]) == (201, "4-")
+    local = {"_rev": "0-3", "_revisions": {"start": 0, "ids": ["1"]}}
+    assert (await wire("PUT", "/db/_local/x", local)).json["rev"] == "0-2"
+
+
+async def test_the_last_new_edits_counts(wire: Wire) -> None:
+    path = "new_edits=true&new_edits=false&new_edits=no"
+    assert (await wire("PUT", f"/db/new?{path}", {"_rev": A})).json["rev"] == A
+    assert (await wire("PUT", "/db/other?new_edits=false&new_edits=true", {"_rev": A})).status == 409
+
+
 async def test_copies(wire: Wire) -> None:
     answer = await wire("COPY", "/db/conflict", None, {"Destination": "new%20one"})
     assert (answer.status, answer.json["id"]) == (201, "new one")
@@ -162,6 +196,10 @@ async def test_copies(wire: Wire) -> None:
     assert (await wire("COPY", f"/db/conflict?rev={B}", None, {"Destination": onto})).status == 201
     assert (await wire("GET", "/db/new%20one")).json["v"] == "b"
     assert (await wire("COPY", "/db/nosuch", None, {"Destination": "x"})).status == 404
+    third = {"Destination": "third", "If-Match": B}
+    assert (await wire("COPY", f"/db/conflict?rev={A}", None, third)).status == 400
+    assert (await wire("COPY", "/db/conflict", None, third)).status == 201
+    assert (await wire("GET", "/db/third")).json["v"] == "b"
     for wrong in ("http://x/y", "x?rev=bad", "_x"):
         assert (await wire("COPY", "/db/conflict", None, {"Destination": wrong})).status == 400
 

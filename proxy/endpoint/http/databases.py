@@ -6,7 +6,7 @@ from proxy.endpoint.database import Database
 from proxy.endpoint.http import permissions
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.reply import Reply, json_reply, line
-from proxy.endpoint.http.writing import stored
+from proxy.endpoint.http.writing import need_writer, written
 from proxy.errors import BadRequest
 
 _OK = {"ok": True}
@@ -36,15 +36,10 @@ async def new_document(call: Call, database: Database) -> Reply:
     """`POST /{db}`: a document that may leave its id to the server."""
     call.need_json_type()
     doc = await call.json()
-    if not isinstance(doc, dict):
-        raise BadRequest("Document must be a JSON object")
-    doc_id = doc.get("_id", "")
-    if not isinstance(doc_id, str):
-        raise BadRequest("Document id must be a string", error="illegal_docid")
-    if "_id" not in doc:
-        doc_id = call.endpoint.server.uuids(1)[0]
-        doc = {name: value for name, value in doc.items() if name not in ("_rev", "_revisions")}  # of no document
-    return await stored(call, database, doc_id, doc, tagged=False)
+    if isinstance(doc, dict):  # what is no document, or has no id of one, is refused with the rest of what is wrong
+        need_writer(call, database, str(doc.get("_id")))
+    updated = await database.post(doc, call.endpoint.server.uuids(1)[0])
+    return written(call, updated, 201, line("Location", call.location(database.name, updated.id)))
 
 
 async def security(call: Call, database: Database) -> Reply:

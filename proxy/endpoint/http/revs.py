@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.core import jsonio
-from proxy.core.revisions import parse_rev
+from proxy.core.revisions import canonical, parse_rev
 from proxy.endpoint.http.call import INVALID_JSON, Call
 from proxy.errors import BadRequest
 
@@ -29,27 +29,21 @@ def check_rev(rev: object) -> None:
         raise BadRequest("Invalid rev format") from None
 
 
-def claimed_rev(call: Call, body_rev: object = None) -> str | None:
-    """The revision that a write says it replaces: of the body, the query or If-Match, which must agree.
+def claimed_rev(call: Call) -> str | None:
+    """The revision that a request is about: that of the query or of If-Match, which must agree.
 
     Raises BadRequest if they do not, or are no revisions.
     """
-    in_query = call.query.first("rev")
-    for rev in (body_rev, in_query):
-        if rev is not None:
-            check_rev(rev)
-    if body_rev is not None and in_query is not None and body_rev != in_query:
-        raise BadRequest("Document rev from request body and query string have different values")
-    return matching_rev(call, body_rev if isinstance(body_rev, str) else in_query)
-
-
-def matching_rev(call: Call, named: str | None) -> str | None:
-    """The revision of If-Match, with which `named`, if it is not None, must agree. Raises BadRequest."""
-    header = call.headers.get("If-Match")
-    match = None if header is None else header.strip('"')
+    named, match = call.query.first("rev"), if_match(call)
     for rev in (named, match):
         if rev is not None:
             check_rev(rev)
-    if named is not None and match is not None and match != named:
+    if named is not None and match is not None and canonical(named) != canonical(match):
         raise BadRequest("Document rev and etag have different values")
     return named if match is None else match
+
+
+def if_match(call: Call) -> str | None:
+    """The revision that the header If-Match names, as it is written there."""
+    header = call.headers.get("If-Match")
+    return None if header is None else header.strip('"')

@@ -9,7 +9,7 @@ from proxy.endpoint.database import Database, Updated, Upload
 from proxy.endpoint.http import copying, etag, incoming, permissions
 from proxy.endpoint.http.call import INVALID_JSON, Call
 from proxy.endpoint.http.reply import Reply, json_reply, line
-from proxy.endpoint.http.revs import check_rev, claimed_rev, matching_rev
+from proxy.endpoint.http.revs import check_rev, claimed_rev, if_match
 from proxy.errors import BadRequest, NotFound
 
 
@@ -29,27 +29,28 @@ async def stored(
     database: Database,
     doc_id: str,
     doc: Any,
-    *,
-    tagged: bool = True,
     uploads: dict[str, Upload] | None = None,
 ) -> Reply:
-    """Store a document and answer as PUT and POST do; `tagged`: as PUT, with an ETag, and 200 for a deletion."""
+    """Store a document and answer as PUT does: with 200 for a deletion."""
     if not isinstance(doc, dict):
         raise BadRequest("Document must be a JSON object")
     need_writer(call, database, doc_id)
     updated = await database.put(
         doc_id,
         doc,
-        rev=claimed_rev(call, doc.get("_rev")),
-        new_edits=call.query.first("new_edits") != "false",
+        rev=call.query.first("rev"),
+        match=if_match(call),
+        new_edits=_new_edits(call),
         uploads=uploads,
     )
-    if call.query.first("batch") == "ok":
-        return json_reply({"ok": True, "id": updated.id}, 202)
-    head = line("Location", call.location(database.name, updated.id))
-    if tagged:
-        head += updated_tag(database, updated)
-    return _accepted(updated, 200 if tagged and doc.get("_deleted") is True else 201, head)
+    head = line("Location", call.location(database.name, updated.id)) + updated_tag(database, updated)
+    return written(call, updated, 200 if doc.get("_deleted") is True else 201, head)
+
+
+def _new_edits(call: Call) -> bool:
+    """The last that is true or false counts."""
+    given = [value for value in call.query.all("new_edits") if value in ("true", "false")]
+    return given[-1:] != ["false"]
 
 
 async def remove(call: Call, database: Database, doc_id: str) -> Reply:
@@ -57,21 +58,18 @@ async def remove(call: Call, database: Database, doc_id: str) -> Reply:
     need_writer(call, database, doc_id)
     database.get(doc_id)
     updated = await database.delete(doc_id, claimed_rev(call))
-    if call.query.first("batch") == "ok":
-        return json_reply({"ok": True, "id": updated.id}, 202)
-    return _accepted(updated, 200, updated_tag(database, updated))
+    return written(call, updated, 200, updated_tag(database, updated))
 
 
 async def copy(call: Call, database: Database, doc_id: str) -> Reply:
-    """`COPY /{db}/{id}`: body and attachments become a new revision of the Destination."""
-    source_rev = call.query.first("rev")
-    if source_rev is not None:
-        check_rev(source_rev)
+    """`COPY /{db}/{id}`: body and attachments become a new revision of the Destination. `rev` is the source's, and so
+    is If-Match.
+    """
+    source_rev = claimed_rev(call)
     target_id, target_rev = copying.destination(call.headers.get("Destination"))
     check_id(target_id)
     need_writer(call, database, target_id)
-    claimed = matching_rev(call, target_rev)
-    updated = await database.copy(doc_id, source_rev, target_id, claimed)
+    updated = await database.copy(doc_id, source_rev, target_id, target_rev)
     head = line("Location", call.location(database.name, updated.id)) + updated_tag(database, updated)
     return _accepted(updated, 201, head)
 
@@ -123,6 +121,13 @@ def updated_tag(database: Database, updated: Updated) -> bytes:
     except NotFound:
         return etag.header(etag.of_local(updated.rev or "", b"{}"))
     return etag.header(etag.of_local(document.rev, document.body))
+
+
+def written(call: Call, updated: Updated, status: int, head: bytes) -> Reply:
+    """The answer to a write; who asks for `batch=ok` is told no revision."""
+    if call.query.first("batch") == "ok":
+        return json_reply({"ok": True, "id": updated.id}, 202)
+    return _accepted(updated, status, head)
 
 
 def _accepted(updated: Updated, status: int, head: bytes) -> Reply:
