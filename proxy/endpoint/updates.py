@@ -43,6 +43,8 @@ def edit_all(transaction: Transaction, edits: Sequence[Edit], revs_limit: int) -
 
 def graft_all(transaction: Transaction, edits: Sequence[Edit], revs_limit: int) -> list[Updated]:
     """Store replicated revisions as they are: one result for each. Raises BadRequest, missing_stub."""
+    if any(edit.revisions is None for edit in edits):
+        raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
     return _apply(transaction, edits, revs_limit, _Document.graft)
 
 
@@ -126,8 +128,7 @@ class _Document:
     def graft(self, edit: Edit) -> Rev:
         """Raises Forbidden; PreconditionFailed for a stub that stands for nothing."""
         path = edit.revisions
-        if path is None:
-            raise BadRequest("When `new_edits: false`, the document needs `_rev` or `_revisions` specified")
+        assert path is not None
         if path.start < 1:
             raise BadRequest("Invalid rev format")
         rev = path.newest

@@ -131,7 +131,12 @@ async def test_the_id_of_the_path_counts(wire: Wire) -> None:
 async def test_replicated_writes(wire: Wire) -> None:
     answer = await wire("PUT", "/db/x?new_edits=false", {"_rev": "5-" + "5" * 32})
     assert (answer.status, answer.json["rev"]) == (201, "5-" + "5" * 32)
-    assert (await wire("PUT", "/db/x?new_edits=false", {"a": 1})).status == 400
+    for doc_id in ("x", "_local/x"):
+        refused = await wire("PUT", f"/db/{doc_id}?new_edits=false", {"a": 1})
+        assert (refused.status, refused.json["reason"][:24]) == (400, "When `new_edits: false`,")
+        batch = {"new_edits": False, "docs": [{"_id": "y", "_rev": A}, {"_id": doc_id}]}
+        assert (await wire("POST", "/db/_bulk_docs", batch)).json == refused.json
+    assert (await wire("GET", "/db/y")).status == 404
 
 
 async def test_a_batch_is_accepted_without_a_revision(wire: Wire) -> None:
