@@ -240,6 +240,37 @@ async def test_design_documents(wire: Wire) -> None:
     assert (await wire("GET", "/db/_design/d/_view/v")).json["error"] == "not_implemented"
 
 
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("_design%2Fr/a%20b/%C3%A4", "_design/r/a%20b/%C3%A4"),
+        ("_design%2Fa%2Fb%23c%25d", "_design/a%2Fb%23c%25d"),
+        ("_design%2fx?revs=true&open_revs=all", "_design/x?revs=true&open_revs=all"),
+        ("_design%2Fx/y%0D%0AX:%20y?a%0D%0A=%22%26", "_design/x/y%0D%0AX:%20y?a%0D%0A=%22%26"),
+        ("_design%2F", "_design/"),
+    ],
+)
+async def test_a_redirect_is_escaped_as_what_was_asked_for(wire: Wire, target: str, location: str) -> None:
+    moved = await wire("GET", f"/db/{target}")
+    assert (moved.status, moved.headers["location"]) == (301, f"{wire.running.url}/db/{location}")
+
+
+async def test_functions_of_what_is_no_design_document_are_not_found(wire: Wire) -> None:
+    rev = (await wire("PUT", "/db/_design/gone", {})).json["rev"]
+    await wire("DELETE", f"/db/_design/gone?rev={rev}")
+    for name, reason in (("none", "missing"), ("gone", "deleted")):
+        for function in ("_view/v", "_info", "_show/x/y", "_update/x", "_rewrite"):
+            answer = await wire("GET", f"/db/_design/{name}/{function}")
+            assert (answer.status, answer.json) == (404, {"error": "not_found", "reason": reason})
+
+
+async def test_what_the_endpoint_has_not_is_no_document(wire: Wire) -> None:
+    for path in ("_purge", "_shards/x", "_explain", "_view_cleanup", "_purged_infos_limit", "_partition/a/_all_docs"):
+        for method in ("GET", "POST", "PUT"):
+            answer = await wire(method, f"/db/{path}", None if method == "GET" else {})
+            assert (answer.status, answer.json["error"]) == (501, "not_implemented")
+
+
 async def test_numbers_and_texts_come_back_as_they_went(wire: Wire) -> None:
     body = (
         '{"big":123456789012345678901234567890,"small":1e-7,"zero":0,"text":"ü ☃ \\u0000 😀","deep":[[[{"a":null}]]]}'

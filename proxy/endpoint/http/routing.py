@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from proxy.core.query import encode
 from proxy.endpoint.database import Database
 from proxy.endpoint.http import (
     attachments,
@@ -66,14 +67,22 @@ async def _reserved(call: Call, database: Database, rest: list[str]) -> Reply:
         if rest[1:] == ["queries"] and rest[0] in QUERIES:
             return await _pick(QUERIES[rest[0]], call.method)(call, database)
         raise NotFound("missing")
+    if rest[0] in _NOT_HERE:
+        raise _absent(rest[0])
     if rest[0].startswith("_design/") and call.reads:
-        tail = "/".join(rest[0].split("/") + rest[1:])
-        return Reply(301, line("Location", call.location(database.name) + "/" + tail))
+        return _unescaped(call, database, rest)
     if rest[0] in ("_design", "_local"):
         if len(rest) == 1:
             return await _bare_prefix(call, database, rest[0])
         rest = [f"{rest[0]}/{rest[1]}", *rest[2:]]
     return await _reserved_document(call, database, rest[0], rest[1:])
+
+
+def _unescaped(call: Call, database: Database, rest: list[str]) -> Reply:
+    """Where CouchDB sends who escapes the slash of `_design/`."""
+    prefix, _, name = rest[0].partition("/")
+    query = f"?{encode(call.query.pairs)}" if call.raw_query else ""
+    return Reply(301, line("Location", call.location(database.name, prefix, name, *rest[1:]) + query))
 
 
 async def _bare_prefix(call: Call, database: Database, prefix: str) -> Reply:
@@ -88,8 +97,13 @@ async def _reserved_document(call: Call, database: Database, doc_id: str, tail: 
     if doc_id.startswith("_local/"):
         raise BadRequest("_local documents do not accept attachments.")
     if doc_id.startswith("_design/") and tail[0].startswith("_"):
-        raise CouchError(f"{tail[0]} is not available here.", error="not_implemented", status=501)
+        database.get(doc_id)  # functions of a design document that is not there are not found
+        raise _absent(tail[0])
     return await _pick(ATTACHMENT, call.method)(call, database, doc_id, "/".join(tail))
+
+
+def _absent(name: str) -> CouchError:
+    return CouchError(f"{name} is not available here.", error="not_implemented", status=501)
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,23 @@ def _pick(methods: Methods[Handler], method: str) -> Handler:
 
 
 _TAIL_IGNORED = frozenset(("_changes", "_find"))
+
+_NOT_HERE = frozenset(
+    (
+        "_explain",
+        "_nouveau_cleanup",
+        "_partition",
+        "_purge",
+        "_purged_infos",
+        "_purged_infos_limit",
+        "_search_cleanup",
+        "_shards",
+        "_sync_shards",
+        "_temp_view",
+        "_view_cleanup",
+    )
+)
+"""What CouchDB has in a database, and the endpoint has not."""
 
 ROOT: Methods[ServerHandler] = Methods({"GET": server.greeting}, "GET,HEAD")
 
