@@ -6,7 +6,6 @@ The rules and the words for breaking them are those of CouchDB's couch_doc:from_
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -229,7 +228,10 @@ def _announce(incoming: Incoming, value: dict[str, Any]) -> None:
 
 
 def _inline(data: Any) -> Upload | None:
+    """The bytes of base64, in which white space does not count: libraries for mail break its lines."""
+    if not isinstance(data, str):
+        return None
     try:
-        return Upload.of(base64.b64decode(data, validate=True))
-    except (TypeError, ValueError, binascii.Error):
+        return Upload.of(base64.b64decode(data.encode("ascii").translate(None, b" \t\r\n"), validate=True))
+    except ValueError:
         return None

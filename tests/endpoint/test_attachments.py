@@ -77,6 +77,21 @@ async def test_inline(database: Database, data: bytes) -> None:
     assert await data_of(database, "x", again) == data
 
 
+@pytest.mark.parametrize("text", ["aGVs\nbG8=", "aG\r\nVsbG8=\r\n", " aGVs\tbG8= ", "a G V s b G 8 ="])
+async def test_white_space_in_base64_does_not_count(database: Database, text: str) -> None:
+    attachment = {"data": text, "content_type": "image/png"}
+    updated = await database.put("a", {"_attachments": {"x": attachment}})
+    assert updated.rev == "1-e1a6bf987d674d57f6ad37fcee8a1c03"
+    [stored] = database.get("a").attachments
+    assert await database.attachment_data(stored) == b"hello"
+
+
+@pytest.mark.parametrize("text", ["aGVsbG8", "aGVs\x0bbG8=", "aGVs\xa0bG8=", "aGVsbG8-", "aGVsbG8=aGVsbG8=", "a", 5])
+async def test_what_is_no_base64_is_refused(database: Database, text: object) -> None:
+    with pytest.raises(BadRequest, match="Invalid attachment data for x"):
+        await database.put("a", {"_attachments": {"x": {"data": text}}})
+
+
 async def test_hashes_are_couchdbs_for_what_it_does_not_gzip(database: Database) -> None:
     rev = await put(database, {"_attachments": {"a.png": inline(b"PNG" * 50, content_type="image/png")}})
     assert rev == "1-ac89f123bf945ef566413e2f24823e2a"
