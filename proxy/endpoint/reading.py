@@ -37,21 +37,23 @@ class Reading:
         conflicts: bool = False,
         deleted_conflicts: bool = False,
         local_seq: bool = False,
+        deleted: bool = False,
     ) -> Document:
         """The winner, or revision `rev` (deleted ones too), or with `latest` the best leaf that descends from `rev`.
 
-        `_local/` ids too. Raises NotFound "missing" or "deleted" (winner only), BadRequest "Invalid rev format".
+        `_local/` ids too. Raises NotFound "missing" or "deleted" (of the winner only, without `deleted`), BadRequest
+        "Invalid rev format".
         """
         if doc_id.startswith("_local/"):
             local = self._local(doc_id, rev)
             return replace(local, revisions=Revisions(0, (local.rev[2:],))) if revs else local
-        if rev is None and not (revs or revs_info or conflicts or deleted_conflicts or local_seq):
+        if rev is None and not (revs or revs_info or conflicts or deleted_conflicts or local_seq or deleted):
             return self._winner(doc_id)
         with self._repository.snapshot():
             record = self._repository.record(doc_id)
             if record is None:
                 raise NotFound("missing")
-            if rev is None and record.deleted:
+            if rev is None and record.deleted and not deleted:
                 raise NotFound("deleted")
             tree = tree_of(record.tree)
             found = self._find(tree, rev, latest) if rev is not None else parse_rev(record.rev)

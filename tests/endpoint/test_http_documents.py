@@ -105,6 +105,15 @@ async def test_writes_and_their_revisions(wire: Wire) -> None:
     assert (gone.status, gone.headers["etag"]) == (200, f'"{gone.json["rev"]}"')
     assert (await wire("GET", "/db/x")).json == {"error": "not_found", "reason": "deleted"}
     assert (await wire("GET", f"/db/x?rev={gone.json['rev']}")).json["_deleted"] is True
+    for query in ("deleted=true", "deleted=true&deleted=false", "deleted=true&latest=true&rev=" + three):
+        shown = await wire("GET", f"/db/x?{query}")
+        assert (shown.status, shown.json) == (200, {"_id": "x", "_rev": gone.json["rev"], "_deleted": True})
+        assert (await wire("HEAD", f"/db/x?{query}")).headers["etag"] == shown.headers["etag"] == gone.headers["etag"]
+    shown = await wire("GET", "/db/x?deleted=true&revs=true&meta=true")
+    assert (shown.json["_revisions"]["start"], shown.json["_revs_info"][0]["status"]) == (5, "deleted")
+    for query in ("deleted=false", "deleted=1"):
+        assert (await wire("GET", f"/db/x?{query}")).status == 404
+    assert (await wire("GET", "/db/never?deleted=true")).json["reason"] == "missing"
     assert (await wire("DELETE", "/db/x")).status == 404
     assert (await wire("DELETE", "/db/never")).json["reason"] == "missing"
     assert (await wire("PUT", "/db/y", {"_deleted": True})).status == 200

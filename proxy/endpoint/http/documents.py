@@ -61,6 +61,7 @@ def _requested(database: Database, doc_id: str, query: Query, shown: Shown) -> D
         conflicts=meta or query.sticky("conflicts"),
         deleted_conflicts=meta or query.sticky("deleted_conflicts"),
         local_seq=query.sticky("local_seq"),
+        deleted=query.sticky("deleted"),
     )
 
 
