@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.core.query import Query
 from proxy.endpoint.http import options
 from tests.endpoint.http_client import Wire, serving
 
@@ -183,6 +184,12 @@ async def test_all_docs_with_more(wire: Wire) -> None:
         ("limit=x", "query_parse_error", 'Invalid value for integer: "x"'),
         ("limit=-1", "query_parse_error", 'Invalid value for positive integer: "-1"'),
         ("include_docs=foo", "query_parse_error", 'Invalid boolean parameter: "foo"'),
+        ("limit=1_0", "query_parse_error", 'Invalid value for integer: "1_0"'),
+        ("stale=x", "query_parse_error", "Invalid value for `stale`."),
+        ("stable=TRUE", "query_parse_error", "Invalid value for `stable`."),
+        ("update=x", "query_parse_error", "Invalid value for `update`."),
+        ("sorted=x", "query_parse_error", 'Invalid boolean parameter: "x"'),
+        ("partition=x", "query_parse_error", "`partition` parameter is not supported on this db"),
         ("key=x", "bad_request", "invalid UTF-8 JSON"),
         ("keys=1", "bad_request", "`keys` parameter must be an array."),
         ("reduce=true", "query_parse_error", "Reduce is invalid for map-only views."),
@@ -192,6 +199,126 @@ async def test_all_docs_with_more(wire: Wire) -> None:
 async def test_mistakes_in_queries(wire: Wire, query: str, error: str, reason: str) -> None:
     answer = await wire("GET", f"/db/_all_docs?{query}")
     assert (answer.status, answer.json) == (400, {"error": error, "reason": reason})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"limit": "2"},
+        {"skip": "1"},
+        {"limit": None},
+        {"limit": 1.0},
+        {"limit": True},
+        {"stale": True},
+        {"stable": 1},
+        {"update": None},
+        {"sorted": 1},
+    ],
+)
+async def test_mistakes_in_bodies(wire: Wire, body: dict[str, Any]) -> None:
+    for target, asked in (("_all_docs", body), ("_all_docs/queries", {"queries": [body]})):
+        answer = await wire("POST", f"/db/{target}", asked)
+        assert (answer.status, answer.json["error"]) == (400, "query_parse_error")
+
+
+async def test_what_chooses_replicas_changes_nothing(wire: Wire) -> None:
+    everything = (await wire("GET", "/db/_all_docs")).body
+    for query in (
+        "stale=ok",
+        "stale=update_after",
+        "stable=true",
+        "update=lazy",
+        "sorted=FALSE",
+        "limit=%2B" + "9" * 30,
+    ):
+        assert (await wire("GET", f"/db/_all_docs?{query}")).body == everything
+    body = {"stale": "ok", "stable": False, "update": True, "sorted": True, "limit": 10**30, "skip": 0}
+    assert (await wire("POST", "/db/_all_docs", body)).body == everything
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("startkey_docid=d3", ["d3", "d4"]),
+        ("start_key_doc_id=d3&limit=1", ["d3"]),
+        ("startkey_docid=d1&startkey_docid=d4", ["d4"]),
+        ("startkey_docid=d0&descending=true", ["d0", "_design/app"]),
+        ("startkey_docid=d3&startkey=%22d4%22", ["d4"]),
+        ("startkey_docid=d3&key=%22d1%22", ["d1"]),
+        ("startkey_docid=d3&keys=[%22d1%22,%22d2%22]", ["d1", "d2"]),
+        ("endkey_docid=d0", ["_design/app", "d0"]),
+        ("end_key_doc_id=d0&inclusive_end=false", ["_design/app"]),
+        ("endkey_docid=", []),
+    ],
+)
+async def test_ids_are_bounds_where_keys_are_none(wire: Wire, query: str, expected: list[str]) -> None:
+    assert ids((await wire("GET", f"/db/_all_docs?{query}")).json) == expected
+
+
+async def test_ids_are_bounds_in_bodies_too(wire: Wire) -> None:
+    listing = (await wire("POST", "/db/_all_docs", {"startkey_docid": "d3"})).json
+    assert (listing["offset"], ids(listing)) == (4, ["d3", "d4"])
+    assert ids((await wire("POST", "/db/_all_docs", {"endkey_docid": None})).json)[-1] == "d4"  # before "null"
+
+
+@pytest.mark.parametrize(
+    ("query", "asked", "expected"),
+    [
+        ("limit=1", {}, ["_design/app"]),
+        ("limit=1&descending=true", {"limit": 2}, ["d4", "d3"]),
+        ("include_docs=true&startkey=%22d4%22", {}, ["d4"]),
+        ("key=%22d1%22", {"endkey": "d2"}, ["d1", "d2"]),
+        ("startkey=%22d2%22", {"key": "d1", "startkey": "d0"}, ["d0", "d1"]),
+        ("keys=[%22d0%22]", {}, ["d0"]),
+        ("keys=[%22d0%22,%22d1%22]&group=true", {"startkey": "d4"}, ["d4"]),
+    ],
+)
+async def test_parameters_hold_for_queries_that_say_nothing(
+    wire: Wire, query: str, asked: dict[str, Any], expected: list[str]
+) -> None:
+    [listing] = (await wire("POST", f"/db/_all_docs/queries?{query}", {"queries": [asked]})).json["results"]
+    assert ids(listing) == expected
+    assert all(("doc" in row) == ("include_docs" in query) for row in listing["rows"])
+
+
+async def test_mistakes_in_parameters_of_queries(wire: Wire) -> None:
+    for query in ("limit=x", "reduce=true", "keys=1"):
+        assert (await wire("POST", f"/db/_all_docs/queries?{query}", {"queries": []})).status == 400
+    answer = await wire("POST", "/db/_all_docs/queries?key=%22d1%22", {"queries": [{"keys": ["d0", "d1"]}]})
+    assert answer.json["reason"] == "`keys` is incompatible with `key`, `start_key` and `end_key`"
+    for wrong in ("d0", None):
+        answer = await wire("POST", "/db/_all_docs/queries", {"queries": [{"keys": wrong}]})
+        assert answer.json["reason"] == "`keys` must be an array of strings."
+
+
+async def test_a_single_key_is_a_bound_where_others_may_be(wire: Wire) -> None:
+    asked = [
+        {"keys": ["d1"]},
+        {"keys": ["zz"]},
+        {"keys": ["d5"]},
+        {"keys": ["d1"], "key": "d2"},
+        {"keys": ["d1", "zz"]},
+    ]
+    results = (await wire("POST", "/db/_all_docs/queries", {"queries": asked})).json["results"]
+    assert [(one["offset"], [row.get("id") for row in one["rows"]]) for one in results] == [
+        (2, ["d1"]),
+        (6, []),
+        (6, []),
+        (3, ["d2"]),
+        (None, ["d1", None]),
+    ]
+    posted = await wire("POST", "/db/_all_docs?keys=[%22d5%22]", {})
+    assert (posted.json["offset"], posted.json["rows"]) == (6, [])
+    posted = await wire("POST", "/db/_all_docs", {"keys": ["d5"]})
+    assert (posted.json["offset"], [row["id"] for row in posted.json["rows"]]) == (None, ["d5"])
+    local = {"queries": [{"keys": ["_local/a"], "key": "_local/b"}]}
+    assert (await wire("POST", "/db/_local_docs/queries", local)).status == 200
+
+
+async def test_the_type_of_queries_does_not_matter(wire: Wire) -> None:
+    for kind in ("text/plain", ""):
+        answer = await wire("POST", "/db/_all_docs/queries", b'{"queries":[{"limit":0}]}', {"Content-Type": kind})
+        assert answer.status == 200
 
 
 async def test_queries(wire: Wire) -> None:
@@ -285,7 +412,7 @@ def test_covers_says_what_a_range_says(
 ) -> None:
     body: dict[str, Any] = {"descending": descending, "inclusive_end": inclusive}
     body.update({name: key for name, key in (("startkey", start), ("endkey", end)) if key is not None})
-    asked = options.from_body(body)
+    asked = options.from_body(body, Query([]))
     for name in names:
         after_start = start is None or (name <= start if descending else name >= start)
         before_end = end is None or (name >= end if descending else name <= end)

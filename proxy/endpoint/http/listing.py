@@ -58,7 +58,6 @@ async def _asked(call: Call) -> Options:
 
 
 async def _queries(call: Call) -> list[Options]:
-    call.need_json_type()
     asked = (await call.json_object()).get("queries")
     if asked is None:
         raise BadRequest("POST body must include `queries` parameter.")
@@ -66,7 +65,7 @@ async def _queries(call: Call) -> list[Options]:
         raise BadRequest("`queries` member must be an array.")
     if not all(isinstance(one, dict) for one in asked):  # CouchDB fails with 500
         raise BadRequest("`queries` parameter must be an array of objects.")
-    return [options.from_body(one) for one in asked]
+    return options.from_queries(asked, call.query)
 
 
 async def _several(database: Database, asked: list[Options], listing: Listing) -> Stream:

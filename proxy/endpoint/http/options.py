@@ -1,12 +1,14 @@
 """The options of `_all_docs` and its kin, from a query string or a POST body; the query string wins.
 
 Unlike elsewhere names must match exactly while `TRUE` is as good as `true`. Keys may be any JSON: a bound that is no
-string comes before all ids, even an array or object, by the order of Erlang's terms, not that of views.
+string comes before all ids, even an array or object, by the order of Erlang's terms, not that of views. What chooses
+a replica, or how fresh an index is to be, is checked, and without effect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +27,16 @@ _FLAGS = (
     "attachments",
     "att_encoding_info",
     "update_seq",
+    "sorted",
 )
+_NUMBERS = ("limit", "skip", "group_level")
+_CHOICES = {
+    "stale": (b'"ok"', b'"update_after"'),
+    "stable": (b"true", b"false", b'"true"', b'"false"'),
+    "update": (b"true", b"false", b'"true"', b'"false"', b'"lazy"'),
+}
+_MOST = 10**18  # there are no more rows than that
+_INTEGER = re.compile("[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +86,41 @@ def from_query(query: Query) -> Options:
     return _options(_from_pairs(query))
 
 
-def from_body(body: Mapping[str, Any], query: Query | None = None) -> Options:
+def from_body(body: Mapping[str, Any], query: Query) -> Options:
+    """The query's options are on top; a single one of `keys` that it names is a bound, as in `/queries`."""
     keys = body.get("keys")
     if keys is not None and not isinstance(keys, list):
         raise BadRequest("`keys` body member must be an array.")
-    return _options({**body, **(_from_pairs(query) if query is not None else {})})
+    return _options({**body, **_bounding(_from_pairs(query))})
+
+
+def from_queries(queries: Sequence[Mapping[str, Any]], query: Query) -> list[Options]:
+    """The options of each of `/queries`, in which a single one of `keys` is a bound.
+
+    The URL's parameters hold where a query says nothing, except for `keys` and grouping.
+    """
+    common = {name: value for name, value in _bounding(_from_pairs(query)).items() if name not in _NOT_COMMON}
+    _options(common)  # what is wrong with it is told even if there are no queries
+    found = []
+    for one in map(_bounding, queries):
+        rest = {name: value for name, value in common.items() if name not in one}
+        found.append(_options({**rest, **one}))
+    return found
+
+
+_NOT_COMMON = ("keys", "group", "group_level")
+
+
+def _bounding(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in which a single one of `keys` is a `key`. The later of both counts."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "keys" and not isinstance(value, list):
+            raise BadRequest("`keys` must be an array of strings.", error="query_parse_error")
+        option, chosen = ("key", value[0]) if name == "keys" and len(value) == 1 else (name, value)
+        found.pop(option, None)
+        found[option] = chosen
+    return found
 
 
 def _from_pairs(query: Query) -> dict[str, Any]:
@@ -92,6 +133,9 @@ def _from_pairs(query: Query) -> dict[str, Any]:
     for name in _JSON:
         if name in given:
             values[name] = _json(given[name])
+    for name in _NUMBERS:
+        if name in given:
+            values[name] = _integer(given[name])
     if "keys" in values and not isinstance(values["keys"], list):
         raise BadRequest("`keys` parameter must be an array.")
     return values
@@ -106,6 +150,7 @@ def _json(text: str) -> Any:
 
 def _options(given: Mapping[str, Any]) -> Options:
     _refuse_reduce(given)
+    _check_choices(given)
     flags = {name: _flag(given[name]) for name in _FLAGS if name in given}
     descending = flags.get("descending", False)
     start, end = _bounds(given)
@@ -117,7 +162,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         keys=None if keys is None else tuple(keys),
         descending=descending,
         skip=_whole(given.get("skip", 0)),
-        limit=None if given.get("limit") is None else _whole(given["limit"]),
+        limit=_whole(given["limit"]) if "limit" in given else None,
         include_docs=flags.get("include_docs", False),
         conflicts=flags.get("conflicts", False),
         update_seq=flags.get("update_seq", False),
@@ -132,8 +177,19 @@ def _refuse_reduce(given: Mapping[str, Any]) -> None:
         raise BadRequest("Invalid use of grouping on a map view.", error="query_parse_error")
 
 
+def _check_choices(given: Mapping[str, Any]) -> None:
+    for name, allowed in _CHOICES.items():
+        if name in given and jsonio.dumps(given[name]) not in allowed:
+            raise BadRequest(f"Invalid value for `{name}`.", error="query_parse_error")
+    if "partition" in given:
+        raise BadRequest("`partition` parameter is not supported on this db", error="query_parse_error")
+
+
 def _bounds(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Start and end as ids. `key` is both, and so is the only one of `keys`; the later of several counts."""
+    """Start and end as ids. `key` is both, and so is the only one of `keys`; the later of several counts.
+
+    Where there is neither, `startkey_docid` and `endkey_docid` are.
+    """
     bounds: dict[str, Any] = {}
     keys = given.get("keys")
     for name, value in given.items():
@@ -143,14 +199,15 @@ def _bounds(given: Mapping[str, Any]) -> tuple[str | None, str | None]:
             bounds[side] = value
     if keys and any(keys != [bound] for bound in bounds.values()):
         raise BadRequest("`keys` is incompatible with `key`, `start_key` and `end_key`", error="query_parse_error")
-    return _bound(bounds, "start"), _bound(bounds, "end")
+    return _bound(bounds, "start", given), _bound(bounds, "end", given)
 
 
-def _bound(bounds: Mapping[str, Any], side: str) -> str | None:
-    if side not in bounds:
-        return None
-    key = bounds[side]
-    return key if isinstance(key, str) else ""
+def _bound(bounds: Mapping[str, Any], side: str, given: Mapping[str, Any]) -> str | None:
+    if side in bounds:
+        key = bounds[side]
+        return key if isinstance(key, str) else ""
+    ids = [value for name, value in given.items() if name in (f"{side}key_docid", f"{side}_key_doc_id")]
+    return None if not ids else ids[-1] if isinstance(ids[-1], str) else _shown(ids[-1])
 
 
 _SIDES = {
@@ -168,16 +225,25 @@ def _flag(value: Any) -> bool:
     raise BadRequest(f"Invalid boolean parameter: {_shown(value)}", error="query_parse_error")
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise BadRequest(f"Invalid value for integer: {_shown(value)}", error="query_parse_error")
-    try:
-        number = int(value) if len(str(value)) <= 18 else 10**18
-    except ValueError:
-        raise BadRequest(f"Invalid value for integer: {_shown(value)}", error="query_parse_error") from None
+def _integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise _no_number("integer", text)
+    number = int(text[:18])
     if number < 0:
-        raise BadRequest(f"Invalid value for positive integer: {_shown(value)}", error="query_parse_error")
+        raise _no_number("positive integer", text)
     return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _no_number("integer", value)
+    if value < 0:
+        raise _no_number("positive integer", value)
+    return min(value, _MOST)
+
+
+def _no_number(kind: str, value: Any) -> BadRequest:
+    return BadRequest(f"Invalid value for {kind}: {_shown(value)}", error="query_parse_error")
 
 
 def _shown(value: Any) -> str:
