@@ -46,8 +46,23 @@ async def test_wrong_credentials_are_an_error_everywhere(wire: Wire) -> None:
     for name, password in [("ann", "bob's"), ("admin", "x"), ("nobody", ""), ("", "")]:
         answer = await wire.as_user(name, password)("GET", "/")
         assert (answer.status, answer.json["reason"]) == (401, "Name or password is incorrect.")
-    for header in ("Basic %%%", "Basic " + base64.b64encode(b"no colon").decode()):
-        assert (await wire.anonymous()("GET", "/", None, {"Authorization": header})).status == 400
+    assert (await wire.anonymous()("GET", "/", None, {"Authorization": "Basic %%%"})).status == 400
+
+
+async def test_who_names_no_password_is_nobody(wire: Wire) -> None:
+    header = {"Authorization": "Basic " + base64.b64encode(b"admin").decode()}
+    session = await wire.anonymous()("GET", "/_session", None, header)
+    assert (session.status, session.json["userCtx"]) == (200, {"name": None, "roles": []})
+    assert (await wire.anonymous()("GET", "/_all_dbs", None, header)).status == 401
+
+
+async def test_who_is_nobody_may_be_asked_to_log_in(wire: Wire) -> None:
+    for method in ("GET", "HEAD"):
+        assert (await wire.anonymous()(method, "/_session?basic=true")).status == 401
+    assert (await wire.anonymous()("GET", "/_session?basic=true")).json["reason"] == "Please login."
+    for query in ("basic=false", "basic=TRUE", ""):
+        assert (await wire.anonymous()("GET", f"/_session?{query}")).status == 200
+    assert (await wire("GET", "/_session?basic=true")).json["userCtx"]["name"] == "admin"
 
 
 async def test_basic_credentials_end_with_the_password(wire: Wire) -> None:
@@ -84,8 +99,12 @@ async def test_a_refused_log_in_clears_the_cookie(wire: Wire) -> None:
     answer = await wire.anonymous()("POST", "/_session", {"name": "ann", "password": "wrong"})
     assert answer.status == 401
     assert answer.headers["set-cookie"].startswith("AuthSession=;")
-    answer = await wire.anonymous()("POST", "/_session", "name=ann", {"Content-Type": "text/plain"})
-    assert answer.status == 415
+    for kind in ({"Content-Type": "text/plain"}, {"Content-Type": ""}, {}):
+        answer = await wire.anonymous()("POST", "/_session", "name=ann&password=ann%27s", kind)
+        assert (answer.status, answer.json["error"]) == (415, "bad_content_type")
+    for fields in ({}, {"password": "x"}):
+        answer = await wire.anonymous()("POST", "/_session", fields)
+        assert (answer.status, answer.json["reason"]) == (400, "request body must contain a username")
 
 
 async def test_redirects_stay_on_this_server(wire: Wire) -> None:

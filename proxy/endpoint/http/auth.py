@@ -62,7 +62,9 @@ class Authenticator:
                 return found
         authorization = headers.get("Authorization")
         if authorization is not None and authorization[:6].lower() == "basic ":
-            return Identity(await self._by_basic(authorization[6:].strip()), "default")
+            user = await self._by_basic(authorization[6:].strip())
+            if user is not None:
+                return Identity(user, "default")
         return self._anonymous
 
     def cookie_for(self, user: User, now: float) -> bytes:
@@ -92,14 +94,16 @@ class Authenticator:
         fresh = left >= self.session_seconds * _REFRESH
         return Identity(user, "cookie", b"" if fresh else self.cookie_for(user, now))
 
-    async def _by_basic(self, encoded: str) -> User:
+    async def _by_basic(self, encoded: str) -> User | None:
         digest = hmac.digest(self._server.secret, encoded.encode("utf-8", "replace"), "sha256")
         known = self._known.get(digest)
         if known is not None and known.name is not None and self._server.user(known.name) == known:
             self._known.move_to_end(digest)
             return known
-        name, password = _basic(encoded)
-        user = await self._server.authenticate(name, password)
+        pair = _basic(encoded)
+        if pair is None:
+            return None
+        user = await self._server.authenticate(*pair)
         self._known[digest] = user
         if len(self._known) > _CACHED:
             self._known.popitem(last=False)
@@ -109,11 +113,10 @@ class Authenticator:
         return self._server.secret + user.salt.encode()
 
 
-def _basic(encoded: str) -> tuple[str, str]:
+def _basic(encoded: str) -> tuple[str, str] | None:
+    """Name and password; None where there is no colon, as in CouchDB: nobody has tried to log in."""
     try:
         name, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except ValueError:
         raise BadRequest("Authorization header has invalid base64 value") from None
-    if not colon:
-        raise BadRequest("Authorization header has invalid base64 value")
-    return name, password
+    return (name, password) if colon else None

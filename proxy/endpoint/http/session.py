@@ -15,7 +15,10 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 async def who(call: Call) -> Reply:
+    """`basic=true` refuses who is nobody: browsers then ask for a name and a password."""
     identity = call.identity
+    if identity.user.name is None and call.query.first("basic") == "true":
+        raise Unauthorized("Please login.")
     info: dict[str, object] = {"authentication_handlers": call.endpoint.authenticator.handlers}
     if identity.handler is not None:
         info["authenticated"] = identity.handler
@@ -64,11 +67,13 @@ async def _credentials(call: Call) -> tuple[str, str]:
             raise BadRequest(INVALID_JSON) from None
         if not isinstance(fields, dict):
             raise BadRequest("Request body must be a JSON object")
-    elif kind in (_FORM, ""):
+    elif kind == _FORM:
         fields = dict(parse_qsl(text.decode("utf-8", "replace"), keep_blank_values=True))
     else:
         raise BadContentType(f"Content-Type must be '{_FORM}' or 'application/json'")
-    name = fields.get("name", fields.get("username", ""))
+    name = fields.get("name", fields.get("username"))
+    if name is None:
+        raise BadRequest("request body must contain a username")
     password = fields.get("password", "")
     if not isinstance(name, str) or not isinstance(password, str):
         raise BadRequest("name and password must be strings")
