@@ -45,6 +45,18 @@ async def test_bad_escapes_are_refused(wire: Wire, target: str) -> None:
     assert (await wire("GET", target)).status == 400
 
 
+@pytest.mark.parametrize("query", ["q=0", "q=x", "q=", "q=0&q=1", "n=1.5", "n=-1", "partitioned=", "placement=a:0,b:1"])
+async def test_a_database_that_cannot_be_sharded_so_is_not_made(wire: Wire, query: str) -> None:
+    answer = await wire("PUT", f"/new?{query}")
+    assert (answer.status, answer.json["error"]) == (400, "bad_request")
+    assert (await wire("GET", "/new")).status == 404
+
+
+@pytest.mark.parametrize("query", ["q=1&q=0", "q=8&n=%2B3", "partitioned=false", "placement=a:1,b:2", "w=x"])
+async def test_sharding_has_no_effect(wire: Wire, query: str) -> None:
+    assert (await wire("PUT", f"/new?{query}")).status == 201
+
+
 async def test_method_override_counts_on_post_only(wire: Wire) -> None:
     await wire("PUT", "/db/x", {})
     assert (await wire("POST", "/db/x", b"", {"X-HTTP-Method-Override": "GET"})).json["_id"] == "x"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from proxy.core.query import Query
 from proxy.endpoint.database import Database
 from proxy.endpoint.http import permissions
 from proxy.endpoint.http.call import Call
@@ -10,12 +13,31 @@ from proxy.endpoint.http.writing import need_writer, written
 from proxy.errors import BadRequest
 
 _OK = {"ok": True}
+_POSITIVE = re.compile(r"\+?0*[1-9][0-9]*")
+_SHARDING = {
+    "n": (_POSITIVE, "The `n` value should be a positive integer."),
+    "q": (_POSITIVE, "The `q` value should be a positive integer."),
+    "placement": (
+        re.compile(rf"[^:,]+:{_POSITIVE.pattern}(,[^:,]+:{_POSITIVE.pattern})*"),
+        "The `placement` value should be in a format `zone:n`.",
+    ),
+    "partitioned": (re.compile("true|false"), "Invalid `partitioned` parameter"),
+}
 
 
 async def create(call: Call, name: str) -> Reply:
+    """How it is to be sharded is checked, and without effect."""
     permissions.need_server_admin(call.identity)
+    _check_sharding(call.query)
     await call.endpoint.server.create(name)
     return json_reply(_OK, 201, line("Location", call.location(name)))
+
+
+def _check_sharding(query: Query) -> None:
+    for option, (form, reason) in _SHARDING.items():
+        value = query.first(option)
+        if value is not None and form.fullmatch(value) is None:
+            raise BadRequest(reason)
 
 
 async def delete(call: Call, name: str) -> Reply:
