@@ -64,6 +64,36 @@ async def test_bulk_get_answers_in_order(wire: Wire) -> None:
     assert results[1]["docs"][0]["error"]["rev"] == "undefined"
 
 
+@pytest.mark.parametrize(
+    ("entry", "rev", "error", "reason"),
+    [
+        ({"id": "d1", "rev": None}, None, "bad_request", "Invalid rev format"),
+        ({"id": "d1", "rev": []}, [], "bad_request", "Invalid rev format"),
+        ({"id": "d1", "atts_since": None}, None, "bad_request", "att_since value must be array of revs."),
+        ({"id": "d1", "atts_since": {}}, {}, "bad_request", "att_since value must be array of revs."),
+        (
+            {"id": "d1", "rev": "1-x", "atts_since": "1-x"},
+            "1-x",
+            "bad_request",
+            "att_since value must be array of revs.",
+        ),
+        ({"id": "d1", "atts_since": ["1-x", "x"]}, "x", "bad_request", "Invalid rev format"),
+        ({"id": "", "rev": "x"}, None, "illegal_docid", "Document id must not be empty"),
+        ({"id": "_foo"}, None, "illegal_docid", "Only reserved document ids may start with underscore."),
+        ({"id": "_design/"}, None, "illegal_docid", "Illegal document id `_design/`"),
+        ({"id": None, "rev": "1-x"}, None, "bad_request", "document id missed"),
+    ],
+)
+async def test_mistakes_in_entries_of_bulk_get(
+    wire: Wire, entry: dict[str, Any], rev: Any, error: str, reason: str
+) -> None:
+    row = {"rev": rev, "reason": reason, "id": entry["id"], "error": error}
+    answer = await wire("POST", "/db/_bulk_get", {"docs": [entry]})
+    assert answer.json == {"results": [{"id": entry["id"], "docs": [{"error": row}]}]}
+    answer = await wire("POST", "/db/_bulk_get", {"docs": [entry]}, {"Accept": "multipart/mixed"})
+    assert b'error="true"\r\n\r\n' + json.dumps(row, separators=(",", ":")).encode() in answer.body
+
+
 @pytest.mark.parametrize("count", [0, 3, 400])
 async def test_bulk_get_of_any_length(wire: Wire, count: int) -> None:
     docs = [{"_id": f"x{n:03}", "text": "ü" * 300} for n in range(count)]

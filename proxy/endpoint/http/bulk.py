@@ -14,6 +14,7 @@ from proxy.endpoint.http import documents, outgoing, permissions
 from proxy.endpoint.http.call import Call
 from proxy.endpoint.http.render import Shown, document_json
 from proxy.endpoint.http.reply import CHUNK, JSON_HEAD, Reply, Stream, json_reply, line
+from proxy.endpoint.incoming import check_id
 from proxy.errors import BadRequest, CouchError, Forbidden, Unauthorized
 
 _NOT_IN_BULK_GET = ("rev", "open_revs", "atts_since", "w", "new_edits")
@@ -112,16 +113,30 @@ async def bulk_get(call: Call, database: Database) -> Reply:
 def _entry(entry: Any) -> _Wanted:
     if not isinstance(entry, dict):
         return _bad_entry(None, None, "document must be a JSON object")
-    doc_id, rev, since = entry.get("id"), entry.get("rev"), entry.get("atts_since")
-    if not isinstance(doc_id, str):
-        reason = "document id missed" if doc_id is None else "Document id must be a string"
-        return _bad_entry(doc_id, rev, reason, "bad_request" if doc_id is None else "illegal_docid")
+    doc_id = entry.get("id")
+    if doc_id is None:
+        return _bad_entry(None, None, "document id missed")
     try:
-        for one in [*([] if rev is None else [rev]), *(since or [])]:
-            parse_rev(one)
-    except (ValueError, TypeError):
-        return _bad_entry(doc_id, rev, "Invalid rev format")
-    return _Wanted(doc_id, rev, since)
+        check_id(doc_id)
+    except BadRequest as error:
+        return _bad_entry(doc_id, None, error.reason, error.error)
+    since = entry.get("atts_since", [])
+    if "rev" in entry and not _is_rev(entry["rev"]):
+        return _bad_entry(doc_id, entry["rev"], "Invalid rev format")
+    if not isinstance(since, list):
+        return _bad_entry(doc_id, since, "att_since value must be array of revs.")
+    for rev in since:
+        if not _is_rev(rev):
+            return _bad_entry(doc_id, rev, "Invalid rev format")
+    return _Wanted(doc_id, entry.get("rev"), since)
+
+
+def _is_rev(value: object) -> bool:
+    try:
+        parse_rev(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _bad_entry(doc_id: Any, rev: Any, reason: str, error: str = "bad_request") -> _Wanted:
