@@ -1,8 +1,9 @@
 """CouchDB's regular expressions (PCRE, on bytes) with Python's engine.
 
 CouchDB matches the UTF-8 bytes of a string, not its characters, and `.` is one byte: so is it here. What PCRE writes
-differently is translated (`\\z`, `\\Z`, `\\h`, `\\R`, `\\K`, `\\Q...\\E`, `(?<name>`, `[[:alpha:]]`); what Python does
-not have (recursion, callouts) is refused. Only ASCII letters are letters: CouchDB takes some bytes of UTF-8 for such.
+differently is translated (`\\z`, `\\Z`, `\\h`, `\\v`, `\\R`, `\\K`, `\\Q...\\E`, `(?<name>`, `[[:alpha:]]`); what
+Python does not have (recursion, callouts) is refused. Only ASCII letters are letters: CouchDB takes some bytes of UTF-8
+for such.
 
 PCRE gives up after a number of steps, Python does not: a pattern such as `(a+)+$` can keep it busy for years. Patterns
 of clients are therefore bounded: a group that contains repetition or alternatives may not be repeated, there are no
@@ -29,12 +30,15 @@ _ESCAPES = {
     b"\\Z": rb"(?=\n?\Z)",
     b"\\h": rb"[ \t\xa0]",
     b"\\H": rb"[^ \t\xa0]",
+    b"\\v": rb"[\n-\r\x85]",
+    b"\\V": rb"[^\n-\r\x85]",
     b"\\R": rb"(?:\r\n|[\n-\r\x85])",
     b"\\N": rb"[^\n]",
     b"\\K": rb"",
     b"\\E": rb"",
     b"\\e": rb"\x1b",
 }
+_ESCAPES_IN_CLASS = {b"\\h": rb" \t\xa0", b"\\v": rb"\n-\r\x85", b"\\V": rb"\x00-\x09\x0e-\x84\x86-\xff"}
 _POSIX = {
     b"alpha": rb"a-zA-Z",
     b"digit": rb"0-9",
@@ -110,7 +114,7 @@ def _class_item(found: re.Match[bytes]) -> bytes:
             raise PatternError(f"unknown character class {found[0].decode('ascii')}")
         return _POSIX[name]
     if escape is not None:
-        return b" \\t\\xa0" if escape == b"\\h" else bytes(escape)
+        return _ESCAPES_IN_CLASS.get(escape, bytes(escape))
     return b"\\" + bytes(special)
 
 
