@@ -7,13 +7,14 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 IDENTITIES = ("_id", "id", "key")
+_ANY = frozenset(IDENTITIES)
 
 Names = tuple[Hashable, ...]
 """The identities of an element, in the order of IDENTITIES; None where it has none; empty if it has none at all."""
 
 
 def names_of(element: Any) -> Names:
-    if not isinstance(element, dict):
+    if not isinstance(element, dict) or _ANY.isdisjoint(element):
         return ()
     found = tuple([_name(element.get(name)) for name in IDENTITIES])
     return found if any(name is not None for name in found) else ()
@@ -45,7 +46,7 @@ def clash(one: Names, other: Names) -> bool:
 
 def nameless(element: Any) -> Any:
     """An element without its identity."""
-    if not isinstance(element, dict):
+    if not isinstance(element, dict) or _ANY.isdisjoint(element):
         return element
     return {name: value for name, value in element.items() if name not in IDENTITIES}
 

@@ -29,7 +29,8 @@ class Look(NamedTuple):
 def look(element: Any) -> Look:
     if isinstance(element, dict):
         parts = frozenset((name, key_of(value)) for name, value in element.items())
-        return Look(OBJECT, names_of(element), parts, len(element.keys() - set(IDENTITIES)))
+        names = names_of(element)
+        return Look(OBJECT, names, parts, len(element.keys() - IDENTITIES) if names else len(element))
     if isinstance(element, list):
         counts: Counter[bytes] = Counter()
         numbered = []
