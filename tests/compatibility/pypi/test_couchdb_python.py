@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.compatibility.clients.driver import ClientError, Driver
@@ -11,6 +13,9 @@ from tests.compatibility.table import row
 from tests.support.clinic import BIG, PASSWORD, SMALL, patient
 
 VERSION = "1.2"
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="it needs the module cgi, which Python 3.13 has not"
+)
 
 
 @pytest.fixture
