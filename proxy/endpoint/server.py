@@ -171,8 +171,10 @@ def _lock(file: Path) -> sqlite3.Connection:
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("CREATE TABLE IF NOT EXISTS identity (uuid TEXT NOT NULL, secret BLOB NOT NULL)")
         connection.execute("COMMIT")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         connection.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
         raise CouchError(f"{file.parent} cannot be used ({error}): is another endpoint running on it?") from None
     return connection
 
