@@ -17,7 +17,8 @@ they are, and whoever has something to lose by that must not go by it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, NamedTuple
 
 from proxy.core.equality import key_of, same
@@ -110,26 +111,58 @@ def gone(new: Sequence[Any], old: Sequence[Any], partners: Sequence[int | None])
     return is_gone
 
 
-def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None) -> list[int | None]:
-    """For each element of `cut` the index of the element of `whole` that it was made of.
+def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None) -> Aligned:
+    """The elements of `whole` that those of `cut` were made of.
 
     Identities tell, or an equal length. Otherwise elements are expected in order, with members and elements left out
-    but nothing else changed; failing that, they are aligned as an edit would be.
+    but nothing else changed, or else with some members changed in any of them; failing that, they are aligned as an
+    edit would be.
     """
     if len(_named(cut, whole)) == len(cut):
-        return align(cut, whole, effort).partners
+        return align(cut, whole, effort)
     if len(cut) == len(whole):
-        return list(range(len(whole)))
+        return Aligned(list(range(len(whole))))
     origins: list[int | None] = []
     position = 0
     for element in cut:
         while position < len(whole) and not is_cut(element, whole[position]):
             position += 1
         if position == len(whole):
-            return align(cut, whole, effort).partners
+            return _embed_changed(cut, whole) or align(cut, whole, effort)
         origins.append(position)
         position += 1
-    return origins
+    return Aligned(origins)
+
+
+def _embed_changed(cut: Sequence[Any], whole: Sequence[Any]) -> Aligned | None:
+    """By members of objects that nothing was changed in; None if it cannot be so. Unsure where there are other ways."""
+    if not all(isinstance(element, dict) for each in (cut, whole) for element in each):
+        return None
+    of_cut, of_whole = ([{(n, key_of(v)) for n, v in each.items()} for each in some] for some in (cut, whole))
+    left = Counter(part for parts in of_whole for part in parts)
+    left.subtract(part for parts in of_cut for part in parts)
+    changed = {name for (name, _), count in left.items() if count < 0}
+    kept = [{part for part in parts if part[0] not in changed} for parts in of_cut]
+    first, last = _fit(kept, of_whole), _fit(kept[::-1], of_whole[::-1])
+    if first is None or last is None:
+        return None
+    latest = [len(whole) - 1 - position for position in reversed(last)]
+    return Aligned([*first], frozenset(one for one, other in zip(first, latest, strict=True) if one != other))
+
+
+_Parts = Set[tuple[str, bytes]]
+
+
+def _fit(some: Sequence[_Parts], whole: Sequence[_Parts]) -> list[int] | None:
+    """The first of `whole` that have all of what each of `some` has, in order."""
+    found: list[int] = []
+    positions = iter(range(len(whole)))
+    for parts in some:
+        position = next((each for each in positions if parts <= whole[each]), None)
+        if position is None:
+            return None
+        found.append(position)
+    return found
 
 
 def is_cut(cut: Any, whole: Any) -> bool:

@@ -168,7 +168,12 @@ class _Restore:
 
     def _origins(self, shaped: list[Any], original: list[Any]) -> Sequence[int | None]:
         known = self._survivors.get(id(shaped))
-        return embed(shaped, original, self._effort) if known is None else known
+        if known is not None:
+            return known
+        origins, unsure = embed(shaped, original, self._effort)
+        if unsure:
+            raise _Unclear
+        return origins
 
     def _unshown(
         self,

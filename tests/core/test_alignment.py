@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.contract import Doc, Refused
+from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core import alignment
 from proxy.core.alignment import align
 from proxy.core.structural import restore_structurally
@@ -140,3 +140,44 @@ def test_only_what_may_have_become_another_is_unsure() -> None:
     assert align(new, old).unsure == {*range(200, 400)}
     assert align([], old).unsure == frozenset()
     assert align([*new, [-1]], old).unsure == {*range(200, 600)}
+
+
+class Masking(Filter):
+    """A site's: leaves out elements, and shows a member of the others otherwise."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        shown = [{**each, "by": "***"} for each in doc["a"] if not each.get("private")]
+        return {**doc, "a": shown}
+
+
+@given(st.lists(st.tuples(st.sampled_from("vwxyz"), st.booleans()), min_size=1, max_size=30), st.data())
+def test_what_a_filter_has_masked_and_left_out_is_told_or_the_edit_is_refused(
+    elements: list[tuple[str, bool]], data: st.DataObject
+) -> None:
+    """Whoever has the text of the element that was edited has its secret, too."""
+    whole = [
+        {"t": text, "by": f"{text}{number}", **({"private": True} if private else {})}
+        for number, (text, private) in enumerate(elements)
+    ]
+    original: Doc = {"_id": "x", "a": whole}
+    mine = Masking()
+    shown = mine.shape(original, Client("ann"))
+    if not shown["a"]:
+        return
+    index = data.draw(st.integers(0, len(shown["a"]) - 1))
+    edited = {**shown, "a": [{**each, "new": 1} if n == index else each for n, each in enumerate(shown["a"])]}
+    try:
+        restored = mine.restore(edited, original, Client("ann"))
+    except Refused:
+        return
+    assert sorted(str(each["by"]) for each in restored["a"]) == sorted(str(each["by"]) for each in whole)
+    assert all(each["by"].startswith(each["t"]) for each in restored["a"])
+
+
+def test_elements_without_a_name_are_found_among_many_that_are_masked() -> None:
+    whole = [{"t": f"text {n}", "by": n, **({"private": True} if n == 70 else {})} for n in range(200)]
+    original: Doc = {"_id": "x", "a": whole}
+    mine = Masking()
+    shown = mine.shape(original, Client("ann"))
+    restored = mine.restore({**shown, "a": shown["a"][1:]}, original, Client("ann"))
+    assert restored["a"] == whole[1:]
