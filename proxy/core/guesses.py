@@ -19,10 +19,22 @@ from typing import Any
 from proxy.contract import Client, Doc
 from proxy.core.equality import canonical, same
 from proxy.core.lens import Chain, Withheld, body_of
-from proxy.core.marks import Place, Value, copied, is_handed_on, places_of, unseen, unseen_as_others, values_of
+from proxy.core.marks import (
+    Place,
+    Value,
+    by_value,
+    copied,
+    is_handed_on,
+    places_of,
+    unseen,
+    unseen_as_others,
+    values_of,
+)
 
 _MOST = 64
 """How often a document is shaped, at the most, to tell which of its values decide what is shown."""
+_SAME = 16
+"""How often for each value of which that is not the same everywhere, and for how many of these."""
 
 
 def with_other_values(chain: Chain, original: Doc, shown: Doc, client: Client, told: Iterable[Value]) -> Doc | None:
@@ -38,7 +50,7 @@ def with_other_values(chain: Chain, original: Doc, shown: Doc, client: Client, t
         for name, value in body_of(original).items()
         if name in names and not is_handed_on(value, shown.get(name))
     }
-    if not stored or theirs.isdisjoint(values_of(stored)):
+    if not stored or theirs.isdisjoint(map(chain.term, values_of(stored))):
         return None
     disguise = _Disguise(chain, client, copied(original), shown, theirs)
     return disguise.whole if disguise.put_on(stored) else None
@@ -53,33 +65,40 @@ class _Disguise:
         self._client = client
         self._shown = shown
         self._told = told
-        self._left = _MOST
         self._numbers = count()
 
     def put_on(self, names: Collection[str]) -> bool:
         """Whether there is anything to disguise in fields of these names."""
-        places = [place for place in places_of(self.whole, self._told) if place.path[0] in names]
+        found = places_of(self.whole, self._told, self._chain.term)
+        places = [place for place in found if place.path[0] in names]
         hidden = unseen(places, self._shown, self._shape_marked)
         if not hidden:
             return False
         if self._put(hidden):
             return True
-        hidden = unseen_as_others(hidden, self._shown, self._shape_marked)
-        return self._put_some(hidden)
+        lots = by_value(unseen_as_others(hidden, self._shown, self._shape_marked))
+        done, deciding = self._put_most(lots, _MOST)
+        for lot in deciding[:_SAME]:
+            done += self._put_most([[place] for place in lot], _SAME)[0]
+        return done > 0
 
-    def _put_some(self, places: list[Place]) -> bool:
-        """Whether there is another value for any of the places: some decide what is shown."""
-        if not places or self._left <= 0:
-            return False
-        if self._put(places):
-            return True
-        middle = len(places) // 2
-        found = [self._put_some(places[:middle]), self._put_some(places[middle:])] if middle else []
-        return any(found)
+    def _put_most(self, lots: list[list[Place]], looks: int) -> tuple[int, list[list[Place]]]:
+        """How many times other values were put into some of the lots, and the lots that decide what is shown."""
+        done, deciding, left = 0, [], [lots] if lots else []
+        while left and looks:
+            some = left.pop()
+            looks -= 1
+            if self._put([place for lot in some for place in lot]):
+                done += 1
+            elif len(some) == 1:
+                deciding += some
+            else:
+                middle = len(some) // 2
+                left += [some[middle:], some[:middle]]
+        return done, deciding
 
     def _put(self, places: list[Place]) -> bool:
         """Whether the document looks the same with other values in all of the places."""
-        self._left -= 1
         before = [place.value for place in places]
         for place in places:
             place.put(self._other(place.value, place.path))
@@ -102,7 +121,7 @@ class _Disguise:
     def _other(self, value: Any, path: tuple[str, ...]) -> Any:
         """Another value, of the same type if there is one, and as long if that is enough."""
         other = not value if isinstance(value, bool) else value
-        while (*path, canonical(other)) in self._told:
+        while self._chain.term((*path, canonical(other))) in self._told:
             number = next(self._numbers)
             if isinstance(value, str):
                 digits = str(number)

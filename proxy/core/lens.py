@@ -15,6 +15,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from traceback import walk_tb
@@ -79,6 +80,7 @@ class Chain:
         """These, and those that filters fill: what a client is shown there is not what it sent."""
         self._filled = _names_shown(filters, lambda filter_: filter_.fills_fields())
         self._unseen = _paths_shown(filters, "writes_unseen")
+        self._moved = _in_source(filters, lambda filter_: (name for of in filter_.origins().values() for name in of))
         self._origins = [found for filter_ in reversed(filters) if (found := filter_.origins())]
         self._filters = [(watched(guarded(link.filter), link.name), link.name) for link in self.links]
         self._steps: _Steps = tuple((filter_.shape, name) for filter_, name in self._filters)
@@ -245,9 +247,9 @@ class Chain:
 
     def _forged(self, whole: Doc, sent: Doc, shown: Doc, original: Doc | None, client: Client) -> set[str]:
         own = body_of(sent if self._unseen is None else self._unseen.drop(sent, client))
-        before = Counter(values_of(body_of(original or {})))
+        before = Counter(map(self.term, values_of(body_of(original or {}))))
         theirs = set(self.in_source(values_of(own)))
-        stored = Counter(value for value in values_of(body_of(whole)) if value in theirs)
+        stored = Counter(value for value in map(self.term, values_of(body_of(whole))) if value in theirs)
         new = {value for value, count in stored.items() if count > before[value]}
         hidden = self._hidden_values(whole, new, client, original) if new else Counter()
         found = {str(value[0]) for value, count in hidden.items() if count > before[value]}
@@ -258,11 +260,15 @@ class Chain:
     def _hidden_values(self, whole: Doc, values: set[Value], client: Client, original: Doc | None) -> Counter[Value]:
         """How often some values are in `whole` where the client would not be shown them. Raises Withheld."""
         marked = copied(whole)
+        places = [*places_of(marked, values, self.term)]
+        shown = self.read_back(marked, client, original) or {}
 
         def shape() -> Doc | None:
-            return self.shape_marked(_with_described_stubs(marked, original), client)
+            with suppress(Withheld):  # by a filter that does not bear the marks
+                return self.shape_marked(_with_described_stubs(marked, original), client)
+            return None
 
-        return hidden_values([*places_of(marked, values)], shape() or {}, shape, self.in_source)
+        return hidden_values(places, shown, shape, self.in_source(values_of(body_of(shown))), self.term)
 
     def in_source_names(self, name: str) -> set[str]:
         """What the source may call the field in which there is what a client is shown, or sends, by a name."""
@@ -272,10 +278,16 @@ class Chain:
         return names
 
     def in_source(self, values: Iterable[Value]) -> Iterator[Value]:
-        """Values that a client is shown, or sends, by the names that the source has for what they are in."""
+        """Values that a client is shown, or sends, in the terms of the source."""
         for name, *rest in values:
             for source in self.in_source_names(str(name)) if self._origins else (name,):
-                yield (source, *rest)
+                yield self.term((source, *rest))
+
+    def term(self, value: Value) -> Value:
+        """A value of the source's document, as it is compared with what clients are shown or send: one from a field
+        that filters show by other names by these alone, for they may show parts of it.
+        """
+        return (value[0], value[-1]) if value[0] in self._moved else value
 
     def uncovers(self, whole: Doc, edited: Doc, client: Client, original: Doc | None = None) -> bool:
         """Whether in `whole` the client could read what it has neither sent nor been shown of the `original`.

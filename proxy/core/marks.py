@@ -5,7 +5,7 @@ for it as before, and filters hand it on. For true, false and null there are non
 count as true or false. What comes out must be what came out before, but for the marks: if it is not, they tell nothing.
 
 So it takes a few looks at a document to tell all of its values, however many there are, and a value that is shown twice
-counts once.
+counts once. Of values whose marks tell nothing, half are looked at alone, and so on, until all the others are told.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Value = tuple[Hashable, ...]
 Shape = Callable[[], Doc | None]
 """What the client is shown of the document as it is by then; None if that cannot be told."""
 
-_PATHS = 16
-"""How many paths are told apart for marks that are no equal values."""
+_LOOKS = 48
+"""How often a document is shaped, at the most, to find out which marks tell nothing."""
 
 
 class Place(NamedTuple):
@@ -56,8 +56,12 @@ def values_of(doc: Doc) -> Iterator[Value]:
             yield (*path, canonical(value))
 
 
-def places_of(doc: Doc, values: set[Value]) -> Iterator[Place]:
-    """Where the application's members of a document have one of the values."""
+def _itself(value: Value) -> Value:
+    return value
+
+
+def places_of(doc: Doc, values: Container[Value], term: Callable[[Value], Value] = _itself) -> Iterator[Place]:
+    """Where the application's members of a document have one of the values, in other terms if need be."""
     left: list[Place] = [Place(doc, name, (name,)) for name in doc if name[0] != "_"]
     while left:
         place = left.pop()
@@ -66,7 +70,7 @@ def places_of(doc: Doc, values: set[Value]) -> Iterator[Place]:
             left += [Place(value, name, (*place.path, name)) for name in value]
         elif isinstance(value, list):
             left += [Place(value, index, place.path) for index in range(len(value))]
-        elif (*place.path, canonical(value)) in values:
+        elif term(_value(place)) in values:
             yield place
 
 
@@ -94,34 +98,52 @@ def unseen_as_others(places: Sequence[Place], shown: Doc, shape: Shape) -> list[
 
 
 def hidden_values(
-    places: Sequence[Place], shown: Doc, shape: Shape, in_source: Callable[[Iterable[Value]], Iterable[Value]]
+    places: Sequence[Place], shown: Doc, shape: Shape, in_source: Iterable[Value], term: Callable[[Value], Value]
 ) -> Counter[Value]:
     """How often the values of some places are in the document, and not shown: also those that filters make anew are.
 
-    `in_source`: values that are shown, by the names that the document has for what they are in.
+    `in_source`: the values that are shown, in the terms by which those of the document are counted.
     """
     seen = _seen(places, shown, shape)
-    anew = Counter(in_source(values_of(shown)))
+    anew = Counter(in_source)
     for place in places:
-        anew[_value(place)] -= seen[_key(place)]
-    return Counter(map(_value, _others(places, seen))) - +anew
+        anew[term(_value(place))] -= seen[_key(place)]
+    return Counter(term(_value(place)) for place in _others(places, seen)) - +anew
+
+
+def by_value(places: Iterable[Place]) -> list[list[Place]]:
+    """Those with the same value together; true, false and null last."""
+    found: defaultdict[Value, list[Place]] = defaultdict(list)
+    for place in places:
+        found[_value(place)].append(place)
+    return sorted(found.values(), key=lambda some: not _has_equals(some[0].value))
 
 
 def _seen(places: Sequence[Place], shown: Doc, shape: Shape) -> Counter[_Key]:
     """How often each comes out as it went in."""
-    seen = _seen_by(_equal, [place for place in places if _has_equals(place.value)], shown, shape)
-    truths: defaultdict[Hashable, list[Place]] = defaultdict(list)
-    for place in places:
-        if not _has_equals(place.value):
-            truths[place.path if len(truths) < _PATHS else None].append(place)
-    for some in truths.values():
-        seen += _seen_by(_as_true, some, shown, shape)
-    return seen
+    equal = [place for place in places if _has_equals(place.value)]
+    truths = [place for place in places if not _has_equals(place.value)]
+    return _seen_by(_equal, equal, shown, shape) + _seen_by(_as_true, truths, shown, shape)
 
 
 def _seen_by(mark: Callable[[Any], Any], places: Sequence[Place], shown: Doc, shape: Shape) -> Counter[_Key]:
-    if not places:
-        return Counter()
+    seen: Counter[_Key] = Counter()
+    left = [by_value(places)] if places else []
+    looks = _LOOKS
+    while left and looks:
+        some = left.pop()
+        looks -= 1
+        found = _look([place for same_value in some for place in same_value], mark, shown, shape)
+        if found is not None:
+            seen += found
+        elif len(some) > 1:
+            middle = len(some) // 2
+            left += [some[middle:], some[:middle]]
+    return seen
+
+
+def _look(places: Sequence[Place], mark: Callable[[Any], Any], shown: Doc, shape: Shape) -> Counter[_Key] | None:
+    """How often each comes out as it went in; None if something else comes out, so that it cannot be told."""
     values = [place.value for place in places]
     marks = [mark(value) for value in values]
     for place, each in zip(places, marks, strict=True):
@@ -133,7 +155,7 @@ def _seen_by(mark: Callable[[Any], Any], places: Sequence[Place], shown: Doc, sh
         for place, value in zip(places, values, strict=True):
             place.put(value)
     if not same(out, shown):
-        return Counter()
+        return None
     return Counter({_key(places[number]): times for number, times in finder.found.items()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -104,6 +105,68 @@ def test_of_many_equal_values_the_hidden_one_is_told(more: Filter, value: Any, s
     assert found is not None
     assert not same(found["notes"].pop(-2)["by"], value)
     assert found == {"notes": shown}
+
+
+class Anew(Filter):
+    """A site's filter that makes all anew, and goes by what it shows."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        made: Doc = json.loads(json.dumps(doc))
+        for note in made["notes"]:
+            if note.get("private") is True and note.get("by") != client.name:
+                note.pop("by", None)
+        return made
+
+
+@pytest.mark.parametrize(
+    "hides",
+    [
+        Drop(paths=["notes[?private == `true`].by"]),
+        Drop(paths=["notes[?open == `null`].by"]),
+        Drop(paths=["notes[?private == `true`].by", "notes[?open == `null`].by"]),
+        Anew(),
+    ],
+)
+@pytest.mark.parametrize("value", ["bob", 7])
+@pytest.mark.parametrize("others", [1, 40, 200])
+def test_values_that_decide_what_is_shown_are_not_in_the_way(hides: Filter, value: Any, others: int) -> None:
+    assert_told(hides, value, others)
+
+
+@pytest.mark.parametrize("others", [1, 40, 200])
+def test_nor_for_truths_unless_a_filter_makes_them_anew(others: int) -> None:
+    for value in (True, False, None):
+        assert_told(Drop(paths=["notes[?private == `true`].by", "notes[?open == `null`].by"]), value, others)
+
+
+def assert_told(hides: Filter, value: Any, others: int) -> None:
+    hidden = {"private": True, "open": None, "by": value}
+    decided = [
+        {"private": True, "open": None},
+        {"private": False, "open": 1, "by": value},
+        {"private": True, "by": "ann"},
+    ]
+    original = {"notes": [*decided * others, hidden, *decided * others]}
+    shown = {name: value for name, value in hidden.items() if name != "by"}
+    told = {"notes": [{"by": value}, shown, {"private": False, "open": 1}]}
+    found = other(of(hides), original, told)
+    assert found is not None
+    assert not same(found["notes"][3 * others]["by"], value)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [Project(body="{list: data.notes}"), Drop(paths=["list[?private].by"])],
+        [Drop(paths=["data.notes[?private].by"]), Project(body="{list: data.notes}")],
+        [Drop(paths=["data.notes[?private].by"]), Compute(fields={"list": "data.notes[*].by"}), Keep(paths=["list"])],
+    ],
+)
+def test_values_are_found_wherever_a_part_of_a_field_is_shown(filters: list[Filter]) -> None:
+    original = {"data": {"notes": [{"private": True, "by": "x"}, {"by": "x"}]}}
+    found = other(of(*filters), original, {"list": [{"by": "x"}]})
+    assert found is not None
+    assert found["data"]["notes"][0]["by"] != "x"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from filters.compute import Compute
 from filters.default import Default
 from filters.drop import Drop
 from filters.keep import Keep
+from filters.project import Project
 from filters.redact import Redact
 from filters.rename import Rename
 from filters.select import Select
@@ -194,6 +195,38 @@ def test_what_is_shown_twice_makes_nothing_hidden_a_clients_word(more: list[Filt
     sent = {"notes": [{"by": "chief"}, {"private": True, "by": "chief"}]}
     assert written(judge(pushed(sent), original, by)) == {"notes": [{"by": "chief"}, {"private": True}]}
     assert isinstance(judge(pushed(sent), original, replace(by, on_surplus="refuse")), Refuse)
+
+
+class Strict(Filter):
+    """Takes nothing but what it knows."""
+
+    def shape(self, doc: Doc, client: Client) -> Doc:
+        for note in doc.get("notes", []):
+            if type(note.get("private", False)) is not bool or type(note.get("by", "")) is not str:
+                raise TypeError("what is this?")
+        return doc
+
+    def restore(self, edited: Doc, original: Doc | None, client: Client) -> Doc:
+        return edited
+
+
+def test_a_filter_that_takes_nothing_else_is_shown_nothing_else_for_long() -> None:
+    by = rules(Drop(paths=["notes[?private].by"]), Strict(), on_surplus="discard")
+    original = {"_id": "doc", "_rev": "1-a", "notes": [{"private": True, "by": "b"}, {"private": False, "by": "a"}]}
+    notes = [{"private": True}, {"private": False, "by": "a"}, {"private": True, "by": "c"}]
+    kept = [{"private": True, "by": "b"}, {"private": False, "by": "a"}, {"private": True}]
+    assert written(judge(pushed({"notes": notes}), original, by)) == {"notes": kept}
+    deletion = written(judge(pushed({"_deleted": True, "why": "moved", "notes": notes}), original, by))
+    assert deletion["why"] == "moved"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_of_what_is_shown_in_part_nothing_hidden_is_a_clients_word(gone: bool) -> None:
+    by = rules(Project(body="{list: data.notes}"), Drop(paths=["list[?private].by"]), on_surplus="discard")
+    sent = {"list": [{"private": True, "by": "FORGED"}], **({"_deleted": True} if gone else {})}
+    for original in (None, {"_id": "doc", "_rev": "1-a", "data": {"notes": [{"by": "x"}]}}):
+        outcome = judge(pushed(sent), original, by)
+        assert isinstance(outcome, Refuse) or "FORGED" not in str(outcome.doc)
 
 
 class Counts(Filter):
