@@ -16,7 +16,7 @@ they are, and whoever has something to lose by that must not go by it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, NamedTuple
@@ -279,7 +279,7 @@ def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
     tail = 0
     while tail < min(len(new), len(old)) - head and new[-1 - tail] == old[-1 - tail]:
         tail += 1
-    middle = _longest(new[head : len(new) - tail], old[head : len(old) - tail])
+    middle = _nearest_equal(new[head : len(new) - tail], old[head : len(old) - tail])
     return [
         *((i, i) for i in range(head)),
         *((head + i, head + j) for i, j in middle),
@@ -287,10 +287,38 @@ def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
     ]
 
 
-def _longest(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+def _nearest_equal(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+    """A longest one, in which of several equal elements those are partners that stand at about the same place: others
+    lie between them that were edited where they are.
+    """
+    at_new, at_old = _places(new), _places(old)
+    found = [(-1, -1), *_longest(new, old), (len(new), len(old))]
+    forth = range(1, len(found) - 1)
+    for n in (*reversed(forth), *forth):  # each makes room for the one before, or behind it
+        (after_new, after_old), (i, j), (end_new, end_old) = found[n - 1 : n + 2]
+        i = _nearest_of(at_new[old[j]], j, after_new, end_new)
+        j = _nearest_of(at_old[new[i]], i, after_old, end_old)
+        found[n] = (i, j)
+    return found[1:-1]
+
+
+def _nearest_of(places: list[int], target: int, after: int, end: int) -> int:
+    """The place between two others that is nearest to a target."""
+    first, last = bisect_right(places, after), bisect_left(places, end) - 1
+    at = min(max(bisect_left(places, target), first), last)
+    before = places[max(at - 1, first)]
+    return before if target - before < places[at] - target else places[at]
+
+
+def _places(keys: Sequence[bytes]) -> dict[bytes, list[int]]:
     places: dict[bytes, list[int]] = {}
-    for j, key in enumerate(old):
-        places.setdefault(key, []).append(j)
+    for index, key in enumerate(keys):
+        places.setdefault(key, []).append(index)
+    return places
+
+
+def _longest(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+    places = _places(old)
     ends: list[int] = []  # ends[n]: the smallest index of `old` at which a common subsequence of n + 1 ends
     links: list[_Link] = []
     for i, key in enumerate(new):

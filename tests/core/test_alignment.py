@@ -5,6 +5,7 @@ is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core import alignment
 from proxy.core.alignment import align
+from proxy.core.equality import key_of
 from proxy.core.structural import restore_structurally
 
 
@@ -181,3 +183,30 @@ def test_elements_without_a_name_are_found_among_many_that_are_masked() -> None:
     shown = mine.shape(original, Client("ann"))
     restored = mine.restore({**shown, "a": shown["a"][1:]}, original, Client("ann"))
     assert restored["a"] == whole[1:]
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=12))
+def test_equal_ones_are_as_many_as_they_can_be_in_order(new: list[int], old: list[int]) -> None:
+    pairs = alignment._common(*([key_of(each) for each in some] for some in (new, old)))
+    assert all(new[i] == old[j] for i, j in pairs)
+    assert pairs == sorted(set(pairs))
+    assert all(i < k and j < m for (i, j), (k, m) in pairwise(pairs))
+    longest = [[0] * (len(old) + 1) for _ in range(len(new) + 1)]
+    for i, mine in enumerate(new):
+        for j, theirs in enumerate(old):
+            longest[i + 1][j + 1] = longest[i][j] + 1 if mine == theirs else max(longest[i][j + 1], longest[i + 1][j])
+    assert len(pairs) == longest[-1][-1]
+
+
+@given(st.lists(st.sampled_from(["", "x", "y"]), max_size=10), st.data())
+def test_what_is_done_in_place_moves_nothing(texts: list[str], data: st.DataObject) -> None:
+    """A flag set in all of a list, some of which have it already."""
+    done = data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts)))
+    before = [
+        {"text": f"{text}{n}" if text else "", "done": flag}
+        for n, (text, flag) in enumerate(zip(texts, done, strict=True))
+    ]
+    after = [{**each, "done": True} for each in before]
+    partners = align(after, before, alignment.Effort()).partners
+    for index, partner in enumerate(partners):
+        assert partner is None or before[partner]["text"] == before[index]["text"]

@@ -32,6 +32,12 @@ def restore(edited: Doc, shaped: Doc, original: Doc) -> Doc:
 
 RULES: list[tuple[str, Doc, Doc, Doc, Doc]] = [
     # what, original, shaped, edited, whole
+    ("elements that become equal to others stay where they are",
+     {"a": [{"t": "z", "h": 1}, {"h": 2}, {"t": "milk", "h": 3}, {"done": True, "h": 4}, {"t": "end", "h": 5}]},
+     {"a": [{"t": "z"}, {}, {"t": "milk"}, {"done": True}, {"t": "end"}]},
+     {"a": [{"t": "z", "done": True}, {"done": True}, {"t": "milk", "done": True}, {"done": True}, {"t": "end"}]},
+     {"a": [{"t": "z", "done": True, "h": 1}, {"done": True, "h": 2}, {"t": "milk", "done": True, "h": 3},
+            {"done": True, "h": 4}, {"t": "end", "h": 5}]}),
     ("hidden members stay", {"a": 1, "h": 2}, {"a": 1}, {"a": 5}, {"a": 5, "h": 2}),
     ("hidden members stay in nested objects", {"o": {"a": 1, "h": 2}}, {"o": {"a": 1}}, {"o": {"a": 5}},
      {"o": {"a": 5, "h": 2}}),
