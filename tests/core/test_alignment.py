@@ -76,11 +76,12 @@ def test_what_is_hidden_stays_with_its_element_or_the_edit_is_refused(
         return
     assert list(map(shown, whole["l"])) == [each for _, each in after]
     left = [origin for origin, _ in after if origin is not None]
+    like_others = any(origin is not None and each != before[origin] and each in before for origin, each in after)
     taken = {stored["h"] for stored in whole["l"] if "h" in stored}
     for stored, (origin, edited) in zip(whole["l"], after, strict=True):
         if "h" not in stored:
-            # what was moved and changed is new, and so is what another one has more of
-            assert origin is None or left != sorted(left) or origin in taken
+            # what was moved and changed is new, and so is what another one has more of, or has been made the same as
+            assert origin is None or left != sorted(left) or origin in taken or like_others
         elif origin is not None:
             assert before[stored["h"]] in (before[origin], edited)  # its own, or of what it was made the same as
         else:  # in place of one that was removed, or has become another one, and has half of what it was
