@@ -27,6 +27,7 @@ class Attachments(Filter):
     """Leaves out attachments by type, name and size."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

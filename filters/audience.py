@@ -28,6 +28,7 @@ class Audience(Filter):
     """Withholds documents that share no key with the client."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     declares_audience = True
 
     def __init__(

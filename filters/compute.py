@@ -23,6 +23,7 @@ class Compute(Filter):
     """Adds `fields`, outward only."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

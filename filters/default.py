@@ -20,6 +20,7 @@ class Default(Filter):
     """Adds the `fields` that are missing."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

@@ -17,6 +17,7 @@ class Drop(Filter):
     """Leaves out what `paths` lead to. An element of an array goes as a whole, the others move up."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

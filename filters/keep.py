@@ -19,6 +19,7 @@ class Keep(Filter):
     """Shows what `paths` lead to, with the objects and arrays on the way; the rest stays hidden."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

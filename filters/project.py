@@ -28,6 +28,7 @@ class Project(Filter):
     """Shows what `body` gives."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
 
     def __init__(self, *, body: str, writes: str = "ignore") -> None:

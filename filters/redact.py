@@ -28,6 +28,7 @@ class Redact(Filter):
     """Shows masks for what `paths` lead to."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

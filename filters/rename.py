@@ -21,6 +21,7 @@ class Rename(Filter):
     """Shows each field of `fields` under its new name."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

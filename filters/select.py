@@ -25,6 +25,7 @@ class Select(Filter):
     """Withholds documents for which `where` is not true."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
 
     def __init__(
         self, *, where: str, audience_fields: Sequence[str] | None = None, optional: Sequence[str] = ()

@@ -27,6 +27,7 @@ class Stamp(Filter):
     """Sets `fields` when a document is created, or on every write."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, fields: Mapping[str, str], when: str = "create", claims: str = "overwrite") -> None:

@@ -23,6 +23,7 @@ class Truncate(Filter):
     """Cuts arrays to `items` and strings to `chars`."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     sews: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 

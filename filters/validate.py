@@ -24,6 +24,7 @@ class Validate(Filter):
     """Refuses writes for which `where` is not true, with `message`."""
 
     pure: ClassVar[bool] = True
+    thread_safe: ClassVar[bool] = True
     passes_all: ClassVar[bool] = True
 
     def __init__(self, *, where: str, message: str | None = None) -> None:

@@ -102,6 +102,13 @@ class Filter:
     A subclass that writes one of them anew has to make it anew.
     """
 
+    thread_safe: ClassVar[bool] = False
+    """True is a promise: `shape` and `restore` may be called from any thread, also while they are called in another.
+    Then large documents are judged in a thread when they are written, otherwise while nobody else is served.
+
+    A subclass that writes one of them anew has to make it anew.
+    """
+
     sews: ClassVar[bool] = False
     """True is a promise: `restore` refuses what it cannot sew into the original, and nothing for what an edit makes of
     it. What has been created elsewhere under the id of another document is stored beside that, as a conflict: filters

@@ -24,7 +24,7 @@ _PROMISES = frozenset(("client_keys", "depends_on_client", "by_fields", "hides_b
 _TOLD = frozenset(("describe", "describe_audience", "version"))
 """What a filter may have besides, for people."""
 
-_FLAGS = ("passes_all", "pure", "declares_audience")
+_FLAGS = ("passes_all", "pure", "thread_safe", "sews", "declares_audience")
 
 
 _BOOLEANS = ("depends_on_client", "by_fields", "hides_by_place")

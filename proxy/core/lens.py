@@ -71,6 +71,10 @@ class Chain:
         self._deciding = None if self.decided_by is None else self.decided_by.difference(_IDENTITY)
         self._judges_deletions = self.passes_all or "_deleted" in self.audience_fields
         """Whether filters know by themselves to whom they show deletions."""
+        self.thread_safe = all(
+            promises(each, "thread_safe", "shape", "restore") and each.thread_safe for each in filters
+        )
+        """Whether filters may be called from any thread, several at a time."""
         self.hides_by_place = all(_promised(filter_, "hides_by_place") for filter_ in filters)
         """Whether what is hidden in a document that a client is shown is told by its place alone."""
         self._set = _paths_shown(filters, "sets_fields")

@@ -1,4 +1,4 @@
-"""Filters that somebody wrote, watched while they are called: nobody else is served meanwhile (see `turns`).
+"""Filters that somebody wrote, watched while they are called: mostly nobody else is served meanwhile (see `turns`).
 
 One that takes long is told of; and what it raises that is no Exception becomes one, for it is not its caller's to end.
 Built-in filters are not watched: that would cost as much as some of them do.
@@ -7,6 +7,7 @@ Built-in filters are not watched: that would cost as much as some of them do.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -74,8 +75,13 @@ class Watched(Filter):
     def _ended(self, began: float, method: str, doc: Doc) -> None:
         now = monotonic()
         if now - began > SLOW_SECONDS and self._again.is_due():
-            text = "%s: %s took %.0f ms for %s, in which nobody else was served"
+            text = "%s: %s took %.0f ms for %s" + (", in which nobody else was served" if _holds_up() else "")
             log.warning(text, self._name, method, (now - began) * 1000, doc.get("_id"))
+
+
+def _holds_up() -> bool:
+    """Whether nobody else is served: the event loop is in the main thread, and writes may be judged in another."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def watched(filter_: Filter, name: str) -> Filter:

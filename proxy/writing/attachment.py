@@ -21,13 +21,13 @@ from proxy.errors import BadContentType, Conflict, CouchError, NotFound
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.writing.answer import stored
+from proxy.writing.aside import planned
 from proxy.writing.document import source_rev_of
 from proxy.writing.doubt import note_edit
 from proxy.writing.originals import fetch_stored, rules_of
-from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, check_attachment_name, check_id, read_pushed
 from proxy.writing.related import Given
-from proxy.writing.rules import Outcome, Refuse, Rules, Send, content
+from proxy.writing.rules import Refuse, Rules, Send, content
 from proxy.writing.store import Written, carry_out, edit, not_there
 from proxy.writing.stored import NOTHING, Stored
 
@@ -67,7 +67,7 @@ async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | Non
         data = await _read(exchange)
         length, stream = len(data), _one(data)
     pushed = _with_attachment(named, held, name, _entry(exchange, length, encoding), rules)
-    outcome = plan(pushed, held, rules)
+    outcome = await planned(pushed, held, rules)
     if isinstance(outcome, Send):
         await note_edit(exchange.view, rules, held.leaf(named.get("_rev", "")))
     if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
@@ -168,7 +168,8 @@ async def delete_attachment(exchange: Exchange) -> web.StreamResponse:
         held = await _fetch(exchange, named)
         if rev is None and not any(map(rules.shows, held.leaves)):
             raise await not_there(view, doc_id)
-        pushed, outcome = _without_attachment(named, held, name, rules)
+        pushed = _without_attachment(named, held, name, rules)
+        outcome = await planned(pushed, held, rules)
         if isinstance(outcome, Send):
             await note_edit(view, rules, held.leaf(named["_rev"]))
         written = await carry_out(exchange, pushed, outcome)
@@ -185,7 +186,7 @@ def _check_is_there(seen: Sequence[Doc], name: str, rules: Rules) -> None:
         raise NotFound(_MISSING)
 
 
-def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tuple[Pushed, Outcome]:
+def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> Pushed:
     if "_rev" not in named:
         _check_is_there([leaf for leaf in held.leaves if rules.shows(leaf)], name, rules)
         raise Conflict()
@@ -196,5 +197,4 @@ def _without_attachment(named: Doc, held: Stored, name: str, rules: Rules) -> tu
     attachments = dict(doc.get("_attachments") or {})
     if attachments.pop(name, None) is None:
         raise NotFound(_MISSING)
-    pushed = read_pushed({**doc, "_attachments": attachments}, True)
-    return pushed, plan(pushed, held, rules)
+    return read_pushed({**doc, "_attachments": attachments}, True)

@@ -21,8 +21,9 @@ from proxy.fetch import fetch_leaves
 from proxy.reading.local import LOCAL, source_id
 from proxy.upstream import JSON_HEADERS
 from proxy.writing.answer import stored
+from proxy.writing.aside import planned
 from proxy.writing.originals import fetch_stored, rules_of
-from proxy.writing.plan import plan, returning
+from proxy.writing.plan import returning
 from proxy.writing.pushed import Pushed, canonical_rev, check_id, named_rev, read_pushed
 from proxy.writing.related import Received, following
 from proxy.writing.store import Written, carry_out, edit, not_there, write
@@ -143,5 +144,5 @@ async def delete_document(exchange: Exchange) -> web.StreamResponse:
     held = (await fetch_stored(view, [pushed])).get(doc_id, NOTHING)
     if not any(map(rules.shows, held.live)):
         raise await not_there(view, doc_id)
-    written = await carry_out(exchange, pushed, plan(pushed, held, rules))
+    written = await carry_out(exchange, pushed, await planned(pushed, held, rules))
     return stored(exchange, doc_id, written._replace(status=202 if written.status == 202 else 200))

@@ -27,7 +27,7 @@ from proxy.cuts.record import RECORD, read
 from proxy.errors import CouchError, Unavailable
 from proxy.fetch import ancestry
 from proxy.view import View
-from proxy.writing.plan import plan
+from proxy.writing.aside import planned
 from proxy.writing.pushed import Pushed
 from proxy.writing.rules import Acknowledge, Outcome, Rules, Send
 from proxy.writing.stored import Stored
@@ -57,7 +57,7 @@ async def settle(
     present = replace(rules, former=(), lost_rules=False)
     for index in doubtful:
         if leaves[index] is not None and batch[index].id in new:
-            settled[index] = plan(batch[index], stored[batch[index].id], present)
+            settled[index] = await planned(batch[index], stored[batch[index].id], present)
     former = [batch[index] for index in doubtful if isinstance(settled[index], Send) and _is_former(settled[index])]
     if former:
         log.info("%d edits in %s are of what their devices were shown before", len(former), view.name)

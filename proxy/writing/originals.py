@@ -30,8 +30,9 @@ from proxy.cuts import returns
 from proxy.errors import Conflict, CouchError
 from proxy.fetch import fetch_leaves, fetch_revisions
 from proxy.sizes import AT_ONCE, are_large, at_once, cut, first_part
-from proxy.turns import Turn, in_turns
+from proxy.turns import Turn
 from proxy.view import View
+from proxy.writing.aside import plan_in_turns
 from proxy.writing.doubt import settle
 from proxy.writing.plan import ANCESTORS, needed, plan
 from proxy.writing.pushed import Pushed
@@ -76,7 +77,7 @@ async def plan_some(
         some = batch[start : start + step]
         taken = recent.take(view, (pushed.id for pushed in some)) if suppose else {}
         known = {doc_id: Stored(leaves) for doc_id, leaves in taken.items()}
-        found = await in_turns(some, partial(_guess, known=known, rules=rules, suppose=suppose), turn)
+        found = await _guesses(some, known, rules, suppose, turn)
         guesses += found
         others += [pushed for pushed, guess in zip(some, found, strict=True) if guess is None]
         if step < AT_ONCE and len(others) >= step:
@@ -123,12 +124,31 @@ async def _parts(view: View, batch: Sequence[Pushed]) -> AsyncGenerator[Sequence
         yield part
 
 
-def _guess(pushed: Pushed, known: Mapping[str, Stored], rules: Rules, suppose: bool) -> Send | None:
-    """What may be sent without a look-up: a first revision of what is not there, or one whose very parent was a live
-    leaf. `known`: what there was when the client asked about it, which may be out of date.
+async def _guesses(
+    batch: Sequence[Pushed], known: Mapping[str, Stored], rules: Rules, suppose: bool, turn: Turn
+) -> list[Send | None]:
+    """Of each document what may be sent without a look-up, or None. `known`: what there was when the client asked about
+    it, which may be out of date.
+
+    What stubs of attachments stand for the source itself has to have.
+    """
+    supposed = [_supposed(pushed, known, suppose) for pushed in batch]
+    asked = [(pushed, stored) for pushed, stored in zip(batch, supposed, strict=True) if stored is not None]
+    outcomes = iter(await plan_in_turns(asked, rules, turn))
+    guesses: list[Send | None] = []
+    for stored in supposed:
+        outcome = None if stored is None else next(outcomes)
+        sure = isinstance(outcome, Send) and not (outcome.former or _has_stubs(outcome.doc))
+        guesses.append(outcome if isinstance(outcome, Send) and sure else None)
+    return guesses
+
+
+def _supposed(pushed: Pushed, known: Mapping[str, Stored], suppose: bool) -> Stored | None:
+    """What the source has of a document without a look-up: nothing of a first revision of what was not there, or the
+    very parent, which was a live leaf.
 
     The body of the parent is what it was, whatever came after it. Any other ancestor may have been followed by what is
-    hidden, and the pushed revision may follow that. What stubs of attachments stand for the source itself has to have.
+    hidden, and the pushed revision may follow that.
     """
     path, stored = pushed.path, NOTHING
     if pushed.new_edits:
@@ -145,8 +165,7 @@ def _guess(pushed: Pushed, known: Mapping[str, Stored], rules: Rules, suppose: b
                 return None
             if len([*known_of(parent, path[1:])]) < len(path) - 1:
                 return None  # other ancestors may be leaves by now
-    outcome = plan(pushed, stored, rules)
-    return outcome if isinstance(outcome, Send) and not (outcome.former or _has_stubs(outcome.doc)) else None
+    return stored
 
 
 def _has_stubs(doc: Doc) -> bool:
@@ -164,19 +183,16 @@ async def _plan_looked_up(view: View, rules: Rules, batch: Sequence[Pushed]) -> 
     try:
         await under_way()
         new = [index for index, pushed in enumerate(batch) if not pushed.ancestors]
-        guesses = dict(zip(new, await in_turns(new, lambda index: plan(batch[index], NOTHING, rules)), strict=True))
+        guesses = dict(zip(new, await plan_in_turns([(batch[index], NOTHING) for index in new], rules), strict=True))
         stored = await looking
     finally:
         looking.cancel()
         del looking  # its error would refer to this frame
 
-    def planned(index: int) -> Outcome:
-        pushed = batch[index]
-        if index in guesses and pushed.id not in stored:
-            return guesses[index]
-        return plan(pushed, stored.get(pushed.id, NOTHING), rules)
-
-    return await settle(view, batch, stored, rules, await in_turns(range(len(batch)), planned))
+    left = [index for index, pushed in enumerate(batch) if index not in guesses or pushed.id in stored]
+    asked = [(batch[index], stored.get(batch[index].id, NOTHING)) for index in left]
+    outcomes = guesses | dict(zip(left, await plan_in_turns(asked, rules), strict=True))
+    return await settle(view, batch, stored, rules, [outcomes[index] for index in range(len(batch))])
 
 
 async def errors_of_taken(view: View, batch: Sequence[Pushed], rules: Rules | None = None) -> list[CouchError]:

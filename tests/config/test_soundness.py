@@ -39,6 +39,8 @@ OTHERS = "is called with other arguments; write"
         (f"{SHAPE}\n    by_fields = True", "is not a filter: by_fields must be a method; write def by_fields(self)"),
         (f'{SHAPE}\n    passes_all = "yes"', "says passes_all = 'yes'; it must be True or False"),
         (f"{SHAPE}\n    pure = 1", "says pure = 1; it must be True or False"),
+        (f"{SHAPE}\n    thread_safe = 'yes'", "says thread_safe = 'yes'; it must be True or False"),
+        (f"{SHAPE}\n    sews = 1", "says sews = 1; it must be True or False"),
         (f"{SHAPE}\n    declares_audience = True",
          "says declares_audience = True, and has no audience(); write def audience(self, doc)"),
         (f"{SHAPE}\n    declares_audience = True\n    def audience(self, doc): return ()",

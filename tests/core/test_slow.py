@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -111,6 +112,14 @@ def test_a_quick_one_is_not(clock: Clock, told: pytest.LogCaptureFixture) -> Non
 def test_so_is_one_that_is_slow_with_writes(clock: Clock, told: pytest.LogCaptureFixture) -> None:
     chain(SlowBack(clock, 0.2)).restore({"_id": "d"}, None, ANN)
     assert told.messages == [f"{NAME}: restore took 200 ms for d, in which nobody else was served"]
+
+
+def test_in_a_thread_it_keeps_nobody_waiting(clock: Clock, told: pytest.LogCaptureFixture) -> None:
+    made = chain(Slow(clock, 0.2))
+    thread = threading.Thread(target=made.shape, args=({"_id": "d"}, ANN))
+    thread.start()
+    thread.join()
+    assert told.messages == [f"{NAME}: shape took 200 ms for d"]
 
 
 def test_so_is_one_that_fails(clock: Clock, told: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from filters import BUILTINS
-from proxy.contract import Client, Filter, Refused
+from proxy.contract import Client, Filter, Refused, promises
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "filters.md").read_text()
@@ -59,6 +59,12 @@ def test_every_filter_and_option_is_documented(name: str) -> None:
     assert f"[`{name}`](#{name})" in TEXT
     documented = re.findall(r"^\| `(\w+)` \|", SECTIONS[name], re.MULTILINE)
     assert documented == list(inspect.signature(load(name)).parameters)
+
+
+@pytest.mark.parametrize("name", sorted(BUILTINS))
+def test_every_filter_may_be_called_in_a_thread(name: str) -> None:
+    assert promises(object.__new__(load(name)), "thread_safe", "shape", "restore")
+    assert load(name).thread_safe
 
 
 @pytest.mark.parametrize("name", sorted(BUILTINS))
