@@ -25,6 +25,7 @@ from proxy.feeds.local import Feeds
 from proxy.feeds.remote import RemoteFeeds
 from proxy.http_server import HttpServer, served
 from proxy.identify import Following, Identifier
+from proxy.intake import Intake
 from proxy.listening import authority, listen
 from proxy.loop import tune
 from proxy.metrics import Requests, hub_samples, of_process, render
@@ -116,6 +117,7 @@ class App:
         }
         self.views = Views(config, self.upstreams, hubs)
         self._memory = Memory(config)
+        self._intake = Intake(config.server.max_bodies)
         self.closing = Closing()
         self._requests = Requests() if requests is None else requests
         self._cors = Policy(config.server.cors, _named_headers(config)) if config.server.cors is not None else None
@@ -130,13 +132,14 @@ class App:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and count it."""
-        exchange = Exchange(request, self.config.server, self.closing)
+        exchange = Exchange(request, self.config.server, self.closing, self._intake)
         status = "aborted"
         try:
             response = await self._handle(exchange)
             status = str(response.status)
             return response
         finally:
+            exchange.leave()
             self._requests.ended(exchange.kind, status)
 
     async def _handle(self, exchange: Exchange) -> web.StreamResponse:

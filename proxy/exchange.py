@@ -21,6 +21,7 @@ from proxy.core.wire.gzip import inflated
 from proxy.errors import BadContentType, BadRequest, CouchError, MethodNotAllowed, TooLarge
 from proxy.http_server import patient
 from proxy.identify import Principal
+from proxy.intake import SMALL, Arrival, Intake
 from proxy.sent import Whole
 from proxy.sockets import reset
 from proxy.turns import in_turns
@@ -33,6 +34,8 @@ _NEVER = Closing()
 _WEIGHT = 8
 """Bytes of memory that a body may take when it is decoded, for each byte that one may have: documents take from two to
 seven times their text, a list of empty lists fifty times."""
+_TIMES = 5
+"""What bodies mostly take, by their size, until they are at hand."""
 _LEAST_BODY = 8 * 1024 * 1024
 """Bytes that bodies may have at least, in this respect: small ones take little, whatever is in them."""
 _request_numbers = count(secrets.randbits(40))
@@ -48,11 +51,16 @@ class Recall(Protocol):
 class Exchange:
     """A routed request on its way to an answer."""
 
-    def __init__(self, request: web.BaseRequest, server: Server, closing: Closing = _NEVER) -> None:
-        """`closing`: what ends waits when the server is to end."""
+    def __init__(
+        self, request: web.BaseRequest, server: Server, closing: Closing = _NEVER, intake: Intake | None = None
+    ) -> None:
+        """`closing`: what ends waits when the server is to end. `intake`: where all requests have their bodies."""
         self.request = request
         self.server = server
         self.closing = closing
+        self._intake = intake or Intake(server.max_bodies)
+        self._place = 0
+        """Bytes of the place that the body has there."""
         self.extra_headers: list[tuple[str, str]] = []
         """Headers that every answer gets, such as a refreshed session cookie."""
         self.more_vary = ""
@@ -151,6 +159,7 @@ class Exchange:
         if self.target.method == "HEAD" and self.request.method != "HEAD":
             response.content_length = 0  # HEAD by method override: to HTTP it is a POST, whose body is none
         self.begun = response
+        self.leave()
         await response.prepare(self.request)
         return response
 
@@ -176,25 +185,56 @@ class Exchange:
             yield chunk
 
     async def read_body(self, limit: int | None = None) -> bytes:
-        """The request's body, at most `server.max_body` bytes after inflating. Raises TooLarge."""
+        """The request's body, at most `server.max_body` bytes after inflating. Raises TooLarge.
+
+        It has its place in memory until the answer is there, or begins.
+        """
         limit = self.server.max_body if limit is None else limit
         length = self.request.content_length
         if length is not None and length > limit:
             raise TooLarge("the request entity is too large")
-        pieces = []
-        size = 0
-        async for chunk in self.incoming():
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge("the request entity is too large")
-            pieces.append(chunk)
-        body = b"".join(pieces)
-        coding = self.request.headers.get("Content-Encoding")
-        if coding is None or coding == "identity":
-            return body
-        if coding != "gzip":
-            raise BadContentType(f"Unsupported Content-Encoding: {coding}")
-        return b"".join(await in_turns(inflated(body, limit), bytes))
+        coding = self.request.headers.get("Content-Encoding", "identity")
+        with Arrival(self._intake) as arrival:
+            async for chunk in self.incoming():
+                arrival.write(chunk)
+                if arrival.size > limit:
+                    raise TooLarge("the request entity is too large")
+            if coding == "gzip":
+                body = await self._inflated(arrival.read(), limit)
+            elif coding == "identity":
+                await self._enter(arrival.size)
+                body = arrival.read()
+            else:
+                raise BadContentType(f"Unsupported Content-Encoding: {coding}")
+        if self._place:
+            place = 2 * len(body) + jsonio.weight(body)
+            self._intake.give(self._place - place)
+            self._place = place
+        return body
+
+    async def _inflated(self, data: bytes, limit: int) -> bytes:
+        """The content of gzip `data`. If it is larger than it says, it needs another place, and begins anew."""
+        size = min(limit, max(len(data), int.from_bytes(data[-4:], "little")))
+        while True:
+            await self._enter(size)
+            try:
+                return b"".join(await in_turns(inflated(data, size), bytes))
+            except TooLarge:
+                if size == limit:
+                    raise
+            self.leave()
+            size = min(limit, 4 * size + SMALL)
+
+    async def _enter(self, size: int) -> None:
+        """Wait until there is room for a body of so many bytes, decoded."""
+        if size > SMALL:
+            await self._intake.take(_TIMES * size)
+            self._place = _TIMES * size
+
+    def leave(self) -> None:
+        """Nothing is held of the body any more."""
+        self._intake.give(self._place)
+        self._place = 0
 
     def parse(self, text: bytes) -> Any:
         """The value of JSON that the client sent. Raises BadRequest, and TooLarge for what would take too much memory.

@@ -32,6 +32,9 @@ log = logging.getLogger("couch_tailor.http")
 
 PATIENCE = 60.0
 """Seconds that a client may keep the server waiting, where nothing else is said: what nginx grants."""
+_READ = 64 * 1024
+"""Bytes of a body that are read before somebody wants them: there are many connections, and uploads gain nothing by
+more."""
 _HEAD_ENDS = (b"\r\n\r\n", b"\n\n")
 _LOOKS = 4
 """How often the clock looks at a connection within these."""
@@ -63,7 +66,7 @@ class HttpServer(web.Server):
         super().__init__(handler, request_factory=_request, handler_cancellation=True)
         self._patience = patience
         # a coding decides what a body means: only the endpoint that reads it may undo it
-        self._options = {"access_log": None, "auto_decompress": False, **options}
+        self._options = {"access_log": None, "auto_decompress": False, "read_bufsize": _READ, **options}
         self._clock: asyncio.TimerHandle | None = None
 
     def __call__(self) -> web.RequestHandler:

@@ -49,6 +49,8 @@ class Server:
     """Seconds without a byte from the source before a request is given up as 504."""
     client_timeout: float = 60.0
     """Seconds that a client may take for the head of a request, and may pause within its body."""
+    max_bodies: int = 128 * 1024 * 1024
+    """Bytes of memory that the bodies of requests may take in a process, decoded; others wait."""
     data: Path | None = None
     """The directory of the feed indexes; None: each feed is read from the source."""
     cache: int = 64 * 1024 * 1024

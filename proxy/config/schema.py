@@ -40,6 +40,7 @@ SERVER = (
         f"{values.MAKE_SECRET} and set it here or in COUCH_TAILOR_SECRET, the same on every node",
     ),
     Key("max_body", values.size, "64MiB"),
+    Key("max_bodies", values.size, "128MiB"),
     Key("session_ttl", values.duration, "10s"),
     Key("remember", values.duration, "365d"),
     Key("lost_rules", values.choice("refuse", "present"), "refuse"),

@@ -10,11 +10,14 @@ from proxy.core import jsonio
 from proxy.http_client import Sized
 from proxy.upstream import JSON_HEADERS
 from tests.bench.lanes import DOCS
+from tests.bench.pushes import new_documents
 from tests.bench.report import Report
 from tests.bench.servers import DATABASE, Stage
 from tests.bench.speed import fill
 
 _MIB = 1024 * 1024
+_DEVICES, _PUSHED = 200, 1000
+"""Those that push at once, and how many documents each."""
 _LARGE = {
     "type": "patient",
     "facility": "f1",
@@ -61,6 +64,11 @@ async def measure_memory(stage: Stage, report: Report, *, full: bool) -> None:
     push = {"docs": edits, "new_edits": False}
     wrote = await _peak(stage, _receive(stage, "POST", f"/{DATABASE}-phone/_bulk_docs", push, 2))
     lines.append(["_bulk_docs, edits (phone)", title, *_cells(wrote, idle)])
+    pushed = [{"docs": new_documents(_PUSHED), "new_edits": False} for _ in range(_DEVICES)]
+    mib = sum(len(jsonio.dumps(each)) for each in pushed) / _DEVICES / _MIB
+    pushes = (_receive(stage, "POST", f"/{DATABASE}-phone/_bulk_docs", each, 2) for each in pushed)
+    wrote = await _peak(stage, asyncio.gather(*pushes))
+    lines.append(["_bulk_docs (phone)", f"{_DEVICES} of {mib:.1f} MiB at once", *_cells(wrote, idle)])
     report.add_table("Memory of the proxy", ["what", "how much", "resident MiB, at most", "above idle"], lines)
 
 

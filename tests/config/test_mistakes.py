@@ -85,7 +85,7 @@ SERVER = [
     ('metrics = "0.0.0.0:5984"', "server.metrics: is the address of server.bind; choose another port"),
     ("max_bdy = 1", 'server.max_bdy: unknown key; did you mean "max_body"?'),
     ("zzz = 1", "server.zzz: unknown key; known: anonymous, bind, cache, client_timeout, cors, data, lost_rules, "
-     "max_body, metrics, remember, secret, session_ttl, timeout, trust_forwarded, workers"),
+     "max_bodies, max_body, metrics, remember, secret, session_ttl, timeout, trust_forwarded, workers"),
 ]  # fmt: skip
 
 SOURCE = [
