@@ -58,12 +58,78 @@ def test_there_is_always_another_value(told: list[Any]) -> None:
 
 
 def test_a_value_that_decides_what_is_shown_stays() -> None:
-    chain = of(Drop(paths=["notes[?!open].by", "notes[].open"]))
+    chain = of(Drop(paths=["notes[?open != `true`].by", "notes[].open"]))
     original = {"notes": [{"open": True, "by": "x"}, {"open": False, "by": "y"}]}
     assert other(chain, original, {"notes": [{"open": True}, {"by": "y"}]}) == {
         "notes": [{"open": True, "by": "x"}, {"open": False, "by": "2"}]
     }
     assert other(chain, original, {"notes": [{"open": True}]}) is None
+
+
+PRIVATE = Drop(paths=["items[?private].price"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        (Drop(paths=["items[?price > `20`].of"]), [30]),
+        (Drop(paths=["items[?price < `20`].of"]), [7]),
+        (Drop(paths=["items[?price >= `30`].of"]), [30]),
+        (Drop(paths=["items[?price <= `0.5`].of"]), [0.5]),
+        (Drop(paths=["items[?price > `0.25`].of"]), [0.2500001]),
+        (Drop(paths=["items[?price > `5`].of"]), [1e300]),
+        (Drop(paths=["items[?price < `-5`].of"]), [-1.5e300]),
+        (Drop(paths=["items[?price > `5`].of"]), [10**30]),
+        (Drop(paths=["items[?starts_with(price, 'a')].of"]), ["a"]),
+        (Drop(paths=["items[?ends_with(price, 'com')].of"]), ["bob@site.com"]),
+        (Drop(paths=["items[?starts_with(price, 'bob') && ends_with(price, 'com')].of"]), ["bob@site.com"]),
+        (Drop(paths=["items[?price == cost].of", "items[].cost"]), [5]),
+        (Drop(paths=["items[?price == cost].of", "items[].cost"]), [True]),
+        (Compute(fields={"n": "length(items[?price > `20`])"}), [30, 12]),
+        (Compute(fields={"total": "sum(items[].price)"}), [30, 12]),
+        (Compute(fields={"total": "sum(items[].price)"}), [30, 30, 30]),
+        (Compute(fields={"most": "max_by(items, &price).of"}), [12, 30]),
+        (Compute(fields={"n": "length(items[?price])"}), [True, False]),
+        (Compute(fields={"n": "length(items[?price])"}), [None]),
+        (Compute(fields={"n": "length(items[?price == `true`])"}), [None]),
+    ],
+)
+def test_values_that_decide_are_others_that_decide_the_same(rule: Filter, values: list[Any]) -> None:
+    items = [{"private": True, "price": value, "cost": value, "of": "x"} for value in values]
+    chain, original = of(rule, PRIVATE), {"items": items}
+    for number, value in enumerate(values):
+        found = other(chain, original, {"items": [{"price": value}]})
+        assert found is not None
+        assert same(chain.shape(found, ANN), chain.shape(original, ANN))
+        assert not same(found["items"][number]["price"], value)
+
+
+def test_what_is_given_another_value_with_one_is_not_given_its_own_again() -> None:
+    chain = of(Compute(fields={"total": "sum(items[].price)"}), PRIVATE)
+    original = {"items": [{"private": True, "price": price} for price in (30, 12, 5)]}
+    found = other(chain, original, {"items": [{"price": price} for price in (30, 12, 5)]})
+    assert found is not None
+    for element, before in zip(found["items"], original["items"], strict=True):
+        assert element["price"] != before["price"]
+
+
+def test_whoever_tells_all_that_is_near_does_not_find_out() -> None:
+    chain = of(Drop(paths=["items[?price > `20`].of"]), PRIVATE)
+    for value in (3000, "3000"):
+        near: list[Any] = [*range(2900, 3100), *(str(number) for number in range(10_000))]
+        found = other(chain, {"items": [{"private": True, "price": value}]}, {"items": [{"price": v} for v in near]})
+        assert found is not None
+        assert found["items"][0]["price"] not in near
+
+
+@pytest.mark.parametrize("many", [2, 3, 40, 41])
+def test_all_of_many_equal_values_that_decide_together_are_others(many: int) -> None:
+    chain = of(Compute(fields={"total": "sum(items[].price)"}), PRIVATE)
+    original = {"items": [{"private": True, "price": 30} for _ in range(many)]}
+    found = other(chain, original, {"items": [{"price": 30}]})
+    assert found is not None
+    assert sum(element["price"] for element in found["items"]) == 30 * many
+    assert all(element["price"] != 30 for element in found["items"])
 
 
 def test_values_are_found_by_the_names_that_the_source_has() -> None:

@@ -421,3 +421,30 @@ def test_surplus_in_elements_of_which_it_cannot_be_told_what_they_were_is_refuse
     ]
     with pytest.raises(Refused, match="read back"):
         without_surplus({"l": [{**each, "q": 1} for each in alike[1]]}, {"l": alike[1]}, {"l": alike[0]})
+
+
+@pytest.mark.parametrize("mode", ["refuse", "discard"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Compute(fields={"total": "sum(items[].price)"}),
+        Compute(fields={"dear": "length(items[?price > `20`])"}),
+        Drop(paths=["items[?price > `20`].of"]),
+        Drop(paths=["items[?price == cost].of", "items[].cost"]),
+    ],
+)
+def test_a_right_guess_is_a_wrong_one_where_what_is_hidden_decides_what_is_shown(mode: Mode, rule: Filter) -> None:
+    items = [{"id": n, "private": True, "price": price, "cost": price, "of": "x"} for n, price in enumerate((30, 12))]
+    filters = [rule, Drop(paths=["items[?private].price"])]
+    original = {"_id": "doc", "_rev": "1-a", "items": items}
+    for number, price in enumerate((30, 12)):
+        told = []
+        for guess in (price, price + 1):
+            sent = rules(*filters).shape(original)
+            assert sent is not None
+            sent = {"items": [dict(item) for item in sent["items"]]}
+            sent["items"][number] |= {"private": False, "price": guess}
+            outcome = judge(pushed(sent), original, rules(*filters, on_surplus=mode))
+            assert isinstance(outcome, Refuse)
+            told.append(str(outcome.error))
+        assert told[0] == told[1]
