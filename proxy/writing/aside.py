@@ -48,7 +48,7 @@ async def plan_in_turns(
     turn = turn or Turn()
     done: list[Outcome] = []
     for pushed, stored in asked:
-        if rules.chain.thread_safe and _is_large(pushed, stored):
+        if _is_thread_safe(rules) and _is_large(pushed, stored):
             done.append(await _in_thread(pushed, stored, rules))
         else:
             done.append(plan(pushed, stored, rules))
@@ -61,9 +61,14 @@ async def _in_thread(pushed: Pushed, stored: Stored, rules: Rules) -> Outcome:
     return await asyncio.get_running_loop().run_in_executor(_thread(), plan, pushed, stored, rules)
 
 
+def _is_thread_safe(rules: Rules) -> bool:
+    """Whether that goes for all filters: an edit may be read by former rules, too."""
+    return rules.chain.thread_safe and all(cut.chain.thread_safe and cut.before.thread_safe for cut in rules.former)
+
+
 def _is_large(pushed: Pushed, stored: Stored) -> bool:
     size = 0
-    for doc in (pushed.body, *stored.leaves):
+    for doc in (pushed.body, *stored.leaves, *stored.bodies.values()):
         try:
             size += len(jsonio.dumps(doc))
         except ValueError:  # nested too deeply to be looked at for long

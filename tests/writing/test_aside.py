@@ -7,12 +7,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from filters.drop import Drop
 from proxy.contract import Client, Doc, Filter
+from proxy.core.cut import Cut
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link
 from proxy.writing import aside
@@ -100,6 +102,30 @@ async def test_conflicts_count_together() -> None:
         noting = Noting()
         await planned(pushed, Stored((leaves * count)[:count]), rules_of(noting))
         assert set(noting.in_main) == {in_main_thread}
+
+
+async def test_an_ancestor_that_is_edited_counts_as_well() -> None:
+    """The leaf may be small: what was there before it may not."""
+    path = {"_revisions": {"start": 2, "ids": ["b", "a"]}}
+    leaf = {"_id": "d", "_rev": "2-b", **path}
+    stored = Stored([leaf], {"1-a": {"_id": "d", "_rev": "1-a", "text": LONG}})
+    sent = {"_id": "d", "_rev": "2-c", "_revisions": {"start": 2, "ids": ["c", "a"]}, "t": "y"}
+    noting = Noting()
+    await planned(read_pushed(sent, False), stored, rules_of(noting))
+    assert set(noting.in_main) == {False}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["cut", "whole former rules"])
+async def test_filters_of_former_rules_have_to_promise_it_too(whole: bool) -> None:
+    """An edit is read by these as well."""
+    former = Careful()
+    chain = rules_of(former).chain
+    cut = Cut(Chain(), Client("ann"), before=chain) if whole else Cut(chain, Client("ann"))
+    noting = Noting()
+    pushed, stored = edit("d", text=LONG)
+    await planned(pushed, stored, replace(rules_of(noting), former=[cut]))
+    assert noting.in_main
+    assert all(noting.in_main + former.in_main)
 
 
 async def test_there_is_one_thread_for_all() -> None:
