@@ -136,8 +136,10 @@ async def test_there_is_one_thread_for_all() -> None:
     assert noting.most == 1
 
 
-async def test_outcomes_are_in_order() -> None:
-    asked = [edit(f"d{number}", text=LONG if number % 3 == 0 else "") for number in range(10)]
+@pytest.mark.parametrize("together", [1, 4 * LARGE, 1000 * LARGE])
+async def test_outcomes_are_in_order(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "_TOGETHER", together)
+    asked = [edit(f"d{number}", text=LONG if number % 3 or number > 5 else "") for number in range(10)]
     outcomes = await plan_in_turns(asked, rules_of(Noting()))
     assert outcomes == [plan(*each, rules_of(Noting())) for each in asked]
     assert [outcome.doc["_id"] for outcome in outcomes if isinstance(outcome, Send)] == [f"d{n}" for n in range(10)]
