@@ -62,7 +62,7 @@ def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) 
 
     `effort`: what is left for it in the document.
     """
-    named = _named(new, old)
+    named = namesakes(new, old)
     partners: list[int | None] = [named.get(i) for i in range(len(new))]
     rest_new, rest_old = _without(len(new), named), _without(len(old), named.values())
     rest = _Rest([new[i] for i in rest_new], [old[j] for j in rest_old], effort or Effort())
@@ -72,8 +72,8 @@ def align(new: Sequence[Any], old: Sequence[Any], effort: Effort | None = None) 
     return Aligned(partners, frozenset([rest_old[j] for j in rest.unsure]))
 
 
-def _named(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
-    """Partners by identity."""
+def namesakes(new: Sequence[Any], old: Sequence[Any]) -> dict[int, int]:
+    """Partners by identity: index in `new` and in `old`."""
     pairs: dict[int, int] = {}
     names_new, names_old = list(map(names_of, new)), list(map(names_of, old))
     if not any(names_new) or not any(names_old):
@@ -118,8 +118,9 @@ def embed(cut: Sequence[Any], whole: Sequence[Any], effort: Effort | None = None
     but nothing else changed, or else with some members changed in any of them; failing that, they are aligned as an
     edit would be.
     """
-    if len(_named(cut, whole)) == len(cut):
-        return align(cut, whole, effort)
+    named = namesakes(cut, whole)
+    if len(named) == len(cut):
+        return Aligned([named[index] for index in range(len(cut))])
     if len(cut) == len(whole):
         return Aligned(list(range(len(whole))))
     origins: list[int | None] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 IDENTITIES = ("_id", "id", "key")
 _ANY = frozenset(IDENTITIES)
+_NONE = (None,) * len(IDENTITIES)
 
 Names = tuple[Hashable, ...]
 """The identities of an element, in the order of IDENTITIES; None where it has none; empty if it has none at all."""
@@ -16,8 +17,8 @@ Names = tuple[Hashable, ...]
 def names_of(element: Any) -> Names:
     if not isinstance(element, dict) or _ANY.isdisjoint(element):
         return ()
-    found = tuple([_name(element.get(name)) for name in IDENTITIES])
-    return found if any(name is not None for name in found) else ()
+    found = tuple([None if (value := element.get(name)) is None else _name(value) for name in IDENTITIES])
+    return () if found == _NONE else found
 
 
 def _name(value: Any) -> Hashable:

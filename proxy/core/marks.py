@@ -45,7 +45,12 @@ class Place(NamedTuple):
 
 def values_of(doc: Doc) -> Iterator[Value]:
     """The scalars in a document, each behind the names that lead to it."""
-    left: list[tuple[tuple[str, ...], Any]] = [((), doc)]
+    return values_within((), doc)
+
+
+def values_within(path: tuple[str, ...], value: Any) -> Iterator[Value]:
+    """The scalars in a value to which these names lead."""
+    left: list[tuple[tuple[str, ...], Any]] = [(path, value)]
     while left:
         path, value = left.pop()
         if isinstance(value, dict):

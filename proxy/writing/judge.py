@@ -10,6 +10,7 @@ from proxy.contract import Doc, Refused
 from proxy.core.guesses import with_other_values
 from proxy.core.lens import Withheld
 from proxy.core.marks import values_of
+from proxy.core.news import news_in
 from proxy.core.surplus import without_surplus
 from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
@@ -89,10 +90,38 @@ def _readable(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Doc]:
     """What is taken of what was sent, and the whole document, in which nothing is hidden but what the source has
     hidden. Raises Refused, Withheld.
     """
+    if not _reads_more(sent, rules):
+        return sent, _read_as_sent(sent, original, rules)
     taken, forged = _taken_otherwise(sent, original, rules)
     taken, whole = _settled(taken, original, rules, forged)
     other = _otherwise(whole, taken, original, rules)
-    return taken, whole if other is None else _undoubted(whole, taken, original, other, rules)
+    if original is not None and other is not None:
+        with suppress(Withheld):  # by a filter that fails on what the source never had
+            _, otherwise = _settled(taken, other, rules)
+            whole = _undoubted(whole, taken, original, otherwise, other, rules)
+    return taken, whole
+
+
+def _read_as_sent(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
+    """The whole document, of which the client reads what it sent. Raises Refused, Withheld.
+
+    The other one is judged first: what it is refused for is what a wrong guess would be, also where this one is refused
+    for something else.
+    """
+    other = _otherwise(None, sent, original, rules)
+    otherwise = None
+    if other is not None:
+        with suppress(Withheld):
+            _, otherwise = _settled(sent, other, rules)
+    _, whole = _settled(sent, original, rules)
+    if original is None or other is None or otherwise is None:
+        return whole
+    return _undoubted(whole, sent, original, otherwise, other, rules)
+
+
+def _reads_more(sent: Doc, rules: Rules) -> bool:
+    """Whether the client may read back something else than it sent."""
+    return "_deleted" in sent or rules.on_surplus == "discard"
 
 
 def _taken_otherwise(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Collection[str]]:
@@ -113,23 +142,20 @@ def _taken_otherwise(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc
 
 def _otherwise(whole: Doc | None, sent: Doc, original: Doc | None, rules: Rules) -> Doc | None:
     """The original, had it other values where it may matter to the write what they are; None if it does not."""
-    chain, client = rules.chain, rules.client
-    reads_more = "_deleted" in sent or rules.on_surplus == "discard"
+    chain, client, reads_more = rules.chain, rules.client, _reads_more(sent, rules)
     if not original or (chain.hides_by_place and not reads_more):
         return None
     shown = chain.shape(original, client) or {}
-    told = [*values_of({name: value for name, value in sent.items() if name not in shown or value != shown[name]})]
-    if whole and reads_more:
+    told = [*news_in(sent, shown)]
+    if whole and reads_more:  # all of it: what is uncovered may look like what was shown elsewhere
         told += values_of(chain.read_back(described(whole), client, original) or {})
     return with_other_values(chain, original, shown, client, told) if told else None
 
 
-def _undoubted(whole: Doc, sent: Doc, original: Doc | None, other: Doc, rules: Rules) -> Doc:
-    """`whole`, as far as it would look the same if the original were the `other`. Raises Refused, if it were then."""
-    try:
-        _, otherwise = _settled(sent, other, rules)
-    except Withheld:
-        return whole
+def _undoubted(whole: Doc, sent: Doc, original: Doc, otherwise: Doc, other: Doc, rules: Rules) -> Doc:
+    """`whole`, as far as it looks the same as what becomes `otherwise` of what was sent, if the original is the
+    `other`. Raises Refused.
+    """
     if "_deleted" in sent:
         whole = {name: value for name, value in whole.items() if name in otherwise}
     chain, client = rules.chain, rules.client
