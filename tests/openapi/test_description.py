@@ -19,6 +19,7 @@ from proxy.config.model import Server
 from proxy.core.endpoints import ALLOWED, Kind, route
 from proxy.core.query import Query
 from proxy.errors import MethodNotAllowed
+from proxy.intake import Intake
 from proxy.openapi import describe
 from proxy.openapi.document import methods, operation
 from proxy.openapi.operations import OPERATIONS, PATHS
@@ -160,8 +161,10 @@ class Reading:
         patch.setattr(listing, "_from_query", list_options)
         patch.setattr(app, "Exchange", self._exchange)
 
-    def _exchange(self, request: web.BaseRequest, server: Server, closing: Closing) -> exchange.Exchange:
-        return exchange.Exchange(ReadRequest(request, self.headers), server, closing)  # type: ignore[arg-type]
+    def _exchange(
+        self, request: web.BaseRequest, server: Server, closing: Closing, intake: Intake
+    ) -> exchange.Exchange:
+        return exchange.Exchange(ReadRequest(request, self.headers), server, closing, intake)  # type: ignore[arg-type]
 
 
 @pytest.fixture
