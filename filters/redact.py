@@ -12,13 +12,13 @@ only ever a mask (in a copied array element, say) is not stored as if it were a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, ClassVar
 
 from filters.options import choice, count, document_paths, flag, json_value, text
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import GONE, Expression, restore_structurally, same
+from proxy.rules import GONE, Expression, quote, restore_structurally, same
 
 _DIGEST_BYTES = 16
 _LEAST_KEY = 16
@@ -80,8 +80,11 @@ class Redact(Filter):
         if original is None:
             self._check(edited, edited, [], client)
             return edited
-        stays = None if self._writable or "_deleted" in edited else _is_masked
-        whole = restore_structurally(edited, self.shape(original, client), original, stays=stays)
+        shown = self.shape(original, client)
+        if self._writable or "_deleted" in edited:
+            whole = restore_structurally(edited, shown, original)
+        else:
+            whole = _unless_overwritten(edited, shown, original)
         self._check(edited, whole, list(self._paths.locate(original, client).values()), client)
         return whole
 
@@ -100,6 +103,37 @@ class Redact(Filter):
 
     def writes_unseen(self) -> Iterable[str]:
         return self.sets_fields()
+
+
+def _unless_overwritten(edited: Doc, shown: Doc, original: Doc) -> Doc:
+    """The whole document. Raises Refused where a mask was changed: also one that would not be there any more, since the
+    client has changed the condition for it.
+    """
+    overwritten: list[object] = []
+
+    def sew(sent: Any, shown: Any, original: Any) -> Any:
+        if same(shown, original):
+            return sent
+        overwritten.append(object())
+        return overwritten[-1]
+
+    whole = restore_structurally(edited, shown, original, sew=sew, stays=_is_masked)
+    if overwritten:
+        place = next(_places_of(overwritten, whole))
+        raise Refused(f"{place} is redacted and cannot be changed", place)
+    return whole
+
+
+def _places_of(marks: list[object], value: Any, place: str = "") -> Iterator[str]:
+    """Where some objects are."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _places_of(marks, member, f"{place}.{quote(name)}" if place else quote(name))
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _places_of(marks, element, f"{place}[{index}]")
+    elif any(value is mark for mark in marks):
+        yield place
 
 
 def _is_masked(shaped: Any, original: Any) -> bool:

@@ -115,6 +115,19 @@ def test_redact_knows_its_mask_where_a_condition_does_not(path: str, how: dict[s
     assert refused(masking, {**shaped, "notes": [shaped["notes"][0], another]}, original).path
 
 
+@pytest.mark.parametrize("by", ["client's", "ann", None])
+def test_redact_refuses_a_new_value_also_where_the_mask_would_be_gone(by: str | None) -> None:
+    """Who turns the condition sees what is stored, or is refused: it does not overwrite what it never saw."""
+    original: Doc = {"_id": "d", "a b": {"notes": [{"id": 1, "private": True, "by": "ann"}, {"id": 2, "by": "bob"}]}}
+    masking = Redact(paths=['"a b".notes[?private].by'])
+    shown = masking.shape(original, ANN)["a b"]["notes"]
+    sent = {"_id": "d", "a b": {"notes": [{**shown[0], "private": False, "by": by}, shown[1]]}}
+    assert refused(masking, sent, original).path == '"a b".notes[0].by'
+    assert put(Redact(paths=['"a b".notes[?private].by'], writable=True), sent, original) == sent
+    gone = {"_id": "d", "a b": {"notes": [{"id": 3, "by": by}, shown[1]]}}
+    assert put(masking, gone, original) == gone
+
+
 def test_redact_writable_takes_new_values_but_no_masks() -> None:
     masking = Redact(paths=["ssn", "contacts[].phone"], writable=True)
     shaped = masking.shape(PATIENT, ANN)
