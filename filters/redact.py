@@ -109,30 +109,32 @@ def _unless_overwritten(edited: Doc, shown: Doc, original: Doc) -> Doc:
     """The whole document. Raises Refused where a mask was changed: also one that would not be there any more, since the
     client has changed the condition for it.
     """
-    overwritten: list[object] = []
+    overwritten = object()
+    found = False
 
     def sew(sent: Any, shown: Any, original: Any) -> Any:
+        nonlocal found
         if same(shown, original):
             return sent
-        overwritten.append(object())
-        return overwritten[-1]
+        found = True
+        return overwritten
 
     whole = restore_structurally(edited, shown, original, sew=sew, stays=_is_masked)
-    if overwritten:
+    if found:
         place = next(_places_of(overwritten, whole))
         raise Refused(f"{place} is redacted and cannot be changed", place)
     return whole
 
 
-def _places_of(marks: list[object], value: Any, place: str = "") -> Iterator[str]:
-    """Where some objects are."""
+def _places_of(mark: object, value: Any, place: str = "") -> Iterator[str]:
+    """Where an object is."""
     if isinstance(value, dict):
         for name, member in value.items():
-            yield from _places_of(marks, member, f"{place}.{quote(name)}" if place else quote(name))
+            yield from _places_of(mark, member, f"{place}.{quote(name)}" if place else quote(name))
     elif isinstance(value, list):
         for index, element in enumerate(value):
-            yield from _places_of(marks, element, f"{place}[{index}]")
-    elif any(value is mark for mark in marks):
+            yield from _places_of(mark, element, f"{place}[{index}]")
+    elif value is mark:
         yield place
 
 

@@ -95,11 +95,7 @@ def _readable(sent: Doc, original: Doc | None, rules: Rules) -> tuple[Doc, Doc]:
     taken, forged = _taken_otherwise(sent, original, rules)
     taken, whole = _settled(taken, original, rules, forged)
     other = _otherwise(whole, taken, original, rules)
-    if original is not None and other is not None:
-        with suppress(Withheld):  # by a filter that fails on what the source never had
-            _, otherwise = _settled(taken, other, rules)
-            whole = _undoubted(whole, taken, original, otherwise, other, rules)
-    return taken, whole
+    return taken, _undoubted(whole, taken, original, _whole_otherwise(taken, other, rules), other, rules)
 
 
 def _read_as_sent(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -109,14 +105,21 @@ def _read_as_sent(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
     for something else.
     """
     other = _otherwise(None, sent, original, rules)
-    otherwise = None
-    if other is not None:
-        with suppress(Withheld):
-            _, otherwise = _settled(sent, other, rules)
+    otherwise = _whole_otherwise(sent, other, rules)
     _, whole = _settled(sent, original, rules)
-    if original is None or other is None or otherwise is None:
-        return whole
     return _undoubted(whole, sent, original, otherwise, other, rules)
+
+
+def _whole_otherwise(sent: Doc, other: Doc | None, rules: Rules) -> Doc | None:
+    """The whole document if the original were the `other`. None: there is none, or a filter fails on what the source
+    never had. Raises Refused.
+    """
+    if other is None:
+        return None
+    try:
+        return _settled(sent, other, rules)[1]
+    except Withheld:
+        return None
 
 
 def _reads_more(sent: Doc, rules: Rules) -> bool:
@@ -152,10 +155,14 @@ def _otherwise(whole: Doc | None, sent: Doc, original: Doc | None, rules: Rules)
     return with_other_values(chain, original, shown, client, told) if told else None
 
 
-def _undoubted(whole: Doc, sent: Doc, original: Doc, otherwise: Doc, other: Doc, rules: Rules) -> Doc:
+def _undoubted(
+    whole: Doc, sent: Doc, original: Doc | None, otherwise: Doc | None, other: Doc | None, rules: Rules
+) -> Doc:
     """`whole`, as far as it looks the same as what becomes `otherwise` of what was sent, if the original is the
-    `other`. Raises Refused.
+    `other`. None: nothing is in doubt. Raises Refused, Withheld.
     """
+    if otherwise is None:
+        return whole
     if "_deleted" in sent:
         whole = {name: value for name, value in whole.items() if name in otherwise}
     chain, client = rules.chain, rules.client

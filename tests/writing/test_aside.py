@@ -224,15 +224,21 @@ async def large(noting: Noting) -> AsyncIterator[Site]:
         yield at
 
 
+async def begun(noting: Noting, write: Awaitable[int]) -> asyncio.Future[int]:
+    """A write that is being planned, and goes on when it may."""
+    noting.asked.clear()
+    noting.go.clear()
+    writing = asyncio.ensure_future(write)
+    while not (noting.asked.is_set() or writing.done()):
+        await asyncio.sleep(0.01)
+    return writing
+
+
 @pytest.mark.parametrize("write", [_put, _bulk, _push, _delete, _attach, _detach])
 async def test_others_are_served_meanwhile(write: Write) -> None:
     noting = Noting()
     async with large(noting) as at:
-        noting.asked.clear()
-        noting.go.clear()
-        writing = asyncio.ensure_future(write(at))
-        while not (noting.asked.is_set() or writing.done()):
-            await asyncio.sleep(0.01)
+        writing = await begun(noting, write(at))
         assert not writing.done()
         assert (await at.ask("GET", "/clinic-p/_local/x")).status == 404  # of which no filter is asked
         assert not writing.done()
@@ -245,11 +251,7 @@ async def test_others_are_served_meanwhile(write: Write) -> None:
 async def test_who_hangs_up_leaves_the_thread_to_others() -> None:
     noting = Noting()
     async with large(noting) as at:
-        noting.asked.clear()
-        noting.go.clear()
-        writing = asyncio.ensure_future(_put(at))
-        while not (noting.asked.is_set() or writing.done()):
-            await asyncio.sleep(0.01)
+        writing = await begun(noting, _put(at))
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         noting.go.set()
