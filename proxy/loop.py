@@ -1,4 +1,4 @@
-"""The event loop, and what a process that runs one for long does about memory."""
+"""The event loop, what its connections take, and what a process that runs one for long does about memory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write to a connection. Raises ConnectionResetError where it is gone, which its reader may not know of yet.
+
+    What is written to a transport of uvloop that is closed is a RuntimeError; asyncio's own takes it in silence.
+    """
+    if writer.is_closing():
+        raise ConnectionResetError("the connection is gone")
+    writer.write(data)
 
 
 def tune() -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from proxy.loop import send
 from proxy.metrics import CONTENT_TYPE
 
 _PATIENCE = 10.0
@@ -21,7 +22,7 @@ async def scraped(listening: Sequence[socket.socket], collect: Callable[[], Awai
         try:
             async with asyncio.timeout(_PATIENCE):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await _answer(head, collect))
+                send(writer, await _answer(head, collect))
                 await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from proxy.core import jsonio
+from proxy.loop import send
 from proxy.metrics import Sample, of_process
 
 log = logging.getLogger("couch_tailor.supervisor")
@@ -140,8 +141,11 @@ class _Keeper:
         if self._writer is None:
             return found
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        try:
+            send(self._writer, b"metrics\n")
+        except ConnectionError:
+            return found
         self._asked.append(answer)
-        self._writer.write(b"metrics\n")
         await asyncio.wait([answer], timeout=_PATIENCE_SECONDS)
         if not answer.done() or answer.cancelled():
             answer.cancel()

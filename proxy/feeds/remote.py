@@ -31,6 +31,7 @@ from proxy.feeds.messages import (
     Renew,
     encode,
 )
+from proxy.loop import send
 
 log = logging.getLogger("couch_tailor.feeds")
 
@@ -108,7 +109,7 @@ class RemoteFeeds:
             async with asyncio.timeout(_QUIET_SECONDS):
                 return await reader.read(2**16)
         assert self._writer is not None
-        self._writer.write(encode(Ping(next(self._numbers))))
+        send(self._writer, encode(Ping(next(self._numbers))))
         try:
             async with asyncio.timeout(_QUIET_SECONDS):
                 return await reader.read(2**16)
@@ -170,15 +171,18 @@ class RemoteFeeds:
         number = next(self._numbers)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked[number] = done
-        self._writer.write(encode(CatchUp(database, number)))
         try:
+            send(self._writer, encode(CatchUp(database, number)))
             await done
+        except ConnectionError as error:
+            raise Unavailable("There is no follower.") from error
         finally:
             self._asked.pop(number, None)
 
     def _renew(self, database: str, index_id: bytes) -> None:
         if self._writer is not None:
-            self._writer.write(encode(Renew(database, index_id.hex())))
+            with suppress(ConnectionError):  # the next follower looks at the index itself
+                send(self._writer, encode(Renew(database, index_id.hex())))
 
 
 class _Silent(Exception):

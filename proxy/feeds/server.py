@@ -33,6 +33,7 @@ from proxy.feeds.messages import (
 )
 from proxy.feeds.progress import Progress
 from proxy.feeds.watcher import Watcher
+from proxy.loop import send
 from proxy.metrics import Sample
 from proxy.upstream import Upstream
 
@@ -108,24 +109,29 @@ class _Worker:
         self._something.set()
 
     async def serve(self, reader: asyncio.StreamReader) -> None:
-        """Until the worker hangs up. Raises BadMessage."""
+        """Until the worker hangs up. Raises BadMessage, ConnectionError."""
         for database in self._databases.values():
             if database.state is not None:
                 self.tell(database.state)
         writing = asyncio.ensure_future(self._write())
+        taking = asyncio.ensure_future(self._take_all(reader))
         try:
-            decoder = Decoder()
-            while data := await reader.read(2**16):
-                for message in decoder.feed(data):
-                    await self._take(message)
+            await asyncio.wait([writing, taking], return_when=asyncio.FIRST_COMPLETED)
+            await (taking if taking.done() else writing)
         finally:
-            await _end([writing, *self._answering])
+            await _end([writing, taking, *self._answering])
+
+    async def _take_all(self, reader: asyncio.StreamReader) -> None:
+        decoder = Decoder()
+        while data := await reader.read(2**16):
+            for message in decoder.feed(data):
+                await self._take(message)
 
     async def _write(self) -> None:
         while True:
             await self._something.wait()
             self._something.clear()
-            self._writer.write(self._outbox.take())
+            send(self._writer, self._outbox.take())
             self._room.set()
             await self._writer.drain()
 

@@ -232,6 +232,34 @@ async def test_a_worker_that_does_not_read_is_in_nobodys_way(lab: Lab) -> None:
     deaf.close()
 
 
+async def test_a_worker_that_dies_with_its_questions_open_is_forgotten(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MOST_ASKED", 10)
+    served: set[server._Worker] = set()
+    serve = server._Worker.serve
+
+    async def serve_and_tell(self: server._Worker, reader: asyncio.StreamReader) -> None:
+        served.add(self)
+        try:
+            await serve(self, reader)
+        finally:
+            served.discard(self)
+
+    async def never(self: server._Worker, question: CatchUp) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server._Worker, "serve", serve_and_tell)
+    monkeypatch.setattr(server._Worker, "_answer", never)
+    dying = socket.socket(socket.AF_UNIX)
+    dying.connect(str(lab.path))
+    dying.sendall(b"".join(encode(CatchUp("clinic", number)) for number in range(100)))
+    await until(lambda: any(len(worker._answering) == 10 for worker in served))
+    dying.close()
+    await lab.write("doc")  # of which it would be told
+    await until(lambda: not served)
+
+
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b'["done",1]\n', b'["catch_up","stock",1]\n'])
 async def test_who_says_something_else_is_hung_up_on(lab: Lab, data: bytes) -> None:
     reader, writer = await asyncio.open_unix_connection(str(lab.path))
