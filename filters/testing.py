@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.contract import Client, Doc, Filter, Refused
-from proxy.rules import Chain, Link
+from proxy.rules import Chain, Link, check_putget, differences
 
 _IDENTITIES = ("_id", "id", "key")
 """By these elements of arrays are told apart: with another one it is another element."""
@@ -134,7 +134,7 @@ class _Bench:
 
     def get_put(self, sample: Doc, shaped: Doc) -> None:
         restored = self._filter.restore(deepcopy(shaped), sample, self._client)
-        differing = self._chain.differences(restored, sample, self._client)
+        differing = differences(self._chain, restored, sample, self._client)
         assert not differing, _report("GetPut: untouched, but changed", differing, sample, shaped, restored)
 
     def create(self, shaped: Doc) -> None:
@@ -148,7 +148,7 @@ class _Bench:
         """What the proxy would store; None if it would not."""
         whole = self._restored(edited, sample)
         try:
-            return None if whole is None or self._chain.check_putget(whole, edited, self._client, sample) else whole
+            return None if whole is None or check_putget(self._chain, whole, edited, self._client, sample) else whole
         except Refused:
             return None
 
@@ -169,7 +169,7 @@ class _Bench:
         sent, before = deepcopy(edited), deepcopy(sample)
         whole = self._restore(edited, sample)
         try:
-            unread = [] if whole is None else self._chain.check_putget(whole, edited, self._client, sample)
+            unread = [] if whole is None else check_putget(self._chain, whole, edited, self._client, sample)
         except Refused:
             return
         if whole is None:
@@ -189,7 +189,7 @@ class _Bench:
         again = self._accepted(edited, whole)
         message = "refused, although the client goes on with what was accepted before, and has fetched nothing since"
         assert again is not None, f"{message}:\n{_text(edited)}\nonto the document\n{_text(whole)}"
-        differing = self._chain.differences(again, whole, self._client)
+        differing = differences(self._chain, again, whole, self._client)
         message = "sent twice, and stored differently, at"
         assert not differing, _report(message, differing, sample, shaped, edited, whole, again)
 
@@ -202,7 +202,7 @@ class _Bench:
         for name in self._filter.fills_fields():
             if name not in sample and name in again and again[name] == shaped.get(name):
                 del again[name]  # stored now, as it was shown
-        lost = self._chain.differences(again, sample, self._client)
+        lost = differences(self._chain, again, sample, self._client)
         message = "hidden values are lost: after an edit that was taken back, there is something else at"
         assert not lost, _report(message, lost, sample, shaped, edited, whole, again)
 

@@ -8,6 +8,7 @@ from proxy.config.model import Profile
 from proxy.contract import Client, Doc, Refused
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Withheld
+from proxy.core.readback import differences
 from proxy.errors import CouchError
 from proxy.writing.judge import judge
 from proxy.writing.pushed import DESCRIPTIVE, read_pushed
@@ -84,7 +85,7 @@ class Rehearsal:
 
     def _discarded(self, whole: Doc, edited: Doc) -> list[str]:
         seen, _ = self.shape(whole)
-        return [] if seen is None else self.profile.chain.differences(seen, edited, self.client)
+        return [] if seen is None else differences(self.profile.chain, seen, edited, self.client)
 
 
 def _revision(doc: Doc) -> Doc:

@@ -13,7 +13,8 @@ from hashlib import blake2b
 from typing import Final
 
 from proxy.contract import Client, Doc, Filter, promises
-from proxy.core.lens import Chain, Link, depends_on_client
+from proxy.core.hooks import depends_on_client
+from proxy.core.lens import Chain, Link
 from proxy.core.slow import watched
 
 EVERYBODY: Final = "*"

@@ -23,7 +23,9 @@ from typing import NamedTuple
 from proxy.contract import Client, Doc, Filter, Refused
 from proxy.core.distance import distance, node_of
 from proxy.core.equality import same
-from proxy.core.lens import Chain, Link, Withheld, comparable, depends_on_client
+from proxy.core.hooks import depends_on_client
+from proxy.core.lens import Chain, Link, Withheld
+from proxy.core.readback import comparable
 
 MOST = 8
 """Cuts that are tried for one edit."""

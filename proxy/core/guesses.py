@@ -23,7 +23,7 @@ from typing import Any
 
 from proxy.contract import Client, Doc
 from proxy.core.equality import canonical, same
-from proxy.core.lens import Chain, Withheld, body_of
+from proxy.core.lens import Chain, Withheld
 from proxy.core.marks import (
     Place,
     Value,
@@ -35,6 +35,7 @@ from proxy.core.marks import (
     unseen_as_others,
     values_of,
 )
+from proxy.core.readback import body_of
 
 _MOST = 64
 """How often a document is shaped, at the most, to tell which of its values decide what is shown."""

@@ -12,8 +12,9 @@ from typing import Any, Final
 from proxy.contract import Doc
 from proxy.core.cut import Cut, renamed
 from proxy.core.equality import same
-from proxy.core.lens import Chain, Withheld, comparable
+from proxy.core.lens import Chain, Withheld
 from proxy.core.marks import values_of
+from proxy.core.readback import comparable
 
 
 def unclear(sent: Doc, shown: Doc, original: Doc, former: Iterable[Cut]) -> str | None:

@@ -26,7 +26,8 @@ from proxy.config.model import Config
 from proxy.contract import Client
 from proxy.core.audience import audience_of
 from proxy.core.cut import Cut, Kept, former_cuts
-from proxy.core.lens import Chain, depends_on_client
+from proxy.core.hooks import depends_on_client
+from proxy.core.lens import Chain
 from proxy.cuts import touches
 from proxy.cuts.record import RECORD, Entry, entry_of, present, read, with_present, written
 from proxy.errors import CouchError, NotDone

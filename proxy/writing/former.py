@@ -18,7 +18,8 @@ from dataclasses import replace
 from proxy.contract import Doc, Refused
 from proxy.core.cut import Cut, likely
 from proxy.core.equality import same
-from proxy.core.lens import Withheld, comparable
+from proxy.core.lens import Withheld
+from proxy.core.readback import comparable
 from proxy.core.unclear import left_out, unclear
 from proxy.errors import CouchError, Forbidden
 from proxy.writing.judge import judge, refused, restored

@@ -11,6 +11,7 @@ from proxy.core.guesses import with_other_values
 from proxy.core.lens import Withheld
 from proxy.core.marks import values_of
 from proxy.core.news import news_in
+from proxy.core.readback import check_putget, differences, forged_fields, read_back, uncovers
 from proxy.core.surplus import without_surplus
 from proxy.errors import CouchError, Forbidden, PreconditionFailed
 from proxy.writing.pushed import Pushed
@@ -151,7 +152,7 @@ def _otherwise(whole: Doc | None, sent: Doc, original: Doc | None, rules: Rules)
     shown = chain.shape(original, client) or {}
     told = [*news_in(sent, shown)]
     if whole and reads_more:  # all of it: what is uncovered may look like what was shown elsewhere
-        told += values_of(chain.read_back(described(whole), client, original) or {})
+        told += values_of(read_back(chain, described(whole), client, original) or {})
     return with_other_values(chain, original, shown, client, told) if told else None
 
 
@@ -167,9 +168,9 @@ def _undoubted(
         whole = {name: value for name, value in whole.items() if name in otherwise}
     chain, client = rules.chain, rules.client
     read, read_otherwise = (
-        chain.read_back(described(each), client, of) or {} for each, of in ((whole, original), (otherwise, other))
+        read_back(chain, described(each), client, of) or {} for each, of in ((whole, original), (otherwise, other))
     )
-    if chain.differences(read, read_otherwise, client):
+    if differences(chain, read, read_otherwise, client):
         raise Refused(UNCOVERS)
     return whole
 
@@ -211,7 +212,7 @@ def _without_others(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -
 
 
 def _uncovers(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> bool:
-    return rules.chain.uncovers(described(whole), sent, rules.client, original)
+    return uncovers(rules.chain, described(whole), sent, rules.client, original)
 
 
 def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules, more: Collection[str]) -> Doc:
@@ -220,7 +221,7 @@ def _without_forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules, m
     kept = {name: value for name, value in whole.items() if name not in forged}
     kept = rules.chain.routed(kept, original)
     if "_attachments" in kept:
-        shown = (rules.chain.read_back(described(whole), rules.client, original) or {}).get("_attachments") or {}
+        shown = (read_back(rules.chain, described(whole), rules.client, original) or {}).get("_attachments") or {}
         kept["_attachments"] = {name: entry for name, entry in kept["_attachments"].items() if name in shown}
         if not kept["_attachments"]:
             del kept["_attachments"]
@@ -235,14 +236,14 @@ def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) 
     if not forged:
         return sent, whole
     before = rules.chain.shape(original, rules.client) if original else None
-    taken = without_surplus(sent, rules.chain.read_back(described(whole), rules.client, original), before)
+    taken = without_surplus(sent, read_back(rules.chain, described(whole), rules.client, original), before)
     if taken is sent:  # all has its place, in another form: as it is stored, or as a filter has set it
         if forged & rules.chain.made_fields:
             raise Refused(NOT_READ_BACK, min(forged))
         return sent, whole
     whole = _sewn(taken, original, rules)
     _check(whole, taken, original, rules)
-    again = without_surplus(taken, rules.chain.read_back(described(whole), rules.client, original))
+    again = without_surplus(taken, read_back(rules.chain, described(whole), rules.client, original))
     forged = _forged(whole, taken, original, rules)
     if forged and (again is not taken or forged & rules.chain.made_fields):
         raise Refused(NOT_READ_BACK)
@@ -250,7 +251,7 @@ def _without_surplus(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) 
 
 
 def _forged(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> set[str]:
-    return rules.chain.forged(described(whole), sent, rules.client, original)
+    return forged_fields(rules.chain, described(whole), sent, rules.client, original)
 
 
 def _sewn(sent: Doc, original: Doc | None, rules: Rules) -> Doc:
@@ -269,7 +270,7 @@ def _check(whole: Doc, sent: Doc, original: Doc | None, rules: Rules) -> list[st
     """The paths at which the client would not read back what it sent. Raises Refused, Withheld."""
     if ("_attachments" in whole or "_attachments" in sent) and following_names(whole) != following_names(sent):
         raise Refused(NOT_FOLLOWING, "_attachments")
-    return rules.chain.check_putget(described(whole), sent, rules.client, original)
+    return check_putget(rules.chain, described(whole), sent, rules.client, original)
 
 
 def _hidden_attachments(pushed: Pushed, original: Doc | None, rules: Rules) -> list[str]:

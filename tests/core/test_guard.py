@@ -14,6 +14,7 @@ from filters.drop import Drop
 from proxy.contract import Client, Doc, Filter
 from proxy.core.guard import Guarded, guarded
 from proxy.core.lens import Chain, Link, Withheld
+from proxy.core.readback import check_putget
 from tests.core.json_strategies import docs
 
 ANN = Client("ann")
@@ -91,7 +92,7 @@ def test_what_a_filter_is_given_stays_as_it_was(filter_: Filter) -> None:
     whole = by.restore(edited, DOC, ANN)
     assert whole == {**DOC, "address": {"street": "y", "geo": [1, 2]}}
     assert (before, sent) == (DOC, edited)
-    assert by.check_putget(whole, edited, ANN, DOC) == []
+    assert check_putget(by, whole, edited, ANN, DOC) == []
 
 
 def test_what_is_no_document_withholds_it() -> None:

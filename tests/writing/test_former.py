@@ -27,8 +27,9 @@ from proxy.contract import Client, Doc, Filter
 from proxy.core.cut import former_cuts
 from proxy.core.equality import same
 from proxy.core.grafts import Grafts
-from proxy.core.lens import Chain, Link, comparable
+from proxy.core.lens import Chain, Link
 from proxy.core.marks import values_of
+from proxy.core.readback import comparable
 from proxy.writing.plan import plan
 from proxy.writing.pushed import read_pushed
 from proxy.writing.rules import Refuse, Rules, Send
