@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, Protocol
 
@@ -194,18 +195,32 @@ class Exchange:
         if length is not None and length > limit:
             raise TooLarge("the request entity is too large")
         coding = self.request.headers.get("Content-Encoding", "identity")
+        async with self.arrival(self.incoming(), limit) as arrival:
+            if coding == "gzip":
+                return self._placed(await self._inflated(arrival.read(), limit))
+            if coding == "identity":
+                await self._enter(arrival.size)
+                return self._placed(arrival.read())
+        raise BadContentType(f"Unsupported Content-Encoding: {coding}")
+
+    async def read_part(self, pieces: AsyncIterator[bytes]) -> bytes:
+        """A part of the request's body, likewise."""
+        async with self.arrival(pieces, self.server.max_body) as arrival:
+            await self._enter(arrival.size)
+            return self._placed(arrival.read())
+
+    @asynccontextmanager
+    async def arrival(self, pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[Arrival]:
+        """What comes in pieces, all of it, as it is: kept while the context lasts. Raises TooLarge."""
         with Arrival(self._intake) as arrival:
-            async for chunk in self.incoming():
-                arrival.write(chunk)
+            async for piece in pieces:
+                arrival.write(piece)
                 if arrival.size > limit:
                     raise TooLarge("the request entity is too large")
-            if coding == "gzip":
-                body = await self._inflated(arrival.read(), limit)
-            elif coding == "identity":
-                await self._enter(arrival.size)
-                body = arrival.read()
-            else:
-                raise BadContentType(f"Unsupported Content-Encoding: {coding}")
+            yield arrival
+
+    def _placed(self, body: bytes) -> bytes:
+        """The body, in a place of the size that it needs."""
         if self._place:
             place = 2 * len(body) + jsonio.weight(body)
             self._intake.give(self._place - place)

@@ -17,6 +17,7 @@ import asyncio
 import logging
 import tempfile
 from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
@@ -111,6 +112,15 @@ class Arrival:
             self._file.seek(0)
             self._pieces.insert(0, self._file.read())
         return b"".join(self._pieces)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The same, some at a time."""
+        if self._file is not None:
+            self._file.seek(0)
+            while block := self._file.read(_BLOCK):
+                yield block
+        for piece in self._pieces:
+            yield piece
 
     def _spill(self) -> None:
         if self._file is None:

@@ -8,7 +8,7 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ def test_never_more_than_there_is(sizes: list[int], most: int, choice: Any) -> N
 @given(
     bodies=st.lists(st.lists(st.binary(max_size=200)), max_size=5), block=st.integers(1, 300), most=st.integers(0, 999)
 )
-def test_what_comes_is_what_is_read(bodies: list[list[bytes]], block: int, most: int) -> None:
+async def test_what_comes_is_what_is_read(bodies: list[list[bytes]], block: int, most: int) -> None:
     """In memory, in a file, or half in both; several at a time."""
     places = Intake(most)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
@@ -155,6 +155,7 @@ def test_what_comes_is_what_is_read(bodies: list[list[bytes]], block: int, most:
                     arrival.write(pieces[index])
         for arrival, pieces in zip(arrivals, bodies, strict=True):
             assert arrival.size == sum(map(len, pieces))
+            assert b"".join([piece async for piece in arrival.pieces()]) == b"".join(pieces)
             assert arrival.read() == b"".join(pieces)
         assert places.received <= most / 4 + len(bodies) * (block + 200)
     assert places.received == 0
@@ -299,6 +300,23 @@ async def test_a_large_one_is_stored_alone(made: list[Watched]) -> None:
     assert made[0].waits == 2
 
 
+async def test_attachments_without_a_length_wait_in_files(made: list[Watched]) -> None:
+    """They are read before they are judged, and take no more of memory than bodies that wait."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(20):
+            yield bytes([number]) * 20 * KIB
+            await asyncio.sleep(0)
+
+    data = b"".join([piece async for piece in pieces()])
+    async with site(PHONE, max_bodies=400 * KIB) as at:
+        asked = (at.ask("PUT", f"/clinic-phone/d{number}/n", data=pieces()) for number in range(10))
+        assert [answer.status for answer in await asyncio.gather(*asked)] == [201] * 10
+        assert [(await at.at_source("GET", f"/clinic/d{number}/n")).body == data for number in range(10)] == [True] * 10
+    assert 100 * KIB < made[0].most_received < 100 * KIB + 10 * 150 * KIB
+    assert made[0].highest == 0
+
+
 async def begun(at: Site, head: Sequence[str], sent: bytes) -> asyncio.StreamWriter:
     """A request of which no more comes."""
     host, port = at.proxy_url.removeprefix("http://").split(":")
@@ -321,6 +339,33 @@ async def test_nobody_waits_for_a_client_that_does_not_go_on(made: list[Watched]
             await writer.wait_closed()
         while made[0].received:
             await asyncio.sleep(0.01)
+
+
+def multipart(doc: dict[str, Any], *attachments: bytes) -> bytes:
+    """A body of the boundary `cut`."""
+    parts = [b"Content-Type: application/json\r\n\r\n" + jsonio.dumps(doc), *(b"\r\n" + each for each in attachments)]
+    return b"".join(b"--cut\r\n%b\r\n" % part for part in parts) + b"--cut--"
+
+
+@pytest.mark.parametrize("attachments", [0, 1])
+async def test_nor_for_one_whose_attachments_are_to_come(attachments: int, made: list[Watched]) -> None:
+    """The document of a multipart body has its place while it is judged."""
+    entries = {"n": {"follows": True, "content_type": "text/plain", "length": 10}} if attachments else {}
+    doc = {"_id": "d1", "text": "x" * 30 * KIB, "_attachments": entries}
+    body = multipart(doc, *[b"0123456789"] * attachments)
+    last = 15 if attachments else 2  # bytes that are held back
+    async with site(PHONE, max_bodies=100 * KIB) as at:
+        head = ["PUT /clinic-phone/d1 HTTP/1.1", 'Content-Type: multipart/related; boundary="cut"']
+        slow = await begun(at, [*head, f"Content-Length: {len(body)}"], body[:-last])
+        while made[0].highest == 0:
+            await asyncio.sleep(0.01)
+        assert made[0].highest > 60 * KIB
+        assert [*await asyncio.gather(push(at, batch(2)), push(at, batch(3)))] == [40, 40]
+        slow.write(body[-last:])
+        while (stored := await at.at_source("GET", "/clinic/d1")).status == 404:
+            await asyncio.sleep(0.01)
+        assert stored.json["text"] == doc["text"]
+        slow.close()
 
 
 async def test_nor_for_one_that_is_being_answered(made: list[Watched]) -> None:

@@ -9,6 +9,7 @@ Content-Length is read first, up to `server.max_body` bytes, and more than that 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiohttp import web
 from proxy.contract import Doc
 from proxy.core.equality import same
 from proxy.core.revisions import descends, parse_rev, rank
-from proxy.errors import BadContentType, Conflict, CouchError, NotFound
+from proxy.errors import BadContentType, Conflict, CouchError, NotFound, TooLarge
 from proxy.exchange import Exchange
 from proxy.http_client import Body, Sized
 from proxy.writing.answer import stored
@@ -61,20 +62,33 @@ def _encoding(exchange: Exchange) -> str | None:
 
 async def _judged(exchange: Exchange, named: Doc, name: str, encoding: str | None, rules: Rules) -> Written:
     held = await _fetch(exchange, named)
+    async with _body_of(exchange) as (length, stream):
+        pushed = _with_attachment(named, held, name, _entry(exchange, length, encoding), rules)
+        outcome = await planned(pushed, held, rules)
+        if isinstance(outcome, Send):
+            await note_edit(exchange.view, rules, held.leaf(named.get("_rev", "")))
+        if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
+            raise _not_to_edit(named["_rev"], held, rules)
+        if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
+            return await _pass(exchange, named, Sized(length, Given(stream).next(name, length)))
+        return await carry_out(exchange, pushed, outcome, Given(stream))
+
+
+@asynccontextmanager
+async def _body_of(exchange: Exchange) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+    """The length of a body, and the body. Raises 411 if it comes without one, and is too large to be read first."""
     length = exchange.request.content_length
-    stream = exchange.incoming()
-    if length is None:
-        data = await _read(exchange)
-        length, stream = len(data), _one(data)
-    pushed = _with_attachment(named, held, name, _entry(exchange, length, encoding), rules)
-    outcome = await planned(pushed, held, rules)
-    if isinstance(outcome, Send):
-        await note_edit(exchange.view, rules, held.leaf(named.get("_rev", "")))
-    if "_rev" in named and isinstance(outcome, Refuse) and isinstance(outcome.error, Conflict):
-        raise _not_to_edit(named["_rev"], held, rules)
-    if isinstance(outcome, Send) and _adds_only(outcome.doc, held.leaf(named.get("_rev", "")), name):
-        return await _pass(exchange, named, Sized(length, Given(stream).next(name, length)))
-    return await carry_out(exchange, pushed, outcome, Given(stream))
+    if length is not None:
+        yield length, exchange.incoming()
+        return
+    most = exchange.server.max_body
+    async with AsyncExitStack() as stack:
+        try:
+            body = await stack.enter_async_context(exchange.arrival(exchange.incoming(), most))
+        except TooLarge:
+            reason = f"An attachment of more than {most} bytes needs a Content-Length."
+            raise CouchError(reason, error="length_required", status=411) from None
+        yield body.size, body.pieces()
 
 
 def _not_to_edit(rev: str, held: Stored, rules: Rules) -> CouchError:
@@ -93,24 +107,6 @@ async def _note(exchange: Exchange, named: Doc, rules: Rules) -> None:
 
 async def _fetch(exchange: Exchange, named: Doc) -> Stored:
     return (await fetch_stored(exchange.view, [read_pushed(named, True)])).get(named["_id"], NOTHING)
-
-
-async def _read(exchange: Exchange) -> bytes:
-    """A body without Content-Length. Raises 411 if it is too large to be read."""
-    data = bytearray()
-    async for piece in exchange.incoming():
-        data += piece
-        if len(data) > exchange.server.max_body:
-            raise CouchError(
-                f"An attachment of more than {exchange.server.max_body} bytes needs a Content-Length.",
-                error="length_required",
-                status=411,
-            )
-    return bytes(data)
-
-
-async def _one(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 def _entry(exchange: Exchange, length: int, encoding: str | None) -> dict[str, Any]:

@@ -50,9 +50,10 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
     except WireError as error:
         raise BadRequest(error.reason) from None
     received = Received(exchange.incoming(), boundary)
-    doc = exchange.parse(await received.document(exchange.server.max_body))
+    doc = exchange.parse(await exchange.read_part(received.document()))
     pushed = read_put(exchange, doc_id, doc, follows=True)
     if not following(pushed.body):
+        exchange.leave()  # who has a place in memory does not wait for its client
         await received.finish()
         return await write(exchange, pushed)
     written = await write(exchange, pushed, bodies=received)

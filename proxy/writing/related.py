@@ -15,7 +15,7 @@ from proxy.core import jsonio
 from proxy.core.wire import WireError
 from proxy.core.wire.envelope import Attachment, Related, new_boundary
 from proxy.core.wire.multipart import End, MultipartDecoder, MultipartEvent, PartBegin, PartData, PartEnd
-from proxy.errors import BadRequest, TooLarge
+from proxy.errors import BadRequest
 
 _BROKEN = "The multipart body does not hold the attachments that its document announces."
 
@@ -83,18 +83,14 @@ class Received:
     def __init__(self, stream: AsyncIterator[bytes], boundary: bytes) -> None:
         self._events = _events(stream, MultipartDecoder(boundary))
 
-    async def document(self, limit: int) -> bytes:
-        """The first part. Raises BadRequest, and TooLarge if it has more than `limit` bytes."""
+    async def document(self) -> AsyncGenerator[bytes, None]:
+        """The first part. Raises BadRequest."""
         await self._expect(PartBegin)
-        pieces: list[bytes] = []
         async for event in self._events:
             if isinstance(event, PartEnd):
-                return b"".join(pieces)
+                return
             assert isinstance(event, PartData)
-            pieces.append(event.data)
-            limit -= len(event.data)
-            if limit < 0:
-                raise TooLarge("the request entity is too large")
+            yield event.data
         raise BadRequest(_BROKEN)
 
     async def next(self, name: str, length: int) -> AsyncGenerator[bytes, None]:

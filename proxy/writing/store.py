@@ -67,6 +67,7 @@ async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies
     if bodies is None or not following(doc):
         return await put(exchange, pushed, jsonio.dumps(doc), "application/json")
     upload = Upload(doc, bodies)
+    exchange.leave()  # from here on it is the client that is waited for
     return await put(exchange, pushed, Sized(upload.length, upload.pieces(), upload.epilogue), upload.content_type)
 
 

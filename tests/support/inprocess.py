@@ -86,7 +86,7 @@ class Site:
         *,
         user: User = None,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | AsyncIterator[bytes] | None = None,
     ) -> Answer:
         """`body` is sent as JSON, `data` as it is. JSON is asked for unless `headers` says otherwise."""
         sent = {"Accept": "application/json", **(headers or {})}
