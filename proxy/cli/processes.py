@@ -120,7 +120,7 @@ def keep(data: Path, path: str) -> IO[str]:
     except OSError as error:
         message = f"the data directory {data} cannot be written: {error.strerror or error}"
         if error.errno in _WILL_NOT_PASS:
-            remedy = "name one that this user may write, or make"
+            remedy = "name one that this user may make, and write to"
             raise blaming(path, ("server", "data"))(f"{message}; {remedy}") from None
         raise RunError(message) from error
 

@@ -281,7 +281,7 @@ def test_a_directory_that_cannot_be_written(make: Callable[..., Proxy]) -> None:
     status, output = run_to_its_end(make(data="/proc/couch-tailor").process)
     message = "the data directory /proc/couch-tailor cannot be written: No such file or directory"
     assert status == 2
-    assert f": server.data: {message}; name one that this user may write, or make\n" in output
+    assert f": server.data: {message}; name one that this user may make, and write to\n" in output
 
 
 @pytest.mark.parametrize("workers", [1, 2])
