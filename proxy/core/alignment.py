@@ -151,7 +151,7 @@ def _embed_changed(cut: Sequence[Any], whole: Sequence[Any]) -> Aligned | None:
     return Aligned([*first], frozenset(one for one, other in zip(first, latest, strict=True) if one != other))
 
 
-_Parts = Set[tuple[str, bytes]]
+_Parts = Set[tuple[str, str]]
 
 
 def _fit(some: Sequence[_Parts], whole: Sequence[_Parts]) -> list[int] | None:
@@ -261,9 +261,9 @@ _Gap = tuple[list[int], list[int]]
 """Elements of either side between two that are equal."""
 
 
-def _moved(new: list[bytes], old: list[bytes], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _moved(new: list[str], old: list[str], common: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Equal elements that the common subsequence left over on both sides."""
-    places: dict[bytes, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for j in reversed(_without(len(old), [j for _, j in common])):
         places.setdefault(old[j], []).append(j)
     for i in _without(len(new), [i for i, _ in common]):
@@ -272,7 +272,7 @@ def _moved(new: list[bytes], old: list[bytes], common: list[tuple[int, int]]) ->
             yield i, left.pop()
 
 
-def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+def _common(new: list[str], old: list[str]) -> list[tuple[int, int]]:
     """A longest common subsequence, as pairs of indices (after Hunt and Szymanski)."""
     head = 0
     while head < min(len(new), len(old)) and new[head] == old[head]:
@@ -288,7 +288,7 @@ def _common(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
     ]
 
 
-def _nearest_equal(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+def _nearest_equal(new: list[str], old: list[str]) -> list[tuple[int, int]]:
     """A longest one, in which of several equal elements those are partners that stand at about the same place: others
     lie between them that were edited where they are.
     """
@@ -311,14 +311,14 @@ def _nearest_of(places: list[int], target: int, after: int, end: int) -> int:
     return before if target - before < places[at] - target else places[at]
 
 
-def _places(keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-    places: dict[bytes, list[int]] = {}
+def _places(keys: Sequence[str]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         places.setdefault(key, []).append(index)
     return places
 
 
-def _longest(new: list[bytes], old: list[bytes]) -> list[tuple[int, int]]:
+def _longest(new: list[str], old: list[str]) -> list[tuple[int, int]]:
     places = _places(old)
     ends: list[int] = []  # ends[n]: the smallest index of `old` at which a common subsequence of n + 1 ends
     links: list[_Link] = []

@@ -42,15 +42,18 @@ def _same_booleans(a: Any, b: Any) -> bool:
     return isinstance(a, bool) is isinstance(b, bool)
 
 
-def key_of(value: Any) -> bytes:
-    """Bytes that two JSON values share exactly if they are the `same`: for large ones, which are compared with many."""
+def key_of(value: Any) -> str:
+    """Text that two JSON values share exactly if they are the `same`: for large ones, which are compared with many.
+
+    It is a copy of what orjson gives, which has room for a kilobyte and more, whatever is in it.
+    """
     try:
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         if _MAY_BE_WHOLE.search(text) is None:
-            return text
-        return orjson.dumps(_whole(value), option=orjson.OPT_SORT_KEYS)
+            return text.decode()
+        return orjson.dumps(_whole(value), option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:  # a long integer, or deeper than that
-        return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True).encode()
+        return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True)
 
 
 _MAY_BE_WHOLE = re.compile(rb"\.0|[0-9]e")

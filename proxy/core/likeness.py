@@ -32,7 +32,7 @@ def look(element: Any) -> Look:
         names = names_of(element)
         return Look(OBJECT, names, parts, len(element.keys() - IDENTITIES) if names else len(element))
     if isinstance(element, list):
-        counts: Counter[bytes] = Counter()
+        counts: Counter[str] = Counter()
         numbered = []
         for each in element[:_MOST]:
             key = key_of(each)

@@ -296,11 +296,11 @@ class _Feed:
             if size > _MOST_HELD:
                 written += await self._send(pieces, reached)
                 pieces, size = [], 0
-            if change.text is None:
+            if change.rest is None:
                 reached = change.seq
                 continue
             seq = jsonio.dumps(encode(change.seq, carried))
-            text = b'{"seq":%b,%b' % (seq, change.text[1:])
+            text = b'{"seq":%b,%b' % (seq, change.rest)
             if change.leaf is None:
                 pieces.append(row(text, seq))
             else:

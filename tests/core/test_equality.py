@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -56,3 +57,15 @@ def test_what_is_deeper_than_the_codec_writes_has_a_key() -> None:
     for _ in range(900):
         other = [other]
     assert key_of(deep) == key_of(other) != key_of([deep])
+
+
+@pytest.mark.parametrize("value", [{"a": "text"}, {"a": 1.0}, "text", 10**30])
+def test_keys_take_no_more_memory_than_they_have_text(value: object) -> None:
+    """There is one for each element of an array, and each member of these."""
+    tracemalloc.start()
+    try:
+        keys = [key_of(value) for _ in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 100 * 200
+    finally:
+        tracemalloc.stop()
+    assert len({*keys}) == 1
