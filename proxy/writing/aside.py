@@ -4,7 +4,8 @@ Where many elements of an array were changed, what has become of which is found 
 whether a write depends on what is hidden by looking at each value: of a large document that takes seconds, and the
 event loop would serve nobody meanwhile. So a large one is planned in a thread, if all filters of its profile may be
 called there (`Filter.thread_safe`). There is one for all: two would leave the event loop less of the processor, and
-whoever writes large documents waits for others who do.
+whoever writes large documents waits for others who do. Who gives up while it waits is not planned for; a plan that has
+begun goes on to its end, and so does the request that it is for, since what is planned is held as long.
 
 Python lets one thread run at a time, for as long as it is told: the event loop has to wait that long whenever
 something comes. So it is told to change more often than by default.
@@ -16,8 +17,10 @@ import asyncio
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
+from queue import SimpleQueue
+from weakref import WeakKeyDictionary
 
 from proxy.core import jsonio
 from proxy.turns import Turn
@@ -69,11 +72,18 @@ async def plan_in_turns(
 
 
 async def _in_thread(asked: Sequence[tuple[Pushed, Stored]], rules: Rules) -> list[Outcome]:
-    return await asyncio.get_running_loop().run_in_executor(_thread(), _plan_all, asked, rules)
-
-
-def _plan_all(asked: Sequence[tuple[Pushed, Stored]], rules: Rules) -> list[Outcome]:
-    return [plan(pushed, stored, rules) for pushed, stored in asked]
+    async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        planning = asyncio.wrap_future(_planner().plan(asked, rules))
+        try:
+            return await asyncio.shield(planning)
+        except asyncio.CancelledError:
+            if not planning.done():
+                await asyncio.wait([planning])
+            raise
+        finally:
+            planning.cancel()  # without effect but at the process's end, which waits for nobody
+            if not planning.cancelled():
+                planning.exception()  # whoever asked may be gone
 
 
 def _is_thread_safe(rules: Rules) -> bool:
@@ -89,14 +99,36 @@ def _size(pushed: Pushed, stored: Stored) -> int:
         return 0
 
 
-@cache
-def _thread() -> ThreadPoolExecutor:
-    """The thread, begun when it is first needed."""
-    sys.setswitchinterval(min(_SWITCH, sys.getswitchinterval()))
-    before = threading.stack_size(_STACK)
-    try:
-        pool = ThreadPoolExecutor(1, "plans")
-        pool.submit(int).result()
-    finally:
-        threading.stack_size(before)
-    return pool
+class _Planner:
+    """The thread, begun when it is first needed. A process that ends does not wait for it."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[tuple[Future[list[Outcome]], Sequence[tuple[Pushed, Stored]], Rules]] = SimpleQueue()
+        sys.setswitchinterval(min(_SWITCH, sys.getswitchinterval()))
+        before = threading.stack_size(_STACK)
+        try:
+            threading.Thread(target=self._work, name="plans", daemon=True).start()
+        finally:
+            threading.stack_size(before)
+
+    def plan(self, asked: Sequence[tuple[Pushed, Stored]], rules: Rules) -> Future[list[Outcome]]:
+        """The plans, once they are made."""
+        planned: Future[list[Outcome]] = Future()
+        planned.set_running_or_notify_cancel()
+        self._asked.put((planned, asked, rules))
+        return planned
+
+    def _work(self) -> None:
+        while True:
+            self._plan_next()  # apart, so that nothing is held while there is nothing to do
+
+    def _plan_next(self) -> None:
+        planned, asked, rules = self._asked.get()
+        try:
+            planned.set_result([plan(pushed, stored, rules) for pushed, stored in asked])
+        except BaseException as error:
+            planned.set_exception(error)
+
+
+_planner = cache(_Planner)
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()

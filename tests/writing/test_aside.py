@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -143,6 +144,75 @@ async def test_outcomes_are_in_order(together: int, monkeypatch: pytest.MonkeyPa
     outcomes = await plan_in_turns(asked, rules_of(Noting()))
     assert outcomes == [plan(*each, rules_of(Noting())) for each in asked]
     assert [outcome.doc["_id"] for outcome in outcomes if isinstance(outcome, Send)] == [f"d{n}" for n in range(10)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+async def test_who_gives_up_while_it_waits_is_not_planned_for() -> None:
+    noting, waiting = Noting(), Noting()
+    noting.go.clear()
+    first = asyncio.ensure_future(planned(*edit("d1", text=LONG), rules_of(noting)))
+    await until(noting.asked.is_set)
+    second = asyncio.ensure_future(planned(*edit("d2", text=LONG), rules_of(waiting)))
+    await asyncio.sleep(0.05)
+    second.cancel()
+    await asyncio.wait([second])
+    noting.go.set()
+    assert isinstance(await first, Send)
+    assert isinstance(await planned(*edit("d3", text=LONG), rules_of(noting)), Send)
+    assert second.cancelled()
+    assert waiting.in_main == []
+
+
+async def test_who_gives_up_while_it_is_planned_for_is_there_until_the_end() -> None:
+    """So is its document, and the place that it has in memory."""
+    noting = Noting()
+    noting.go.clear()
+    giving_up = asyncio.ensure_future(planned(*edit("d", text=LONG), rules_of(noting)))
+    await until(noting.asked.is_set)
+    giving_up.cancel()
+    await asyncio.sleep(0.05)
+    assert not giving_up.done()
+    noting.go.set()
+    await asyncio.wait([giving_up])
+    assert giving_up.cancelled()
+
+
+ENDS = """
+import asyncio, sys, time
+from proxy.contract import Client, Filter
+from proxy.core.grafts import Grafts
+from proxy.core.lens import Chain, Link
+from proxy.loop import run_loop
+from proxy.writing.aside import planned
+from proxy.writing.pushed import read_pushed
+from proxy.writing.rules import Rules
+from proxy.writing.stored import Stored
+
+class Slow(Filter):
+    pure = thread_safe = True
+
+    def shape(self, doc, client):
+        print("begun", flush=True)
+        time.sleep(600)
+
+async def work():
+    rules = Rules(Chain([Link("slow", Slow())]), Client("ann"), Grafts(b"0" * 32))
+    planning = asyncio.ensure_future(planned(read_pushed({"_id": "d", "text": "x" * 9999}, True), Stored(()), rules))
+    await asyncio.sleep(0.5)
+    planning.cancel()  # as the server does with what is not answered in time
+    await asyncio.sleep(0.1)
+
+run_loop(work())
+"""
+
+
+def test_a_process_that_ends_waits_for_no_plan() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begun\n", "")
 
 
 async def test_what_goes_wrong_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
