@@ -35,8 +35,10 @@ _NEVER = Closing()
 _WEIGHT = 8
 """Bytes of memory that a body may take when it is decoded, for each byte that one may have: documents take from two to
 seven times their text, a list of empty lists fifty times."""
-_TIMES = 5
-"""What bodies mostly take, by their size, until they are at hand."""
+_USUAL_WEIGHT = 3
+"""Bytes of memory that what bodies are decoded to mostly takes, for each byte of theirs."""
+_MOST_INFLATED = 1032
+"""How many times larger what was compressed can be than that."""
 _LEAST_BODY = 8 * 1024 * 1024
 """Bytes that bodies may have at least, in this respect: small ones take little, whatever is in them."""
 _request_numbers = count(secrets.randbits(40))
@@ -197,17 +199,20 @@ class Exchange:
         coding = self.request.headers.get("Content-Encoding", "identity")
         async with self.arrival(self.incoming(), limit) as arrival:
             if coding == "gzip":
-                return self._placed(await self._inflated(arrival.read(), limit))
+                body = await self._inflated(arrival, limit)
+                if self._place:
+                    place = _place_of(len(body), jsonio.weight(body))
+                    self._intake.give(self._place - place)
+                    self._place = place
+                return body
             if coding == "identity":
-                await self._enter(arrival.size)
-                return self._placed(arrival.read())
+                return await self.read_arrived(arrival)
         raise BadContentType(f"Unsupported Content-Encoding: {coding}")
 
-    async def read_part(self, pieces: AsyncIterator[bytes]) -> bytes:
-        """A part of the request's body, likewise."""
-        async with self.arrival(pieces, self.server.max_body) as arrival:
-            await self._enter(arrival.size)
-            return self._placed(arrival.read())
+    async def read_arrived(self, arrival: Arrival) -> bytes:
+        """What has arrived of the body, likewise."""
+        await self._enter(arrival.size, arrival.weight)
+        return arrival.read()
 
     @asynccontextmanager
     async def arrival(self, pieces: AsyncIterator[bytes], limit: int) -> AsyncIterator[Arrival]:
@@ -219,32 +224,33 @@ class Exchange:
                     raise TooLarge("the request entity is too large")
             yield arrival
 
-    def _placed(self, body: bytes) -> bytes:
-        """The body, in a place of the size that it needs."""
-        if self._place:
-            place = 2 * len(body) + jsonio.weight(body)
-            self._intake.give(self._place - place)
-            self._place = place
-        return body
-
-    async def _inflated(self, data: bytes, limit: int) -> bytes:
+    async def _inflated(self, data: Arrival, limit: int) -> bytes:
         """The content of gzip `data`. If it is larger than it says, it needs another place, and begins anew."""
-        size = min(limit, max(len(data), int.from_bytes(data[-4:], "little")))
+        said = min(int.from_bytes(data.end, "little"), _MOST_INFLATED * data.size)
+        size = min(limit, max(data.size, said))
         while True:
-            await self._enter(size)
+            await self._enter(size, _USUAL_WEIGHT * size)
             try:
-                return b"".join(await in_turns(inflated(data, size), bytes))
+                return b"".join(await in_turns(inflated(data.read(), size), bytes))
             except TooLarge:
                 if size == limit:
                     raise
             self.leave()
             size = min(limit, 4 * size + SMALL)
 
-    async def _enter(self, size: int) -> None:
-        """Wait until there is room for a body of so many bytes, decoded."""
-        if size > SMALL:
-            await self._intake.take(_TIMES * size)
-            self._place = _TIMES * size
+    async def _enter(self, size: int, weight: int) -> None:
+        """Wait until there is room for a body of so many bytes, and for what it is decoded to. Raises CouchError (503)
+        if there is none for `server.timeout`.
+        """
+        if size <= SMALL:
+            return
+        place = _place_of(size, weight)
+        try:
+            await self._intake.take(place, self.server.timeout)
+        except TimeoutError:
+            reason = "Too many requests with large bodies are under way. Try again later."
+            raise CouchError(reason, error="service_unavailable", status=503) from None
+        self._place = place
 
     def leave(self) -> None:
         """Nothing is held of the body any more."""
@@ -280,6 +286,11 @@ class Exchange:
         if not isinstance(value, dict):
             raise BadRequest("Request body must be a JSON object")
         return value
+
+
+def _place_of(size: int, weight: int) -> int:
+    """Bytes of memory for a body of so many, what it is decoded to, and what is made of that."""
+    return 2 * size + weight
 
 
 def etag_matches(header: str | None, etag: str) -> bool:

@@ -176,6 +176,9 @@ class Connection(asyncio.Protocol):
 
     async def _until_taken(self) -> None:
         """Wait for room for another piece."""
+        assert self._transport is not None
+        if not self.closed and self._transport.get_write_buffer_size() > HIGH_WATER:
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn, and says then that there is no room
         if self._writable is not None:
             self._fed()
             await self._writable

@@ -22,6 +22,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
+from proxy.core import jsonio
 from proxy.core.slow import OnceAMinute
 
 log = logging.getLogger("couch_tailor.intake")
@@ -44,17 +45,23 @@ class Intake:
         """Bytes of bodies that were received and are not decoded yet, in memory."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._again = OnceAMinute()
+        self._too_many = OnceAMinute()
 
-    async def take(self, size: int) -> None:
-        """A place of so many bytes, once there is room for it. To be given back."""
+    async def take(self, size: int, patience: float | None = None) -> None:
+        """A place of so many bytes, once there is room for it. To be given back. Raises TimeoutError if there is none
+        for `patience` seconds.
+        """
         if not self._waiting and self._has_room(size):
             self.taken += size
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((size, turn))
         try:
-            await turn
-        except asyncio.CancelledError:
+            async with asyncio.timeout(patience):
+                await turn
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                self._complain(patience)
             if turn.cancelled():
                 self._waiting = deque(each for each in self._waiting if each[1] is not turn)
                 self._let_in()
@@ -72,6 +79,16 @@ class Intake:
         if self._again.is_due():
             log.warning("request bodies stay in memory, for they cannot be kept in a file (set TMPDIR): %s", error)
 
+    def _complain(self, patience: float | None) -> None:
+        if self._too_many.is_due():
+            log.warning(
+                "requests are answered 503, for there was no room for their bodies in %g s: the source is slow, "
+                "or server.max_bodies (%d bytes) is too little; %d wait",
+                patience,
+                self.most,
+                len(self._waiting),
+            )
+
     def _has_room(self, size: int) -> bool:
         return self.taken + size <= self.most or self.taken <= 0
 
@@ -84,10 +101,13 @@ class Intake:
 
 
 class Arrival:
-    """A body as it comes: an async context, after which nothing is kept of it. `size`: its bytes so far."""
+    """A body as it comes: a context, after which nothing is kept of it. `size`: its bytes so far; `weight`: about how
+    many they take as what they are decoded to, if they are JSON; `end`: the last four of them.
+    """
 
     def __init__(self, intake: Intake) -> None:
-        self.size = 0
+        self.size = self.weight = 0
+        self.end = b""
         self._intake = intake
         self._pieces: list[bytes] = []
         self._held = 0
@@ -97,6 +117,8 @@ class Arrival:
     def write(self, piece: bytes) -> None:
         """The next piece."""
         self.size += len(piece)
+        self.weight += jsonio.weight(piece)
+        self.end = (self.end + piece[-4:])[-4:]
         self._pieces.append(piece)
         self._hold(len(piece))
         is_much = self._intake.received > self._intake.most * MOST_RECEIVED
@@ -108,10 +130,10 @@ class Arrival:
 
     def read(self) -> bytes:
         """All of it."""
-        if self._file is not None:
-            self._file.seek(0)
-            self._pieces.insert(0, self._file.read())
-        return b"".join(self._pieces)
+        if self._file is None:
+            return b"".join(self._pieces)
+        self._file.seek(0)
+        return b"".join([self._file.read(), *self._pieces])
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The same, some at a time."""

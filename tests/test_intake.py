@@ -7,6 +7,7 @@ import gzip
 import io
 import logging
 import os
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -105,6 +106,23 @@ async def test_who_gives_up_waiting_leaves_its_place(let_in: bool) -> None:
     assert places.taken == 50
 
 
+async def test_who_waits_too_long_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    places = Intake(100)
+    await places.take(90)
+    impatient, patient = (asyncio.ensure_future(places.take(20, patience)) for patience in (0.02, None))
+    small = asyncio.ensure_future(places.take(5))
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await places.take(20, 0.01)
+    with pytest.raises(TimeoutError):
+        await impatient
+    [said] = caplog.messages
+    assert said.startswith("requests are answered 503, for there was no room for their bodies in 0.01 s: ")
+    places.give(90)
+    await asyncio.gather(patient, small)
+    assert places.taken == 25
+
+
 @given(sizes=st.lists(st.integers(1, 300), max_size=20), most=st.integers(1, 200), choice=st.randoms())
 def test_never_more_than_there_is(sizes: list[int], most: int, choice: Any) -> None:
     """Whoever comes, gives up or leaves, in whatever order: nobody waits for ever, and all is given back."""
@@ -154,9 +172,11 @@ async def test_what_comes_is_what_is_read(bodies: list[list[bytes]], block: int,
                 if index < len(pieces):
                     arrival.write(pieces[index])
         for arrival, pieces in zip(arrivals, bodies, strict=True):
-            assert arrival.size == sum(map(len, pieces))
+            assert (arrival.size, arrival.end) == (sum(map(len, pieces)), b"".join(pieces)[-4:])
+            assert arrival.weight == jsonio.weight(b"".join(pieces))
             assert b"".join([piece async for piece in arrival.pieces()]) == b"".join(pieces)
-            assert arrival.read() == b"".join(pieces)
+            for _ in range(2):
+                assert arrival.read() == b"".join(pieces)
         assert places.received <= most / 4 + len(bodies) * (block + 200)
     assert places.received == 0
 
@@ -229,9 +249,9 @@ class Watched(Intake):
         super().__init__(most)
         self.highest = self.most_received = self.waits = 0
 
-    async def take(self, size: int) -> None:
+    async def take(self, size: int, patience: float | None = None) -> None:
         self.waits += not self._has_room(size) or bool(self._waiting)
-        await super().take(size)
+        await super().take(size, patience)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -285,6 +305,49 @@ async def test_many_pushes_at_once_take_turns(coding: str, made: list[Watched]) 
     [places] = made
     assert 100 * KIB < places.highest <= most
     assert places.waits > 0
+
+
+async def test_compressed_ones_wait_in_files(made: list[Watched]) -> None:
+    """They are inflated, and read, when there is room for what is in them."""
+    body = jsonio.dumps({"docs": [{"text": secrets.token_hex(10_000)} for _ in range(20)]})  # 400 KB, 220 compressed
+    async with site(PHONE, max_bodies=400 * KIB) as at:
+        [places] = made
+        await places.take(400 * KIB)
+        pushes = [asyncio.ensure_future(push(at, gzip.compress(body), "gzip")) for _ in range(8)]
+        while len(places._waiting) < 8:
+            await asyncio.sleep(0.01)
+        assert places.received < 100 * KIB + 8 * 128 * KIB
+        places.give(400 * KIB)
+        assert await asyncio.gather(*pushes) == [20] * 8
+
+
+async def test_nobody_waits_for_more_than_there_can_be(made: list[Watched]) -> None:
+    """Of a few bytes no megabytes can be inflated, whatever their end says."""
+    async with site(PHONE, max_bodies=100 * KIB) as at:
+        [places] = made
+        await places.take(90 * KIB)
+        headers = {**JSON, "Content-Encoding": "gzip"}
+        lie = gzip.compress(b"{}")[:11] + b"\xff\xff\xff\xff"
+        assert (await at.ask("POST", "/clinic-phone/_bulk_docs", data=lie, headers=headers)).status == 400
+        assert places.waits == 0
+        places.give(90 * KIB)
+
+
+async def test_who_finds_no_room_is_told_so(made: list[Watched]) -> None:
+    async with site(PHONE, max_bodies=100 * KIB, timeout=0.1) as at:
+        [places] = made
+        await places.take(100 * KIB)
+        answer = await at.ask("POST", "/clinic-phone/_bulk_docs", data=batch(1), headers=JSON)
+        assert (answer.status, answer.json["error"]) == (503, "service_unavailable")
+        places.give(100 * KIB)
+
+
+async def test_what_is_decoded_to_much_takes_much_room(made: list[Watched]) -> None:
+    """Of short text a list of lists takes fifty times as much."""
+    async with site(PHONE, max_bodies=100 * KIB) as at:
+        lists = b'{"docs":[{"_id":"x","m":[%b]}]}' % b",".join([b"[]"] * 10_000)
+        assert await push(at, lists) == 1
+        assert made[0].highest > 40 * len(lists)
 
 
 async def test_small_ones_do_not_wait(made: list[Watched]) -> None:

@@ -18,6 +18,7 @@ from proxy.core.wire.header import boundary_of
 from proxy.errors import BadRequest
 from proxy.exchange import Exchange
 from proxy.fetch import fetch_leaves
+from proxy.intake import Arrival
 from proxy.reading.local import LOCAL, source_id
 from proxy.upstream import JSON_HEADERS
 from proxy.writing.answer import stored
@@ -50,15 +51,22 @@ async def _put_related(exchange: Exchange, doc_id: str) -> Written:
     except WireError as error:
         raise BadRequest(error.reason) from None
     received = Received(exchange.incoming(), boundary)
-    doc = exchange.parse(await exchange.read_part(received.document()))
-    pushed = read_put(exchange, doc_id, doc, follows=True)
+    async with exchange.arrival(received.document(), exchange.server.max_body) as arrival:
+        pushed = await _read_arrived(exchange, doc_id, arrival)
+        if not following(pushed.body):
+            del pushed
+            exchange.leave()  # who has a place in memory does not wait for its client
+            await received.finish()
+            pushed = await _read_arrived(exchange, doc_id, arrival)
     if not following(pushed.body):
-        exchange.leave()  # who has a place in memory does not wait for its client
-        await received.finish()
         return await write(exchange, pushed)
     written = await write(exchange, pushed, bodies=received)
     await received.drain()
     return written
+
+
+async def _read_arrived(exchange: Exchange, doc_id: str, arrival: Arrival) -> Pushed:
+    return read_put(exchange, doc_id, exchange.parse(await exchange.read_arrived(arrival)), follows=True)
 
 
 def read_put(exchange: Exchange, doc_id: str, doc: Any, *, follows: bool = False) -> Pushed:

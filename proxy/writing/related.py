@@ -7,7 +7,7 @@ long as was said, and the client's own body has come to its end. Until then the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 from proxy.contract import Doc
@@ -57,9 +57,11 @@ class Upload:
     `content_type`, `length` and `closing`, in bytes, go with `pieces()`.
     """
 
-    def __init__(self, doc: Doc, bodies: Bodies) -> None:
+    def __init__(self, doc: Doc, bodies: Bodies, begun: Callable[[], None] | None = None) -> None:
+        """`begun` is called once the source has taken the document, and attachments are waited for."""
         self._attachments = following(doc)
         self._bodies = bodies
+        self._begun = begun
         self._related = Related(new_boundary(), jsonio.dumps(doc), self._attachments)
         self.content_type = self._related.content_type
         self.length = self._related.length
@@ -70,6 +72,8 @@ class Upload:
         head = self._related.head()
         for index, attachment in enumerate(self._attachments):
             yield head + self._related.part(index)
+            if self._begun is not None:
+                self._begun()
             async for piece in self._bodies.next(attachment.name, attachment.length):
                 yield piece
             head = self._related.end_part()

@@ -66,8 +66,7 @@ async def carry_out(exchange: Exchange, pushed: Pushed, outcome: Outcome, bodies
     doc = await with_lent(exchange.view, outcome, exchange.server.max_body)
     if bodies is None or not following(doc):
         return await put(exchange, pushed, jsonio.dumps(doc), "application/json")
-    upload = Upload(doc, bodies)
-    exchange.leave()  # from here on it is the client that is waited for
+    upload = Upload(doc, bodies, begun=exchange.leave)
     return await put(exchange, pushed, Sized(upload.length, upload.pieces(), upload.epilogue), upload.content_type)
 
 
