@@ -89,7 +89,7 @@ def _hidden_by(step: Step, shown: Doc) -> Hidden:
     return {
         name: _hidden_in(value, [shown[each] for each in names.get(name, ())])
         for name, value in step.other.items()
-        if (name[0] != "_" or name == "_attachments")
+        if (not name.startswith("_") or name == "_attachments")
         and not any(same(shown[each], value) for each in names.get(name, ()))
     }
 

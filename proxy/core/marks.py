@@ -67,7 +67,7 @@ def _itself(value: Value) -> Value:
 
 def places_of(doc: Doc, values: Container[Value], term: Callable[[Value], Value] = _itself) -> Iterator[Place]:
     """Where the application's members of a document have one of the values, in other terms if need be."""
-    left: list[Place] = [Place(doc, name, (name,)) for name in doc if name[0] != "_"]
+    left: list[Place] = [Place(doc, name, (name,)) for name in doc if not name.startswith("_")]
     while left:
         place = left.pop()
         value = place.value
