@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from filters.options import choice, count, document_paths, flag, json_value, text
 from proxy.contract import Client, Doc, Filter, OptionError, Refused
-from proxy.rules import GONE, Expression, quote, restore_structurally, same
+from proxy.rules import GONE, Expression, key_of, quote, restore_structurally, same
 
 _DIGEST_BYTES = 16
 _LEAST_KEY = 16
@@ -85,17 +85,22 @@ class Redact(Filter):
             whole = restore_structurally(edited, shown, original)
         else:
             whole = _unless_overwritten(edited, shown, original)
-        self._check(edited, whole, list(self._paths.locate(original, client).values()), client)
+        self._check(edited, whole, self._paths.locate(original, client).values(), client)
         return whole
 
-    def _check(self, edited: Doc, whole: Doc, known: list[Any], client: Client) -> None:
+    def _check(self, edited: Doc, whole: Doc, known: Iterable[Any], client: Client) -> None:
+        keys: set[str] | None = None
         # by where it stands: a condition that leads to a value need not lead to its mask
         for place, (value, sent) in self._paths.locate_beside(whole, edited, client).items():
             removed = sent is GONE and "_deleted" not in edited  # a deletion removes everything
             changed = sent is not GONE and not same(sent, self._mask(value))
             if (removed or changed) and not self._writable:
                 raise Refused(f"{place} is redacted and cannot be changed", place)
-            if same(self._mask(value), value) and not any(same(value, other) for other in known):
+            if not same(self._mask(value), value):
+                continue
+            if keys is None:
+                keys = set(map(key_of, known))
+            if key_of(value) not in keys:
                 raise Refused(f"{place} would be a mask instead of a value", place)
 
     def sets_fields(self) -> Iterable[str]:
@@ -114,7 +119,7 @@ def _unless_overwritten(edited: Doc, shown: Doc, original: Doc) -> Doc:
 
     def sew(sent: Any, shown: Any, original: Any) -> Any:
         nonlocal found
-        if same(shown, original):
+        if same(shown, original) or _has_members(shown, original):
             return sent
         found = True
         return overwritten
@@ -124,6 +129,11 @@ def _unless_overwritten(edited: Doc, shown: Doc, original: Doc) -> Doc:
         place = next(_places_of(overwritten, whole))
         raise Refused(f"{place} is redacted and cannot be changed", place)
     return whole
+
+
+def _has_members(shown: Any, original: Any) -> bool:
+    """Whether it is something within it that is masked: who puts something else in its place removes that."""
+    return isinstance(shown, dict | list) and type(shown) is type(original)
 
 
 def _places_of(mark: object, value: Any, place: str = "") -> Iterator[str]:

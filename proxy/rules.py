@@ -3,7 +3,7 @@ true for, the structural restore, chains, and what a client reads back of what i
 
 from __future__ import annotations
 
-from proxy.core.equality import same
+from proxy.core.equality import key_of, same
 from proxy.core.jmes import Expression, Sharing, compile_expression, sharing
 from proxy.core.lens import Chain, Link
 from proxy.core.paths import GONE, Paths, Survivors, compile_paths
@@ -23,6 +23,7 @@ __all__ = [
     "compile_expression",
     "compile_paths",
     "differences",
+    "key_of",
     "quote",
     "restore_structurally",
     "same",

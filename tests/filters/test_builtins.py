@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from filters import redact
 from filters.attachments import Attachments
 from filters.audience import Audience
 from filters.compute import Compute
@@ -20,6 +21,7 @@ from filters.stamp import Stamp
 from filters.truncate import Truncate
 from filters.validate import Validate
 from proxy.contract import Client, Doc, Filter, Refused
+from proxy.rules import same
 from tests.filters.samples import ANN, BOB, NOBODY, ODD, PATIENT, SPARSE, TOMBSTONE
 
 KEY = "sixteen characters or more"
@@ -126,6 +128,35 @@ def test_redact_refuses_a_new_value_also_where_the_mask_would_be_gone(by: str | 
     assert put(Redact(paths=['"a b".notes[?private].by'], writable=True), sent, original) == sent
     gone = {"_id": "d", "a b": {"notes": [{"id": 3, "by": by}, shown[1]]}}
     assert put(masking, gone, original) == gone
+
+
+@pytest.mark.parametrize("instead", [None, 1, "text", []])
+def test_what_has_masks_in_it_may_be_removed_also_by_putting_something_in_its_place(instead: Any) -> None:
+    masking = Redact(paths=["address.zip", "cards[].number", "a[].b[].c"])
+    original = {"_id": "d", "address": {"zip": "1"}, "cards": [{"number": 1}], "a": [{"id": 1, "b": [{"c": 1}]}]}
+    shown = masking.shape(original, ANN)
+    for sent in ({"address": instead}, {"cards": instead}, {"a": [{"id": 1, "b": instead}]}):
+        if isinstance(instead, list) and "address" not in sent:
+            continue  # an array that has lost its elements
+        assert put(masking, {**shown, **sent}, original) == {**original, **sent}
+
+
+def test_masks_that_are_values_are_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of many that a client sends, among many that the source has."""
+    compared = 0
+
+    def counting(a: Any, b: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return same(a, b)
+
+    monkeypatch.setattr(redact, "same", counting)
+    masking = Redact(paths=["cards[].number"], value="")
+    original = {"_id": "d", "cards": [*({"id": n, "number": str(n)} for n in range(300)), {"id": 300, "number": ""}]}
+    more = [{"id": -n, "number": ""} for n in range(1, 300)]
+    sent = {"_id": "d", "cards": [*masking.shape(original, ANN)["cards"], *more]}
+    assert len(put(masking, sent, original)["cards"]) == 600
+    assert compared < 20 * 600
 
 
 def test_redact_writable_takes_new_values_but_no_masks() -> None:
