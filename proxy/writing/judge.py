@@ -153,7 +153,22 @@ def _otherwise(whole: Doc | None, sent: Doc, original: Doc | None, rules: Rules)
     told = [*news_in(sent, shown)]
     if whole and reads_more:  # all of it: what is uncovered may look like what was shown elsewhere
         told += values_of(read_back(chain, described(whole), client, original) or {})
-    return with_other_values(chain, original, shown, client, told) if told else None
+    other = with_other_values(chain, original, shown, client, told) if told else None
+    return None if other is None or _is_forbidden(other, original, shown, rules) else other
+
+
+def _is_forbidden(other: Doc, original: Doc, shown: Doc, rules: Rules) -> bool:
+    """Whether a rule allows what is stored to be there, and not the other document: an honest edit of what the client
+    is shown would be refused for values that nobody has.
+    """
+    return rules.chain.judges_edits and _allows(original, shown, rules) and not _allows(other, shown, rules)
+
+
+def _allows(original: Doc, shown: Doc, rules: Rules) -> bool:
+    with suppress(Refused, Withheld):
+        rules.chain.restore(shown, original, rules.client)
+        return True
+    return False
 
 
 def _undoubted(

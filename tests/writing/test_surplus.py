@@ -448,3 +448,43 @@ def test_a_right_guess_is_a_wrong_one_where_what_is_hidden_decides_what_is_shown
             assert isinstance(outcome, Refuse)
             told.append(str(outcome.error))
         assert told[0] == told[1]
+
+
+RULES: list[tuple[Filter, str, list[Doc]]] = [
+    (Validate(where="length(notes[?!contains(['open', 'closed'], status)]) == `0`"), "status", [{}, {}]),
+    (Validate(where="sum(notes[].share) == `100`"), "share", [{"status": "open"}, {}]),
+    (Validate(where="length(notes[?status == 'open']) >= `2`"), "status", [{}, {}]),
+]
+
+
+@pytest.mark.parametrize("mode", ["refuse", "discard"])
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize(("rule", "hidden", "more"), RULES, ids=["known values", "a sum", "at least two"])
+def test_no_honest_edit_is_refused_for_values_that_nobody_has(
+    rule: Filter, hidden: str, more: list[Doc], is_known: bool, mode: Mode
+) -> None:
+    """A rule that reads what is hidden may forbid the other values by which a write is judged once more."""
+    notes = [
+        {**({"id": n} if is_known else {}), "private": n == 0, "status": "open", "share": 50, "n": n, **each}
+        for n, each in enumerate(more)
+    ]
+    using = rules(rule, Drop(paths=[f"notes[?private].{hidden}"]), on_surplus=mode)
+    original = {"_id": "doc", "_rev": "1-a", "notes": notes}
+    shown = using.shape(original)
+    assert shown is not None
+    sent = {"notes": [shown["notes"][0], {**shown["notes"][1], "text": "typo"}]}
+    assert written(judge(pushed(sent), original, using))["notes"] == [notes[0], {**notes[1], "text": "typo"}]
+
+
+@pytest.mark.parametrize("mode", ["refuse", "discard"])
+def test_a_rule_that_refuses_what_is_left_as_it_is_forbids_no_other_values(mode: Mode) -> None:
+    """Every edit has to count up, so also the one that is tried: that says nothing of the hidden values."""
+    rule = Validate(where="old == null || n > old.n")
+    original = {"_id": "doc", "_rev": "1-a", "n": 1, "notes": [{"id": 1, "private": True, "by": "bob"}]}
+    told = []
+    for guess in ("bob", "eve"):
+        sent = {"n": 2, "notes": [{"id": 1, "private": False, "by": guess}]}
+        outcome = judge(pushed(sent), original, rules(rule, Drop(paths=["notes[?private].by"]), on_surplus=mode))
+        assert isinstance(outcome, Refuse)
+        told.append(str(outcome.error))
+    assert told[0] == told[1]
