@@ -9,17 +9,21 @@ from proxy.core.equality import same
 from proxy.core.pathtree import quote
 
 EVERYTHING: Final = object()
+_NOTHING: Final = object()
 
 
 def differences(a: Any, b: Any, place: str = "", shown: Any = EVERYTHING) -> Iterator[str]:
     """The paths (`address.zip`, `notes[2].text`) of the smallest parts in which `a` and `b` differ.
 
     Of a member that only one has, and of arrays that are not equally long, the path of the whole. Of a member that is
-    neither in `b` nor in `shown`, the path of what it is in: its name may be as secret as its value.
+    neither in `b` nor in `shown`, the path of what it is in: its name may be as secret as its value. Of what is within
+    a member that `shown` has not, the path of that: how far the two are alike may be as secret, too.
     """
     if a is b or same(a, b):
         return
-    if isinstance(a, dict) and isinstance(b, dict):
+    if shown is _NOTHING:
+        yield place
+    elif isinstance(a, dict) and isinstance(b, dict):
         for name in dict.fromkeys([*a, *b]):
             step = f"{place}.{quote(name)}" if place else quote(name)
             if name in a and name in b:
@@ -36,10 +40,10 @@ def differences(a: Any, b: Any, place: str = "", shown: Any = EVERYTHING) -> Ite
 
 
 def _within(shown: Any, kind: type[dict[str, Any]] | type[list[Any]], step: Any) -> Any:
-    """What `shown` has at a step into an object or array; None if it has nothing there."""
+    """What `shown` has at a step into an object or array."""
     if shown is EVERYTHING:
         return shown
     if not isinstance(shown, kind):
-        return None
+        return _NOTHING
     inside = step in shown if isinstance(shown, dict) else step < len(shown)
-    return shown[step] if inside else None
+    return shown[step] if inside else _NOTHING

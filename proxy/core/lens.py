@@ -278,9 +278,16 @@ class Chain:
         return whole if whole is edited else _same_identity(whole, edited)
 
     def _as_shown(self, error: Refused, position: int) -> Refused:
-        """A filter's refusal, with the field called as the client knows it: later filters may have renamed it."""
-        found = _FIRST_NAME.match(error.path or "")
-        if found is None or error.path is None:
+        """A filter's refusal, with the field called as the client knows it: later filters may have renamed it, and
+        hidden elements of arrays, so that it knows them by other numbers.
+        """
+        if error.path is None:
+            return error
+        if position + 1 < len(self.links):
+            error = _at(error, _INDEX.sub("[]", error.path))
+        path = str(error.path)
+        found = _FIRST_NAME.match(path)
+        if found is None:
             return error
         name = shown = _unquoted(found[0])
         for link in self.links[position + 1 :]:
@@ -289,9 +296,13 @@ class Chain:
             shown = next(renamed, shown)
         if shown == name:
             return error
-        path = quote(shown) + error.path[found.end() :]
-        reason = error.reason
-        return Refused(path + reason[len(error.path) :] if reason.startswith(error.path) else reason, path)
+        return _at(error, quote(shown) + path[found.end() :])
+
+
+def _at(error: Refused, path: str) -> Refused:
+    """The same refusal by another path, by which its reason may begin."""
+    before, reason = str(error.path), error.reason
+    return Refused(path + reason[len(before) :] if reason.startswith(before) else reason, path)
 
 
 def _unquoted(name: str) -> str:
@@ -304,6 +315,7 @@ def _unquoted(name: str) -> str:
 
 _IDENTITY = ("_id", "_rev", "_deleted")
 """What no filter changes, and each deletion has."""
+_INDEX = re.compile(r"\[\d+\]")
 _FIRST_NAME = re.compile(r'"(?:[^"\\]|\\.)*"|[^.\[]+')
 """What a path begins with."""
 

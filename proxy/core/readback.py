@@ -34,7 +34,8 @@ def check_putget(chain: Chain, whole: Doc, edited: Doc, client: Client, original
         if shaped is not None:
             found = differences(chain, shaped, edited, client)
             if found:
-                return differences(chain, shaped, edited, client, _shown(chain, original, client))
+                known = EVERYTHING if original is None else _shown(chain, original, client)
+                return differences(chain, shaped, edited, client, known)
             return [] if chain.set_paths is None else sorted(_forged(chain, whole, edited, shaped, original, client))
     except Withheld as error:
         raise Refused(f"the document could not be read back: {error}") from error

@@ -296,3 +296,13 @@ def test_a_refusal_of_an_odd_name_is_a_refusal() -> None:
         with pytest.raises(Refused) as caught:
             chain(Strict(), Rename(fields={"a": "b"})).restore({"_id": "d", name: 1}, None, ANN)
         assert caught.value.path == name
+
+
+@pytest.mark.parametrize("hidden", [[], [{"hidden": True}]])
+def test_a_refusal_does_not_tell_how_many_elements_are_hidden(hidden: list[Doc]) -> None:
+    original = {"_id": "d", "_rev": "1-a", "notes": [*hidden, {"by": "ann"}]}
+    with pytest.raises(Refused) as caught:
+        chain(Redact(paths=["notes[].by"]), Drop(paths=["notes[?hidden]"])).restore(
+            {"_id": "d", "notes": [{"by": "x"}]}, original, ANN
+        )
+    assert (caught.value.path, caught.value.reason) == ("notes[].by", "notes[].by is redacted and cannot be changed")

@@ -88,3 +88,14 @@ def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
         check_putget(Chain(), {"_id": "d", "a": deep}, {"_id": "d", "a": other}, ANN)
     while deep:  # taken apart here: the interpreter would recurse to free it
         deep, other = deep[0], other[0]
+
+
+@pytest.mark.parametrize("hidden", [{"bob": 1}, {"eve": 1}, {"bob": 2, "eve": 1}, [1], [1, 2], "bob"])
+@pytest.mark.parametrize("guess", [{"bob": 3}, [3], [3, 4]])
+def test_a_path_does_not_tell_how_far_a_guess_is_right(hidden: Any, guess: Any) -> None:
+    """By it the names in what is hidden could be found out, or how many elements it has."""
+    hiding = chain(Drop(paths=["notes[?private].tags"]))
+    original = {"_id": "d", "_rev": "1-a", "notes": [{"id": 1, "private": True, "tags": hidden}]}
+    edited = {"_id": "d", "notes": [{"id": 1, "private": False, "tags": guess}]}
+    whole = hiding.restore(edited, original, ANN)
+    assert check_putget(hiding, whole, edited, ANN, original) == ["notes[0].tags"]
