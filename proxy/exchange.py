@@ -62,8 +62,8 @@ class Exchange:
         self.server = server
         self.closing = closing
         self._intake = intake or Intake(server.max_bodies)
-        self._place = 0
-        """Bytes of the place that the body has there."""
+        self._place = self._lasting = 0
+        """Bytes of the place that the body has there, and of one that lasts as long as the answer."""
         self.extra_headers: list[tuple[str, str]] = []
         """Headers that every answer gets, such as a refreshed session cookie."""
         self.more_vary = ""
@@ -157,12 +157,17 @@ class Exchange:
         return Whole(error.status, all_headers, body, close=isinstance(error, TooLarge))
 
     async def stream(self, headers: Mapping[str, str], status: int = 200) -> web.StreamResponse:
-        """Begin an answer of which the rest is written piece by piece."""
+        """Begin an answer of which the rest is written piece by piece. Raises CouchError (503) where too much is held
+        for answers like this.
+        """
+        if self._place and not self._lasting:
+            if not self._intake.change(self._place):
+                raise _no_room()
+            self._lasting, self._place = self._place, 0
         response = web.StreamResponse(status=status, headers=self.headers(headers))
         if self.target.method == "HEAD" and self.request.method != "HEAD":
             response.content_length = 0  # HEAD by method override: to HTTP it is a POST, whose body is none
         self.begun = response
-        self.leave()
         await response.prepare(self.request)
         return response
 
@@ -248,14 +253,14 @@ class Exchange:
         try:
             await self._intake.take(place, self.server.timeout)
         except TimeoutError:
-            reason = "Too many requests with large bodies are under way. Try again later."
-            raise CouchError(reason, error="service_unavailable", status=503) from None
+            raise _no_room() from None
         self._place = place
 
     def leave(self) -> None:
         """Nothing is held of the body any more."""
         self._intake.give(self._place)
-        self._place = 0
+        self._intake.end(self._lasting)
+        self._place = self._lasting = 0
 
     def parse(self, text: bytes) -> Any:
         """The value of JSON that the client sent. Raises BadRequest, and TooLarge for what would take too much memory.
@@ -286,6 +291,11 @@ class Exchange:
         if not isinstance(value, dict):
             raise BadRequest("Request body must be a JSON object")
         return value
+
+
+def _no_room() -> CouchError:
+    reason = "Too many requests with large bodies are under way. Try again later."
+    return CouchError(reason, error="service_unavailable", status=503)
 
 
 def _place_of(size: int, weight: int) -> int:

@@ -6,7 +6,9 @@ hundreds of them together more memory than there is. So
   - what is decoded has its place: `most` bytes are for all, and who needs more than is left waits for those who came
     before. What is larger than all of it is let in alone;
   - nobody who has a place waits for its client: bodies are received before. Of what has been received MOST_RECEIVED of
-    `most` are kept in memory, the rest in files without a name; in memory, too, where there can be none.
+    `most` are kept in memory, the rest in files without a name; in memory, too, where there can be none;
+  - what an answer needs of its request as long as it lasts (what to filter a feed by, what to fetch next) has a place
+    of another kind: there are as many bytes of these, and where there is none left the answer does not begin.
 
 Small bodies are not looked at: there can be as many as there are connections.
 """
@@ -41,6 +43,8 @@ class Intake:
         self.most = most
         self.taken = 0
         """Bytes of the places that are taken."""
+        self.lasting = 0
+        """Bytes of what is held while answers are on their way."""
         self.received = 0
         """Bytes of bodies that were received and are not decoded yet, in memory."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -73,6 +77,21 @@ class Intake:
         """Give a place back; a negative size: the body takes more than was thought."""
         self.taken -= size
         self._let_in()
+
+    def change(self, size: int) -> bool:
+        """Change a place for one of the kind that lasts, to be left by `end`; whether there is one."""
+        if self.lasting and self.lasting + size > self.most:
+            if self._too_many.is_due():
+                text = "requests are answered 503: what is held for answers that are under way would be more than %s"
+                log.warning(text, f"server.max_bodies ({self.most} bytes)")
+            return False
+        self.lasting += size
+        self.give(size)
+        return True
+
+    def end(self, size: int) -> None:
+        """Leave a place that lasted."""
+        self.lasting -= size
 
     def has_no_file(self, error: OSError) -> None:
         """Tell of it, not more often than once a minute."""

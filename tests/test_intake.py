@@ -272,7 +272,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Watched]]:
     monkeypatch.setattr(app, "Intake", make)
     yield all_made
     for each in all_made:
-        assert (each.taken, each.received, len(each._waiting)) == (0, 0, 0)
+        assert (each.taken, each.lasting, each.received, len(each._waiting)) == (0, 0, 0, 0)
 
 
 def batch(number: int, size: int = 40 * KIB) -> bytes:
@@ -432,7 +432,7 @@ async def test_nor_for_one_whose_attachments_are_to_come(attachments: int, made:
 
 
 async def test_nor_for_one_that_is_being_answered(made: list[Watched]) -> None:
-    """A feed can last for days; of what was asked for little is held then."""
+    """A feed can last for days; what was asked for has a place of another kind as long."""
     async with site(PHONE, max_bodies=200 * KIB) as at:
         body = jsonio.dumps({"doc_ids": [f"doc{number:05}" for number in range(5000)]})
         path = "/clinic-phone/_changes?feed=continuous&filter=_doc_ids&heartbeat=1000"
@@ -441,7 +441,36 @@ async def test_nor_for_one_that_is_being_answered(made: list[Watched]) -> None:
             assert feed.status == 200
             assert made[0].highest > len(body) > SMALL
             assert made[0].taken == 0
+            assert made[0].lasting > len(body)
             assert await push(at, batch(9)) == 40
+        while made[0].lasting:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", ["feed", "documents"])
+async def test_of_places_that_last_there_are_as_many(
+    kind: str, made: list[Watched], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    docs = [{"_id": f"doc{number:05}-{'x' * 100}", "text": "x" * 200_000} for number in range(150)]
+    async with site(PHONE, docs=docs, max_bodies=50 * KIB) as at:
+        path = "/clinic-phone/_changes?feed=continuous&filter=_doc_ids&heartbeat=1000"
+        body = jsonio.dumps({"doc_ids": [doc["_id"] for doc in docs]})
+        if kind == "documents":
+            path, body = "/clinic-phone/_bulk_get", jsonio.dumps({"docs": [{"id": doc["_id"]} for doc in docs]})
+        head = [f"POST {path} HTTP/1.1", "Content-Type: application/json", "Accept: application/json"]
+        first = await begun(at, [*head, f"Content-Length: {len(body)}"], body)
+        while not made[0].lasting:
+            await asyncio.sleep(0.01)
+        assert made[0].lasting > 50 * KIB  # alone it may
+        answer = await at.ask("POST", path, data=body, headers=JSON)
+        assert (answer.status, answer.json["error"]) == (503, "service_unavailable")
+        assert await push(at, batch(9)) == 40
+        first.transport.abort()
+        while made[0].lasting:
+            await asyncio.sleep(0.01)
+        [said] = caplog.messages
+        assert said.startswith("requests are answered 503: what is held for answers that are under way would be more ")
 
 
 async def test_who_hangs_up_while_it_waits_is_forgotten(made: list[Watched]) -> None:

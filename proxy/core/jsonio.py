@@ -35,14 +35,16 @@ def loads(data: bytes | bytearray | memoryview) -> Any:
     try:
         value = orjson.loads(data)
     except JSONDecodeError as error:
-        if "limit" not in str(error):
+        if not any(word in str(error) for word in ("limit", "infinity")):
             raise
-        return _deeper(bytes(data), error)
+        return _beyond(bytes(data), error)
     return _with_long_integers(value, data)
 
 
-def _deeper(data: bytes, given_up: JSONDecodeError) -> Any:
-    """What is nested more deeply than orjson reads, as a source's document may be: one must not stop all others."""
+def _beyond(data: bytes, given_up: JSONDecodeError) -> Any:
+    """What is nested more deeply than orjson reads, or has an integer that is larger than any float, as a source's
+    document may: one must not stop all others.
+    """
     try:
         value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
         dumps(value)  # refuses lone surrogates, which the library reads

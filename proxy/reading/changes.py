@@ -141,7 +141,11 @@ class _Feed:
             "Content-Type": kind,
             **({"Cache-Control": "no-cache"} if kind == "text/event-stream" else {}),
         }
-        self.response = await self.exchange.stream(headers)
+        try:
+            self.response = await self.exchange.stream(headers)
+        except BaseException:
+            self.source.discard()
+            raise
         if self.exchange.method == "HEAD":
             self.source.discard()
             await self.response.write_eof()

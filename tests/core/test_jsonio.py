@@ -40,6 +40,14 @@ def test_integers_of_any_size_are_kept(text: bytes) -> None:
     assert jsonio.dumps(jsonio.loads(text)) == text
 
 
+@pytest.mark.parametrize("digits", [308, 309, 310, 4300])
+def test_so_are_those_that_are_larger_than_any_float(digits: int) -> None:
+    text = b'{"a":[-%b,1.5]}' % (b"1" * digits)
+    assert jsonio.dumps(jsonio.loads(text)) == jsonio.dumps(jsonio.loads_sent(text)) == text
+    with pytest.raises(jsonio.JSONDecodeError):
+        jsonio.loads(text.replace(b"1.5", b"1e999"))
+
+
 @pytest.mark.parametrize("white", ["", " ", "\t", "\r\n", " \n\t "])
 @pytest.mark.parametrize("before", ["", "[", "[1,", '{"a":', '["1234567890123456789",'])
 def test_integers_of_any_size_are_found_wherever_a_number_can_stand(before: str, white: str) -> None:
