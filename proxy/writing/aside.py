@@ -7,6 +7,9 @@ called there (`Filter.thread_safe`). There is one for all: two would leave the e
 whoever writes large documents waits for others who do. Who gives up while it waits is not planned for; a plan that has
 begun goes on to its end, and so does the request that it is for, since what is planned is held as long.
 
+To judge a document takes some ten times the memory that it is decoded to, and seconds for each megabyte of small
+values. So what would take more than MOST is refused before: hardly a document of those that CouchDB takes.
+
 Python lets one thread run at a time, for as long as it is told: the event loop has to wait that long whenever
 something comes. So it is told to change more often than by default.
 """
@@ -23,14 +26,20 @@ from queue import SimpleQueue
 from weakref import WeakKeyDictionary
 
 from proxy.core import jsonio
+from proxy.errors import Forbidden
 from proxy.turns import Turn
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed
-from proxy.writing.rules import Outcome, Rules
+from proxy.writing.rules import Outcome, Refuse, Rules
 from proxy.writing.stored import Stored
 
 LARGE = 4 * 1024
 """Bytes of JSON, sent and stored together, from which on planning may take longer than a turn."""
+MOST = 128 * 1024 * 1024
+"""Bytes of memory that a document that is sent may take, decoded, without its attachments."""
+_SURELY_LESS = 1024 * 1024
+"""Bytes of JSON that never take as much."""
+TOO_MUCH = "the document is too large: decoded, it would take too much memory"
 _TOGETHER = 256 * 1024
 """Bytes that are planned in the thread by one errand: each costs a tenth of a millisecond."""
 _SWITCH = 0.0005
@@ -55,8 +64,9 @@ async def plan_in_turns(
     aside, size = [], 0
     may_be_aside = _is_thread_safe(rules)
     for pushed, stored in asked:
-        own = _size(pushed, stored) if may_be_aside else 0
-        if own >= LARGE:
+        own = _size(pushed, stored)
+        refused = own >= _SURELY_LESS and _is_too_much(pushed)
+        if own >= LARGE and may_be_aside and not refused:
             aside.append((pushed, stored))
             size += own
             if size < _TOGETHER:
@@ -64,7 +74,9 @@ async def plan_in_turns(
         if aside:
             done += await _in_thread(aside, rules)
             aside, size = [], 0
-        if own < LARGE:
+        if refused:
+            done.append(Refuse(Forbidden(TOO_MUCH)))
+        elif own < LARGE or not may_be_aside:
             done.append(plan(pushed, stored, rules))
         if turn.is_over():
             await turn.pass_on()
@@ -89,6 +101,11 @@ async def _in_thread(asked: Sequence[tuple[Pushed, Stored]], rules: Rules) -> li
 def _is_thread_safe(rules: Rules) -> bool:
     """Whether that goes for all filters: an edit may be read by former rules, too."""
     return rules.chain.thread_safe and all(cut.chain.thread_safe and cut.before.thread_safe for cut in rules.former)
+
+
+def _is_too_much(pushed: Pushed) -> bool:
+    body = {name: value for name, value in pushed.body.items() if name != "_attachments"}
+    return jsonio.weight(jsonio.dumps(body)) > MOST
 
 
 def _size(pushed: Pushed, stored: Stored) -> int:

@@ -15,14 +15,15 @@ import pytest
 
 from filters.drop import Drop
 from proxy.contract import Client, Doc, Filter
+from proxy.core import jsonio
 from proxy.core.cut import Cut
 from proxy.core.grafts import Grafts
 from proxy.core.lens import Chain, Link
 from proxy.writing import aside
-from proxy.writing.aside import LARGE, plan_in_turns, planned
+from proxy.writing.aside import LARGE, MOST, TOO_MUCH, plan_in_turns, planned
 from proxy.writing.plan import plan
 from proxy.writing.pushed import Pushed, read_pushed
-from proxy.writing.rules import Rules, Send
+from proxy.writing.rules import Refuse, Rules, Send
 from proxy.writing.stored import Stored
 from tests.support.inprocess import Site, profile, site
 
@@ -144,6 +145,32 @@ async def test_outcomes_are_in_order(together: int, monkeypatch: pytest.MonkeyPa
     outcomes = await plan_in_turns(asked, rules_of(Noting()))
     assert outcomes == [plan(*each, rules_of(Noting())) for each in asked]
     assert [outcome.doc["_id"] for outcome in outcomes if isinstance(outcome, Send)] == [f"d{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize("careful", [False, True])
+async def test_what_would_take_too_much_memory_is_refused(careful: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent, without its attachments; the others of the batch are judged."""
+    monkeypatch.setattr(aside, "MOST", 60 * LARGE)
+    monkeypatch.setattr(aside, "_SURELY_LESS", LARGE)
+    noting = Careful() if careful else Noting()
+    attachment = {"a": {"content_type": "image/png", "data": "A" * 100 * LARGE}}
+    asked = [
+        edit("lists", m=[[]] * LARGE),
+        edit("text", text="x" * 20 * LARGE),
+        edit("photo", _attachments=attachment),
+        edit("small"),
+    ]
+    outcomes = await plan_in_turns(asked, rules_of(noting))
+    assert [isinstance(outcome, Send) for outcome in outcomes] == [False, True, True, True]
+    refused = outcomes[0]
+    assert isinstance(refused, Refuse)
+    assert (refused.error.status, refused.error.reason) == (403, TOO_MUCH)
+
+
+def test_the_bound_for_looking_is_low_enough() -> None:
+    lists = b"[" + b",".join([b"[]"] * (aside._SURELY_LESS // 3)) + b"]"
+    objects = b"[" + b",".join([b"{}"] * (aside._SURELY_LESS // 3)) + b"]"
+    assert max(jsonio.weight(lists), jsonio.weight(objects)) < MOST
 
 
 async def until(condition: Callable[[], object]) -> None:
